@@ -1,0 +1,2 @@
+//! The `polytomic-gateway` command.
+fn main() {}

@@ -55,7 +55,7 @@ pub enum Error {
     #[error("the descriptor set has no RPC; declare one under proto/")]
     Empty,
     /// An RPC cannot be served as it is declared.
-    #[error("{rpc} {problem}")]
+    #[error("{rpc}: {problem}")]
     Rpc {
         /// The full name of the RPC.
         rpc: String,

@@ -5,12 +5,16 @@
 //! that table. See `docs/ARCHITECTURE.md`.
 
 pub mod contract;
+pub mod status;
+pub mod transcode;
 
 /// The messages and the client generated from `proto/`.
 pub mod proto {
     #![allow(
         missing_docs,
+        clippy::all,
         clippy::pedantic,
+        clippy::allow_attributes_without_reason,
         unreachable_pub,
         reason = "generated code follows its own rules"
     )]

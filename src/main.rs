@@ -1,2 +1,1 @@
-//! The `polytomic-gateway` command.
 fn main() {}

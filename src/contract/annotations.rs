@@ -74,13 +74,21 @@ pub(super) fn rules(field: &FieldDescriptor) -> Result<Rules, String> {
         rules.required =
             behaviors.iter().any(|value| value.as_enum_number() == Some(REQUIRED));
     }
+    if let Some(Value::Message(reference)) =
+        extension(pool, &options, "google.api.resource_reference")
+    {
+        rules.resource = reference
+            .get_field_by_name("type")
+            .and_then(|kind| kind.as_str().map(str::to_owned))
+            .filter(|kind| !kind.is_empty());
+    }
     if let Some(Value::Message(declared)) =
         extension(pool, &options, "buf.validate.field")
     {
         for (kind, value) in declared.fields() {
             match (kind.name(), value) {
                 ("string", Value::Message(string)) => {
-                    string_rules(field, string, &mut rules)?
+                    string_rules(field, string, &mut rules)?;
                 }
                 (name, _) => return Err(unsupported(field, name)),
             }

@@ -92,6 +92,8 @@ pub struct Rules {
     pub max_len: Option<u64>,
     /// What a string must match.
     pub pattern: Option<Regex>,
+    /// The kind of thing at Polytomic that the field is the id of.
+    pub resource: Option<String>,
 }
 
 impl Schema {

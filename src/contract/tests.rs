@@ -1,12 +1,269 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use protox::{
+    Compiler,
+    file::{
+        ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver,
+    },
+};
+
 use super::*;
+
+/// A `.proto` file with the declarations of a test.
+struct TestFile(String);
+
+impl FileResolver for TestFile {
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        if name == "test.proto" {
+            return File::from_source(name, &self.0);
+        }
+        Err(protox::Error::file_not_found(name))
+    }
+}
+
+fn compile(declarations: &str) -> Result<Contract, Error> {
+    let source = format!(
+        r#"syntax = "proto3";
+        package test;
+        import "buf/validate/validate.proto";
+        import "google/api/annotations.proto";
+        import "google/api/field_behavior.proto";
+        import "google/protobuf/duration.proto";
+        import "google/protobuf/struct.proto";
+        import "google/protobuf/timestamp.proto";
+        {declarations}"#
+    );
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(TestFile(source));
+    resolver.add(IncludeFileResolver::new("proto".into()));
+    resolver.add(GoogleFileResolver::new());
+    let mut compiler = Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_file("test.proto").unwrap();
+    Contract::compile(&compiler.encode_file_descriptor_set())
+}
+
+/// Declares an RPC with a rule and the fields of its request.
+fn rpc(rule: &str, fields: &str) -> String {
+    format!(
+        "service S {{ rpc Do(Request) returns (Response) {{ {rule} }} }}
+        message Request {{ {fields} }}
+        message Response {{}}"
+    )
+}
+
+fn http(rule: &str) -> String {
+    format!("option (google.api.http) = {{ {rule} }};")
+}
+
+fn refusal(declarations: &str) -> String {
+    compile(declarations).unwrap_err().to_string()
+}
 
 #[test]
 fn the_embedded_descriptors_compile() {
     let contract = Contract::compile(DESCRIPTOR_SET).unwrap();
-    let list = contract
-        .rpc("/polytomic.connections.v1.PartnerSharedConnectionsService/ListPartnerSharedConnections")
-        .unwrap();
-    assert_eq!(list.response.root().fields[0].key, "data");
+    let services = contract.services();
+    assert_eq!(services, ["polytomic.connections.v1.PartnerSharedConnectionsService"]);
+    let path = format!("/{}/ListPartnerSharedConnections", services[0]);
+    let list = contract.rpc(&path).unwrap();
+    assert_eq!(list.path(), path);
+    assert!(list.binding.is_safe());
+    assert!(contract.rpc("/x/y").is_none());
+}
+
+#[test]
+fn a_binding_says_where_each_field_goes() {
+    let rule = http(r#"post: "/a/{id}/b" body: "what""#);
+    let fields = "string id = 1; string what = 2; repeated int32 how = 3;";
+    let contract = compile(&rpc(&rule, fields)).unwrap();
+    let binding = &contract.rpc("/test.S/Do").unwrap().binding;
+    assert_eq!(binding.to_string(), "POST /a/{id}/b body=what");
+    assert_eq!(binding.place("id"), Place::Path);
+    assert_eq!(binding.place("what"), Place::Body);
+    assert_eq!(binding.place("how"), Place::Query);
+    assert!(!binding.is_safe());
+}
+
+#[test]
+fn a_key_is_the_json_name_where_the_file_gives_one() {
+    let fields = r#"string plain_name = 1;
+        string renamed = 2 [json_name = "data"];
+        string camel_case = 3 [json_name = "camelCase"];"#;
+    let contract = compile(&rpc(&http(r#"get: "/a""#), fields)).unwrap();
+    let request = contract.rpc("/test.S/Do").unwrap().request.root();
+    let keys: Vec<&str> = request.fields.iter().map(|field| field.key.as_str()).collect();
+    assert_eq!(keys, ["plain_name", "data", "camelCase"]);
+}
+
+#[test]
+fn message_types_may_contain_one_another() {
+    let fields = "Tree tree = 1;";
+    let tree =
+        "message Tree { repeated Tree branches = 1; google.protobuf.Struct leaf = 2; }";
+    let rule = http(r#"post: "/a" body: "*""#);
+    let contract = compile(&(rpc(&rule, fields) + tree)).unwrap();
+    let request = &contract.rpc("/test.S/Do").unwrap().request;
+    let Kind::Message(place) = request.root().fields[0].kind else {
+        panic!("not a message")
+    };
+    assert_eq!(request.message(place).fields[0].kind, Kind::Message(place));
+    assert_eq!(request.message(place).fields[1].kind, Kind::Struct);
+}
+
+#[test]
+fn declared_rules_are_read() {
+    let fields = r#"
+        string a = 1 [(google.api.field_behavior) = REQUIRED, (buf.validate.field).string.uuid = true];
+        string b = 2 [(buf.validate.field).string = {min_len: 1, max_len: 9, pattern: "^x"}];
+        string c = 3;"#;
+    let contract = compile(&rpc(&http(r#"get: "/a""#), fields)).unwrap();
+    let [a, b, c] = &contract.rpc("/test.S/Do").unwrap().request.root().fields[..] else {
+        panic!("not three fields")
+    };
+    assert!(a.rules.required && a.rules.uuid);
+    assert_eq!((b.rules.min_len, b.rules.max_len), (Some(1), Some(9)));
+    assert_eq!(b.rules.pattern.as_ref().unwrap().as_str(), "^x");
+    assert!(!c.rules.required && !c.rules.uuid && c.rules.pattern.is_none());
+}
+
+#[test]
+fn what_cannot_be_followed_is_refused_with_the_rpc_and_the_mend() {
+    let id = "string id = 1;";
+    let cases = [
+        (
+            "no annotation",
+            String::new(),
+            id,
+            "has no REST form; add `option (google.api.http)",
+        ),
+        ("no path", http(r#"body: "*""#), id, "states no path"),
+        (
+            "custom",
+            http(r#"custom: {kind: "HEAD" path: "/a"}"#),
+            id,
+            "custom is not supported",
+        ),
+        (
+            "additional bindings",
+            http(r#"get: "/a" additional_bindings: {get: "/b"}"#),
+            id,
+            "additional_bindings is not supported",
+        ),
+        (
+            "response body",
+            http(r#"get: "/a" response_body: "x""#),
+            id,
+            "response_body is not",
+        ),
+        ("relative path", http(r#"get: "a""#), id, "must start with `/`"),
+        ("empty segment", http(r#"get: "/a//b""#), id, "empty segment"),
+        ("last slash", http(r#"get: "/a/""#), id, "empty segment"),
+        ("dots", http(r#"get: "/a/../b""#), id, "has the segment `..`"),
+        ("wildcard", http(r#"get: "/a/*""#), id, "has the segment `*`"),
+        ("wildcards", http(r#"get: "/a/**""#), id, "has the segment `**`"),
+        ("verb", http(r#"get: "/a:do""#), id, "has the segment `a:do`"),
+        ("query", http(r#"get: "/a?b=c""#), id, "has the segment `a?b=c`"),
+        ("sub-template", http(r#"get: "/{id=b/*}""#), id, "has the segment `{id=b`"),
+        (
+            "nested variable",
+            http(r#"get: "/{id.x}""#),
+            id,
+            "only the name of a top-level field",
+        ),
+        ("unclosed", http(r#"get: "/{id""#), id, "has the segment `{id`"),
+        (
+            "unknown variable",
+            http(r#"get: "/{who}""#),
+            id,
+            "`who`, which the request does not",
+        ),
+        ("variable twice", http(r#"get: "/{id}/{id}""#), id, "binds `{id}` twice"),
+        (
+            "list in path",
+            http(r#"get: "/{id}""#),
+            "repeated string id = 1;",
+            "must be a single",
+        ),
+        (
+            "message in path",
+            http(r#"get: "/{id}""#),
+            "google.protobuf.Timestamp id = 1;",
+            "must be a single",
+        ),
+        (
+            "unknown body",
+            http(r#"post: "/a" body: "b""#),
+            id,
+            "`b`, which the request does not",
+        ),
+        (
+            "body in path",
+            http(r#"post: "/{id}" body: "id""#),
+            id,
+            "by the path and the body",
+        ),
+        ("get with body", http(r#"get: "/a" body: "*""#), id, "a GET has no body"),
+        (
+            "delete with body",
+            http(r#"delete: "/a" body: "*""#),
+            id,
+            "a DELETE has no body",
+        ),
+        (
+            "message in query",
+            http(r#"get: "/a""#),
+            "google.protobuf.Struct id = 1;",
+            "cannot go into the query",
+        ),
+        ("map", http(r#"get: "/a""#), "map<string, string> id = 1;", "is a map"),
+        ("enum", http(r#"get: "/a""#), "enum E { X = 0; } E id = 1;", "is an enum"),
+        (
+            "duration",
+            http(r#"post: "/a" body: "*""#),
+            "google.protobuf.Duration id = 1;",
+            "is a google.protobuf.Duration",
+        ),
+        (
+            "string rule on a number",
+            http(r#"get: "/a""#),
+            "int32 id = 1 [(buf.validate.field).string.uuid = true];",
+            "has rules for a string and is none",
+        ),
+        (
+            "pattern",
+            http(r#"get: "/a""#),
+            r#"string id = 1 [(buf.validate.field).string.pattern = "("];"#,
+            "does not compile",
+        ),
+        (
+            "one key twice",
+            http(r#"get: "/a""#),
+            r#"string an_id = 1; string other = 2 [json_name = "an_id"];"#,
+            "two fields with the key `an_id`",
+        ),
+    ];
+    for (case, rule, fields, expected) in cases {
+        let told = refusal(&rpc(&rule, fields));
+        assert!(told.starts_with("test.S.Do: "), "{case}: {told}");
+        assert!(told.contains(expected), "{case}: {told}");
+    }
+}
+
+#[test]
+fn streams_are_refused() {
+    for (input, output) in [("stream Request", "Request"), ("Request", "stream Request")]
+    {
+        let told = refusal(&format!(
+            "service S {{ rpc Do({input}) returns ({output}) {{ {} }} }} message Request {{}}",
+            http(r#"get: "/a""#)
+        ));
+        assert!(told.starts_with("test.S.Do: streams"), "{told}");
+    }
+}
+
+#[test]
+fn a_set_without_rpcs_is_refused() {
+    assert!(refusal("message Lonely {}").contains("has no RPC"));
+    assert!(matches!(Contract::compile(b"\xff"), Err(Error::Descriptors(_))));
 }

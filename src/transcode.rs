@@ -1,0 +1,13 @@
+//! Translation between protobuf and REST, both ways.
+//!
+//! Pure functions over bytes, driven by the compiled [`contract`]: a request
+//! message becomes a path, a query and a JSON body, and a JSON answer becomes
+//! the wire bytes of a response message. No message is built in between.
+//!
+//! [`contract`]: crate::contract
+
+mod body;
+mod request;
+mod wire;
+
+pub use self::request::{RequestError, Resource, RestRequest, request};

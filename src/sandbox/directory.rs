@@ -1,0 +1,206 @@
+//! Who and what the sandbox knows: keys, organizations, connections, copies.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use http::{HeaderMap, HeaderValue};
+use uuid::Uuid;
+
+use super::{
+    caller::{self, Caller},
+    model::{Actor, Connection, Organization},
+    refusal::Refusal,
+    seed,
+};
+
+const UNKNOWN_CONNECTION: &str = "connection not found";
+
+/// The accounts of the sandbox and what they own.
+pub(super) struct Directory {
+    keys: HashMap<&'static str, Caller>,
+    revoked: Mutex<HashSet<String>>,
+    accounts: Vec<Vec<Organization>>,
+    connections: Vec<Arc<Connection>>,
+    copies: Mutex<Copies>,
+    null_when_empty: AtomicBool,
+}
+
+/// Every shared copy, in the order in which they were made.
+#[derive(Default)]
+struct Copies {
+    all: Vec<Arc<Connection>>,
+    /// How many copies of a parent a child has got.
+    made: HashMap<(Uuid, Uuid), u64>,
+}
+
+impl Directory {
+    pub(super) fn seeded() -> Self {
+        let mut copies = Copies::default();
+        for copy in seed::copies() {
+            copies.add(copy);
+        }
+        Self {
+            keys: seed::keys().into_iter().collect(),
+            revoked: Mutex::default(),
+            accounts: seed::accounts(),
+            connections: seed::connections().into_iter().map(Arc::new).collect(),
+            copies: Mutex::new(copies),
+            null_when_empty: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns the caller whose key the headers bear, unless it is revoked.
+    pub(super) fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+        let key = caller::bearer_key(headers)?;
+        let revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        if revoked.contains(key) {
+            return None;
+        }
+        self.keys.get(key).copied()
+    }
+
+    /// Names the key in an `authorization` value, for the request log.
+    pub(super) fn key_name(&self, value: &HeaderValue) -> &'static str {
+        caller::key_of(value)
+            .and_then(|key| self.keys.get(key))
+            .map_or("unknown", |caller| caller.name)
+    }
+
+    pub(super) fn revoke(&self, key: &str) {
+        let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        revoked.insert(key.to_owned());
+    }
+
+    pub(super) fn set_null_when_empty(&self, null: bool) {
+        self.null_when_empty.store(null, Ordering::Relaxed);
+    }
+
+    /// Lists the organizations of a partner's account, its owner first.
+    pub(super) fn account(&self, partner: Caller) -> &[Organization] {
+        self.accounts
+            .iter()
+            .find(|account| account[0].id == partner.organization)
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Finds an organization of any account.
+    pub(super) fn organization(&self, id: Uuid) -> Option<&Organization> {
+        self.accounts.iter().flatten().find(|organization| organization.id == id)
+    }
+
+    /// Finds an organization of a partner's account.
+    pub(super) fn organization_of(
+        &self,
+        partner: Caller,
+        id: Uuid,
+    ) -> Result<&Organization, Refusal> {
+        self.account(partner)
+            .iter()
+            .find(|organization| organization.id == id)
+            .ok_or_else(|| Refusal::not_found("organization not found"))
+    }
+
+    /// Finds a connection by id and owner. Every reason not to have it is told
+    /// alike, so that nothing is revealed to those who do not own it.
+    pub(super) fn connection(
+        &self,
+        organization: Uuid,
+        id: Uuid,
+    ) -> Result<Arc<Connection>, Refusal> {
+        let is_it =
+            |it: &&Arc<Connection>| it.id == id && it.organization_id == organization;
+        if let Some(connection) = self.connections.iter().find(is_it) {
+            return Ok(Arc::clone(connection));
+        }
+        let copies = self.lock_copies();
+        let copy = copies.all.iter().find(is_it).map(Arc::clone);
+        copy.ok_or_else(|| Refusal::not_found(UNKNOWN_CONNECTION))
+    }
+
+    /// Finds the connection that a partner addresses by owner and id.
+    pub(super) fn parent(
+        &self,
+        partner: Caller,
+        organization: Uuid,
+        id: Uuid,
+    ) -> Result<Arc<Connection>, Refusal> {
+        if self.organization_of(partner, organization).is_err() {
+            return Err(Refusal::not_found(UNKNOWN_CONNECTION));
+        }
+        self.connection(organization, id)
+    }
+
+    /// Lists all that an organization owns, copies last.
+    pub(super) fn connections_of(
+        &self,
+        organization: Uuid,
+    ) -> Option<Vec<Arc<Connection>>> {
+        let owned = |it: &&Arc<Connection>| it.organization_id == organization;
+        let mut found: Vec<_> =
+            self.connections.iter().filter(owned).map(Arc::clone).collect();
+        found.extend(self.lock_copies().all.iter().filter(owned).map(Arc::clone));
+        self.list(found)
+    }
+
+    /// Lists the copies of a connection, oldest first.
+    pub(super) fn copies_of(&self, parent: Uuid) -> Option<Vec<Arc<Connection>>> {
+        let copies = self.lock_copies();
+        let is_copy = |it: &&Arc<Connection>| it.parent_connection_id == Some(parent);
+        self.list(copies.all.iter().filter(is_copy).map(Arc::clone).collect())
+    }
+
+    /// Lists every copy there is, oldest first.
+    pub(super) fn copies(&self) -> Vec<Arc<Connection>> {
+        self.lock_copies().all.clone()
+    }
+
+    /// Makes a copy of `parent` in the organization `child`.
+    pub(super) fn share(
+        &self,
+        parent: &Connection,
+        child: Uuid,
+        name: Option<String>,
+        by: Actor,
+    ) -> Uuid {
+        let mut copies = self.lock_copies();
+        let number = copies.made.get(&(parent.id, child)).copied().unwrap_or(0);
+        let id = Uuid::new_v5(&parent.id, format!("{child}/{number}").as_bytes());
+        copies.add(Connection {
+            api_calls_last_24_hours: None,
+            created_at: seed::SHARED_AT,
+            created_by: by,
+            id,
+            name: name.unwrap_or_else(|| parent.name.clone()),
+            organization_id: child,
+            parent_connection_id: Some(parent.id),
+            updated_at: seed::SHARED_AT,
+            updated_by: by,
+            ..parent.clone()
+        });
+        id
+    }
+
+    /// An empty list is `[]`, or `None` where `null` is wanted.
+    fn list(&self, found: Vec<Arc<Connection>>) -> Option<Vec<Arc<Connection>>> {
+        let null = found.is_empty() && self.null_when_empty.load(Ordering::Relaxed);
+        (!null).then_some(found)
+    }
+
+    fn lock_copies(&self) -> MutexGuard<'_, Copies> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Copies {
+    fn add(&mut self, copy: Connection) {
+        if let Some(parent) = copy.parent_connection_id {
+            *self.made.entry((parent, copy.organization_id)).or_default() += 1;
+        }
+        self.all.push(Arc::new(copy));
+    }
+}

@@ -1,0 +1,177 @@
+//! `Idempotency-Key`: the first outcome of a POST, kept and replayed.
+//!
+//! An outcome is recorded before it is written to the caller, so a caller that
+//! never got its answer gets the same one by asking again with the same key.
+
+use std::{
+    collections::{HashMap, hash_map},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{
+    Extension,
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+
+use super::{
+    caller::Caller, exchange::Payload, refusal::Refusal, wire::Fault, world::World,
+};
+
+/// The header that carries the key.
+pub(super) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The outcomes of all keys, kept for as long as the sandbox runs.
+#[derive(Default)]
+pub(super) struct Store(Mutex<HashMap<Slot, Attempt>>);
+
+/// What a key is unique within.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Slot {
+    caller: &'static str,
+    key: String,
+    path: String,
+}
+
+/// The first use of a key, with `None` for an outcome while it is in flight.
+struct Attempt {
+    request: Bytes,
+    outcome: Option<Outcome>,
+}
+
+/// An answer that can be given again.
+#[derive(Clone)]
+struct Outcome {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    fault: Option<Fault>,
+}
+
+/// Handles a POST with a key once, however often it comes.
+pub(super) async fn once(
+    State(world): State<Arc<World>>,
+    Extension(caller): Extension<Caller>,
+    Extension(Payload(body)): Extension<Payload>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    let key = match key_of(request.headers()) {
+        Ok(Some(key)) => key.to_owned(),
+        Ok(None) => return next.run(request).await,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let path = request.uri().path().to_owned();
+    let slot = Slot { caller: caller.name, key, path };
+    match world.idempotency.replay(&slot, &body) {
+        Ok(Some(outcome)) => return outcome.into_response(),
+        Ok(None) => {}
+        Err(refusal) => return refusal.into_response(),
+    }
+    let claim = Claim { world, slot };
+    let answer = next.run(request).await;
+    claim.settle(answer).await
+}
+
+/// Reads the key, of which there may be one, of 8 to 255 of `[A-Za-z0-9_-]`.
+fn key_of(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let malformed = || {
+        let message = "Idempotency-Key must be 8 to 255 letters, digits, '_' or '-'";
+        Refusal::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", message)
+    };
+    let mut values = headers.get_all(&HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.to_str().map_err(|_| malformed())?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let valid = (8..=255).contains(&key.len()) && key.bytes().all(allowed);
+    if !valid || values.next().is_some() {
+        return Err(malformed());
+    }
+    Ok(Some(key))
+}
+
+impl Store {
+    /// Returns the outcome to give again, or claims the slot for a first one.
+    fn replay(&self, slot: &Slot, request: &Bytes) -> Result<Option<Outcome>, Refusal> {
+        let mut attempts = self.lock();
+        let first = match attempts.entry(slot.clone()) {
+            hash_map::Entry::Occupied(first) => first.into_mut(),
+            hash_map::Entry::Vacant(free) => {
+                free.insert(Attempt { request: request.clone(), outcome: None });
+                return Ok(None);
+            }
+        };
+        if first.request != *request {
+            let message = "this Idempotency-Key was used with another request body";
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return Err(Refusal::new(status, "idempotency_key_reused", message));
+        }
+        let Some(outcome) = &first.outcome else {
+            let message = "a request with this Idempotency-Key is still in progress";
+            return Err(Refusal::new(StatusCode::CONFLICT, "conflict", message));
+        };
+        Ok(Some(outcome.clone()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Slot, Attempt>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A slot held by the request in flight; free again if that ends without an
+/// outcome.
+struct Claim {
+    world: Arc<World>,
+    slot: Slot,
+}
+
+impl Claim {
+    /// Records an answer, then hands it on.
+    async fn settle(self, mut answer: Response) -> Response {
+        let fault = answer.extensions().get::<Fault>().copied();
+        if fault == Some(Fault::Hold) {
+            // In flight for as long as the answer is withheld.
+            answer.extensions_mut().insert(Arc::new(self));
+            return answer;
+        }
+        let (head, body) = answer.into_parts();
+        let outcome = Outcome {
+            status: head.status,
+            headers: head.headers,
+            // The bodies of the sandbox are all in memory.
+            body: to_bytes(body, usize::MAX).await.unwrap_or_default(),
+            fault,
+        };
+        if let Some(attempt) = self.world.idempotency.lock().get_mut(&self.slot) {
+            attempt.outcome = Some(outcome.clone());
+        }
+        outcome.into_response()
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut attempts = self.world.idempotency.lock();
+        if attempts.get(&self.slot).is_some_and(|attempt| attempt.outcome.is_none()) {
+            attempts.remove(&self.slot);
+        }
+    }
+}
+
+impl IntoResponse for Outcome {
+    fn into_response(self) -> Response {
+        let mut answer = Response::new(Body::from(self.body));
+        *answer.status_mut() = self.status;
+        *answer.headers_mut() = self.headers;
+        if let Some(fault) = self.fault {
+            answer.extensions_mut().insert(fault);
+        }
+        answer
+    }
+}

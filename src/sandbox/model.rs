@@ -1,0 +1,82 @@
+//! What Polytomic's answers are made of.
+//!
+//! The fields stand in the order of the documented examples, and an absent one
+//! is left out, not `null`, except where the API says that it may be `null`.
+
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+/// The envelope of every successful answer.
+#[derive(Debug, Serialize)]
+pub(super) struct Data<T> {
+    pub(super) data: T,
+}
+
+/// `ConnectionResponseSchema`: a connection, or a shared copy of one.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Connection {
+    pub(super) api_calls_last_24_hours: Option<u64>,
+    pub(super) configuration: Option<Value>,
+    pub(super) created_at: &'static str,
+    pub(super) created_by: Actor,
+    pub(super) id: Uuid,
+    pub(super) name: String,
+    pub(super) organization_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parent_connection_id: Option<Uuid>,
+    pub(super) policies: Vec<Uuid>,
+    pub(super) saved: bool,
+    pub(super) status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status_error: Option<&'static str>,
+    #[serde(rename = "type")]
+    pub(super) kind: Kind,
+    pub(super) updated_at: &'static str,
+    pub(super) updated_by: Actor,
+}
+
+/// `OutputActor`: who created or last changed something.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Actor {
+    pub(super) id: Uuid,
+    pub(super) name: &'static str,
+    #[serde(rename = "type")]
+    pub(super) class: &'static str,
+}
+
+/// `ConnectionTypeSchema`: the kind of system a connection leads to.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Kind {
+    pub(super) id: &'static str,
+    pub(super) logo_url: &'static str,
+    pub(super) name: &'static str,
+    pub(super) operations: Option<&'static [&'static str]>,
+}
+
+/// `Organization`: an organization of a partner account.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Organization {
+    pub(super) id: Uuid,
+    pub(super) name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sso_domain: Option<&'static str>,
+}
+
+/// `GetIdentityResponseSchema`: the answer of `GET /api/me`.
+#[derive(Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "Polytomic's answer has four")]
+pub(super) struct Identity {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) email: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<Uuid>,
+    pub(super) is_organization: bool,
+    pub(super) is_partner: bool,
+    pub(super) is_system: bool,
+    pub(super) is_user: bool,
+    pub(super) organization_id: Uuid,
+    pub(super) organization_name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) role: Option<&'static str>,
+}

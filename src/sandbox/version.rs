@@ -1,0 +1,45 @@
+//! API versions: which are known, and which one serves a request.
+
+use axum::{
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName};
+
+use super::refusal::Refusal;
+
+/// The header that asks for a version and tells which one served.
+pub(super) const HEADER: HeaderName = HeaderName::from_static("x-polytomic-version");
+
+/// The version that serves a request that names none.
+pub(super) const LATEST: Version = Version("2025-09-18");
+
+const KNOWN: [Version; 5] = [
+    LATEST,
+    Version("2024-02-08"),
+    Version("2023-04-25"),
+    Version("2022-12-12"),
+    Version("2021-05-23"),
+];
+
+/// A known version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Version(pub(super) &'static str);
+
+/// Returns the version that the headers ask for.
+pub(super) fn requested(headers: &HeaderMap) -> Result<Version, Refusal> {
+    let Some(wanted) = headers.get(&HEADER) else { return Ok(LATEST) };
+    KNOWN
+        .into_iter()
+        .find(|version| version.0.as_bytes() == wanted.as_bytes())
+        .ok_or_else(|| Refusal::bad_request("unknown X-Polytomic-Version"))
+}
+
+/// Hides a route from the versions that came before it.
+pub(super) async fn only_latest(request: Request, next: Next) -> Response {
+    if request.extensions().get() == Some(&LATEST) {
+        return next.run(request).await;
+    }
+    Refusal::unknown_route().into_response()
+}

@@ -5,6 +5,7 @@
 //! that table. See `docs/ARCHITECTURE.md`.
 
 pub mod contract;
+pub mod transcode;
 
 /// The messages and the client generated from `proto/`.
 pub mod proto {

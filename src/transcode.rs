@@ -2,12 +2,18 @@
 //!
 //! Pure functions over bytes, driven by the compiled [`contract`]: a request
 //! message becomes a path, a query and a JSON body, and a JSON answer becomes
-//! the wire bytes of a response message. No message is built in between.
+//! the wire bytes of a response message, in one pass. The gateway reads no field
+//! of an answer, so no message is built in between.
 //!
 //! [`contract`]: crate::contract
 
 mod body;
+mod json;
 mod request;
+mod response;
 mod wire;
 
-pub use self::request::{RequestError, Resource, RestRequest, request};
+pub use self::{
+    request::{RequestError, Resource, RestRequest, request},
+    response::{MAX_DEPTH, ResponseError, response},
+};

@@ -24,6 +24,8 @@ pub struct Message {
     pub name: String,
     /// The fields in the order of their declaration.
     pub fields: Vec<Field>,
+    /// A bit for each field that must be set, the first field's the lowest.
+    pub required: u128,
 }
 
 /// A field of a message type.
@@ -34,6 +36,8 @@ pub struct Field {
     /// The key in Polytomic's JSON: the `json_name` if the `.proto` file gives
     /// one, else the name.
     pub key: String,
+    /// The key as compact JSON has it before a value: in quotes, with a colon.
+    pub literal: String,
     /// The number on the wire.
     pub number: u32,
     /// The type of the field, or of its elements.
@@ -177,7 +181,11 @@ impl Compiler {
                 ));
             }
         }
-        Ok(Message { name, fields })
+        let required = fields
+            .iter()
+            .rev()
+            .fold(0, |bits, field| bits << 1 | u128::from(field.rules.required));
+        Ok(Message { name, fields, required })
     }
 
     fn field(&mut self, field: &FieldDescriptor) -> Result<Field, String> {
@@ -190,9 +198,11 @@ impl Compiler {
         {
             return Err("has rules for a string and is none; remove them".to_owned());
         }
+        let key = key(field);
         Ok(Field {
             name: field.name().to_owned(),
-            key: key(field),
+            literal: format!("{}:", serde_json::Value::from(key.as_str())),
+            key,
             number: field.number(),
             kind,
             repeated: field.is_list(),

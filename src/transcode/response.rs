@@ -1,0 +1,199 @@
+//! An answer's JSON to the wire bytes of its message, in one pass.
+//!
+//! The rules are those of proto3's JSON form, with the keys that the schema
+//! states and nothing else for a name: `null` is absent, unknown keys are
+//! skipped, numbers may be strings. An answer that is cut short or that cannot
+//! be what the schema says is an error, never a message with less in it.
+
+mod error;
+mod free_form;
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod timestamp;
+mod wire;
+
+use self::wire::MAX_LEVEL;
+use super::json::Reader;
+use crate::contract::{Field, Kind, Message, Schema};
+
+pub use self::{error::ResponseError, free_form::MAX_DEPTH};
+
+/// Transcodes the JSON of an answer into the wire bytes of its message.
+///
+/// # Errors
+///
+/// Says what is wrong with the JSON and where, in words of our own: either the
+/// byte, or the keys and indices that lead to the value. Nothing is quoted from
+/// the JSON.
+pub fn response(schema: &Schema, json: &[u8]) -> Result<Vec<u8>, ResponseError> {
+    let json = Reader::new(json)?;
+    // Wire bytes are shorter than the JSON of almost every answer.
+    let out = Vec::with_capacity(json.len());
+    let mut transcoder = Transcoder { schema, json, out, level: 0 };
+    transcoder.message(schema.root())?;
+    transcoder.json.end()?;
+    Ok(transcoder.out)
+}
+
+struct Transcoder<'a> {
+    schema: &'a Schema,
+    json: Reader<'a>,
+    out: Vec<u8>,
+    /// How many messages are open, the outermost not counted.
+    level: usize,
+}
+
+impl<'a> Transcoder<'a> {
+    /// Reads an object to the fields of a message.
+    fn message(&mut self, message: &'a Message) -> Result<(), ResponseError> {
+        if self.json.peek()? != b'{' {
+            return Err(self.expected("an object"));
+        }
+        let mut seen = 0u128;
+        let mut filled = 0u128;
+        let mut next = 0;
+        let mut more = self.json.open(b'}')?;
+        while more {
+            if let Some(index) = self.key(message, next)? {
+                let field = &message.fields[index];
+                let bit = 1 << index;
+                if seen & bit != 0 {
+                    return Err(ResponseError::new("is there twice").within(&field.key));
+                }
+                seen |= bit;
+                let some = self.field(field).map_err(|error| error.within(&field.key))?;
+                filled |= if some { bit } else { 0 };
+                next = index + 1;
+            } else {
+                self.json.skip(&mut self.out)?;
+            }
+            more = self.json.more(b'}')?;
+        }
+        let missing = message.required & !filled;
+        if missing == 0 { Ok(()) } else { Err(ResponseError::missing(message, missing)) }
+    }
+
+    /// Reads a key, and returns the index of its field. `next` is the index of
+    /// the likely one, since keys come in the order of the schema.
+    #[inline]
+    fn key(
+        &mut self,
+        message: &Message,
+        next: usize,
+    ) -> Result<Option<usize>, ResponseError> {
+        let likely = message.fields.get(next);
+        if likely.is_some_and(|field| self.json.take(field.literal.as_bytes())) {
+            return Ok(Some(next));
+        }
+        let mark = self.out.len();
+        self.json.key(&mut self.out)?;
+        let key = &self.out[mark..];
+        let index = message.fields.iter().position(|field| field.key.as_bytes() == key);
+        self.out.truncate(mark);
+        Ok(index)
+    }
+
+    /// Reads the value of a field. Tells whether it is something: `null`, an
+    /// empty string and an empty list are not.
+    #[inline]
+    fn field(&mut self, field: &'a Field) -> Result<bool, ResponseError> {
+        let byte = self.json.peek()?;
+        if byte == b'n' && field.kind != Kind::Value && self.json.take(b"null") {
+            return Ok(false);
+        }
+        if field.repeated {
+            self.list(field)
+        } else {
+            self.element(field, field.presence)
+        }
+    }
+
+    /// Reads a list to as many fields as it has elements, or to a packed one.
+    fn list(&mut self, field: &'a Field) -> Result<bool, ResponseError> {
+        if self.json.peek()? != b'[' {
+            return Err(self.expected("a list"));
+        }
+        let mut more = self.json.open(b']')?;
+        if !more {
+            return Ok(false);
+        }
+        let packed = field.packed.then(|| wire::begin(&mut self.out, field.number));
+        let mut index = 0;
+        while more {
+            let element = if packed.is_some() {
+                self.scalar(field.kind)
+                    .map(|scalar| wire::untagged(&mut self.out, scalar))
+            } else {
+                self.element(field, true).map(drop)
+            };
+            element.map_err(|error| error.at(index))?;
+            index += 1;
+            more = self.json.more(b']')?;
+        }
+        if let Some(start) = packed {
+            wire::end(&mut self.out, start);
+        }
+        Ok(true)
+    }
+
+    /// Reads a value that is no list of the schema. A default value is left out
+    /// unless it is to be kept. Tells whether it is more than an empty string.
+    #[inline]
+    fn element(&mut self, field: &'a Field, keep: bool) -> Result<bool, ResponseError> {
+        let number = field.number;
+        match field.kind {
+            Kind::String => return self.string(number, keep),
+            Kind::Bytes => return self.bytes(number, keep),
+            Kind::Message(place) => {
+                let message = self.schema.message(place);
+                self.nested(number, |this| this.message(message))?;
+            }
+            Kind::Timestamp => self.timestamp(number)?,
+            Kind::Struct => self.nested(number, |this| this.entries(MAX_DEPTH))?,
+            Kind::ListValue => self.nested(number, |this| this.values(MAX_DEPTH))?,
+            Kind::Value => self.nested(number, |this| this.any(MAX_DEPTH))?,
+            kind => {
+                let scalar = self.scalar(kind)?;
+                if keep || !scalar.is_zero() {
+                    wire::tagged(&mut self.out, number, scalar);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes a message within the one that is open.
+    #[inline]
+    fn nested(
+        &mut self,
+        number: u32,
+        fields: impl FnOnce(&mut Self) -> Result<(), ResponseError>,
+    ) -> Result<(), ResponseError> {
+        if self.level == MAX_LEVEL {
+            return Err(ResponseError::too_deep(MAX_LEVEL, "messages"));
+        }
+        self.level += 1;
+        let start = wire::begin(&mut self.out, number);
+        fields(self)?;
+        wire::end(&mut self.out, start);
+        self.level -= 1;
+        Ok(())
+    }
+
+    /// Returns the error that the next value is not what it should be.
+    #[cold]
+    fn expected(&mut self, what: &str) -> ResponseError {
+        let byte = self.json.peek().unwrap_or_default();
+        let found = match byte {
+            b'"' => "a string",
+            b'{' => "an object",
+            b'[' => "a list",
+            b'-' | b'0'..=b'9' => "a number",
+            _ if self.json.take(b"null") => "null",
+            _ if self.json.take(b"true") || self.json.take(b"false") => "a bool",
+            _ => return self.json.no_value().into(),
+        };
+        ResponseError::new(format!("expected {what}, found {found}"))
+    }
+}

@@ -1,0 +1,72 @@
+use std::borrow::Cow;
+
+use crate::{contract::Message, transcode::json};
+
+/// Why an answer's JSON is not the message that the schema describes.
+///
+/// Says where: either the byte, or the keys and indices that lead to the value.
+/// Quotes nothing from the JSON.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ResponseError(Box<Problem>);
+
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error(transparent)]
+    Json(json::Error),
+    #[error("{}: {reason}", if path.is_empty() { "the answer" } else { path })]
+    Value { path: String, reason: Cow<'static, str> },
+}
+
+impl ResponseError {
+    /// Returns an error about the value that is being read.
+    #[cold]
+    pub(super) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Problem::Value { path: String::new(), reason: reason.into() }))
+    }
+
+    /// Returns an error about fields that must be set: a bit for each.
+    #[cold]
+    pub(super) fn missing(message: &Message, bits: u128) -> Self {
+        let keys: Vec<&str> = message
+            .fields
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| bits >> index & 1 == 1)
+            .map(|(_, field)| field.key.as_str())
+            .collect();
+        Self::new("must be set, but is missing, null or empty").within(&keys.join(", "))
+    }
+
+    /// Returns an error about a value with too many others in one another.
+    #[cold]
+    pub(super) fn too_deep(limit: usize, what: &str) -> Self {
+        Self::new(format!(
+            "is nested deeper than {limit} {what}, the most that is supported"
+        ))
+    }
+
+    /// Puts a key before the path.
+    #[cold]
+    pub(super) fn within(mut self, key: &str) -> Self {
+        if let Problem::Value { path, .. } = &mut *self.0 {
+            let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+            path.insert_str(0, dot);
+            path.insert_str(0, key);
+        }
+        self
+    }
+
+    /// Puts an index before the path.
+    #[cold]
+    pub(super) fn at(self, index: usize) -> Self {
+        self.within(&format!("[{index}]"))
+    }
+}
+
+impl From<json::Error> for ResponseError {
+    #[cold]
+    fn from(error: json::Error) -> Self {
+        Self(Box::new(Problem::Json(error)))
+    }
+}

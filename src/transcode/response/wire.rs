@@ -1,0 +1,103 @@
+//! The protobuf wire format, written.
+//!
+//! A part whose length is not known beforehand is given one byte for it, which
+//! is enough for most; a longer length moves the part when it is complete.
+
+/// The greatest nesting of messages, the outermost not counted, that prost and
+/// most other readers of protobuf accept.
+pub(super) const MAX_LEVEL: usize = 100;
+
+/// The wire types of <https://protobuf.dev/programming-guides/encoding/>.
+const VARINT: u32 = 0;
+const FIXED64: u32 = 1;
+pub(super) const DELIMITED: u32 = 2;
+const FIXED32: u32 = 5;
+
+/// The greatest length that a single byte holds.
+const MAX_SHORT: usize = 0x7f;
+
+/// A scalar other than a string, as it stands on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scalar {
+    Varint(u64),
+    Fixed32(u32),
+    Fixed64(u64),
+}
+
+impl Scalar {
+    /// Tells whether this is the default value: zero, positive, or false.
+    pub(super) fn is_zero(self) -> bool {
+        matches!(self, Self::Varint(0) | Self::Fixed32(0) | Self::Fixed64(0))
+    }
+
+    fn wire_type(self) -> u32 {
+        match self {
+            Self::Varint(_) => VARINT,
+            Self::Fixed32(_) => FIXED32,
+            Self::Fixed64(_) => FIXED64,
+        }
+    }
+}
+
+/// Writes the tag of a field: its number and the type of what follows.
+#[inline]
+pub(super) fn tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
+    varint(out, u64::from(number << 3 | wire_type));
+}
+
+/// Writes a scalar with its tag.
+#[inline]
+pub(super) fn tagged(out: &mut Vec<u8>, number: u32, scalar: Scalar) {
+    tag(out, number, scalar.wire_type());
+    untagged(out, scalar);
+}
+
+/// Writes a scalar without its tag, as in a packed list.
+#[inline]
+pub(super) fn untagged(out: &mut Vec<u8>, scalar: Scalar) {
+    match scalar {
+        Scalar::Varint(value) => varint(out, value),
+        Scalar::Fixed32(value) => out.extend_from_slice(&value.to_le_bytes()),
+        Scalar::Fixed64(value) => out.extend_from_slice(&value.to_le_bytes()),
+    }
+}
+
+#[inline]
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value > 0x7f {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Begins a part that is preceded by its length. Returns where it starts.
+#[inline]
+pub(super) fn begin(out: &mut Vec<u8>, number: u32) -> usize {
+    tag(out, number, DELIMITED);
+    out.push(0);
+    out.len()
+}
+
+/// Ends the part that started there: its length is now known.
+#[inline]
+pub(super) fn end(out: &mut Vec<u8>, start: usize) {
+    let length = out.len() - start;
+    if length <= MAX_SHORT {
+        out[start - 1] = length as u8;
+    } else {
+        end_long(out, start, length);
+    }
+}
+
+fn end_long(out: &mut Vec<u8>, start: usize, length: usize) {
+    // The bytes of the length are first written behind the part, then change
+    // places with it.
+    varint(out, length as u64);
+    let prefix = out.len() - start - length;
+    let mut bytes = [0; 10];
+    bytes[..prefix].copy_from_slice(&out[start + length..]);
+    out.copy_within(start..start + length, start - 1 + prefix);
+    out[start - 1..start - 1 + prefix].copy_from_slice(&bytes[..prefix]);
+    out.truncate(start - 1 + prefix + length);
+}

@@ -4,7 +4,15 @@ import uuid
 
 import pytest
 from google.protobuf import json_format
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, ResourceInfo
+from google.rpc.error_details_pb2 import (
+    BadRequest,
+    ErrorInfo,
+    Help,
+    QuotaFailure,
+    RequestInfo,
+    ResourceInfo,
+    RetryInfo,
+)
 
 from contract import messages
 from gateway import PARTNER_KEY, USER_KEY
@@ -23,6 +31,26 @@ def of(connection_id, **fields):
     """A request about a connection of the partner's own organization."""
     return {"org_id": DOCUMENTED, "connection_id": connection_id, **fields}
 
+
+# What the sandbox answers about the connection whose id ends in these digits:
+# that HTTP status, or a failure of its own.
+FAILURES = {
+    "002": ("UNAVAILABLE", "UPSTREAM_RESET", {RequestInfo}),
+    "003": ("UNAVAILABLE", "UPSTREAM_RESET", {RequestInfo}),
+    "200": ("INTERNAL", "UPSTREAM_BAD_RESPONSE", {RequestInfo}),
+    "302": ("INTERNAL", "UPSTREAM_REDIRECT", {RequestInfo}),
+    "400": ("INVALID_ARGUMENT", "UPSTREAM_INVALID_REQUEST", {RequestInfo, Help}),
+    "401": ("UNAUTHENTICATED", "CALLER_CREDENTIALS_REJECTED", {RequestInfo, Help}),
+    "403": ("PERMISSION_DENIED", "UPSTREAM_FORBIDDEN", {RequestInfo, Help}),
+    "404": ("NOT_FOUND", "UPSTREAM_NOT_FOUND", {RequestInfo, ResourceInfo, Help}),
+    "409": ("ABORTED", "UPSTREAM_CONFLICT", {RequestInfo}),
+    "422": ("INVALID_ARGUMENT", "UPSTREAM_INVALID_REQUEST", {RequestInfo, Help}),
+    "429": ("RESOURCE_EXHAUSTED", "UPSTREAM_RATE_LIMITED", {QuotaFailure, RetryInfo}),
+    "500": ("INTERNAL", "UPSTREAM_ERROR", {RequestInfo}),
+    "502": ("UNAVAILABLE", "UPSTREAM_UNAVAILABLE", {RequestInfo}),
+    "503": ("UNAVAILABLE", "UPSTREAM_UNAVAILABLE", {RequestInfo, RetryInfo}),
+    "504": ("DEADLINE_EXCEEDED", "UPSTREAM_TIMEOUT", {RequestInfo}),
+}
 
 # The answer on Polytomic's page, as protobuf's JSON spells it.
 DOCUMENTED_ANSWER = {
@@ -145,3 +173,16 @@ def test_every_invalid_field_is_named_at_once(call):
         "child_organization_id",
         "name",
     }
+
+
+@pytest.mark.parametrize("digits", FAILURES)
+def test_a_failure_of_polytomic_has_its_code_its_reason_and_its_details(call, digits):
+    code, reason, details = FAILURES[digits]
+
+    outcome = call(LIST, of(f"00000000-0000-4000-8000-000000000{digits}"))
+
+    assert outcome.code == code
+    assert outcome.status.message
+    assert outcome.detail(ErrorInfo).reason == reason
+    for detail in details:
+        assert outcome.detail(detail).ByteSize() > 0

@@ -10,6 +10,10 @@ const ROOT: &str = "proto";
 const SERVICES: [&str; 1] =
     ["polytomic/connections/v1/partner_shared_connections_service.proto"];
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo speaks to build scripts in variables"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={ROOT}");
     let out = PathBuf::from(env::var("OUT_DIR")?);

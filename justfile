@@ -1,0 +1,50 @@
+# `just check` is what CI runs. A check is a stage of `.ci/run`, which needs no
+# just.
+
+set shell := ["bash", "-euc"]
+
+# Lists the verbs.
+default:
+    @just --list
+
+# Checks everything.
+check:
+    .ci/run
+
+# Formats everything that has a formatter.
+fmt:
+    cargo fmt
+    gofmt -w tests/clients/go
+    source .ci/tools; use_python .ci/requirements.txt; buf format --write; ruff format tests/clients
+
+# Checks form: formatting, lints, dependencies, spelling.
+lint:
+    .ci/run fmt lint proto scripts deny typos
+
+# Runs the tests, all or those whose name holds a word.
+test *words:
+    cargo test {{ words }}
+
+# Builds the documentation.
+doc:
+    .ci/run doc
+
+# Measures; or, with words, only the benchmarks whose name holds one.
+bench *words:
+    cargo bench -- {{ words }}
+
+# Fuzzes every target, each for a while.
+fuzz seconds="60":
+    FUZZ_SECONDS={{ seconds }} .ci/run fuzz
+
+# Calls the gateway with grpcurl, buf, Python, Node.js and Go.
+clients:
+    .ci/run clients
+
+# Looks for known vulnerabilities; downloads the advisory database.
+advisories:
+    source .ci/tools; use_cargo_deny; cargo deny check advisories
+
+# Looks for changes to the contract, since main, that would break a caller.
+breaking:
+    source .ci/tools; use_python .ci/requirements.txt; buf breaking --against '.git#branch=main,subdir=proto'

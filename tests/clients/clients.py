@@ -1,0 +1,158 @@
+"""The clients, each as a function: an address and a call in, an outcome out."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.rpc import code_pb2, status_pb2
+
+from contract import BUILD, GENERATED, PROTO, SERVICE, messages, protoc
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Call:
+    rpc: str
+    request: dict
+    metadata: dict[str, str]
+
+    def answered(self, response: dict) -> "Outcome":
+        kind = getattr(messages, f"{self.rpc}Response")
+        return Outcome(json_format.ParseDict(response, kind()), status_pb2.Status())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a client was told: a response, or the status of a refusal."""
+
+    response: Message | None
+    status: status_pb2.Status
+
+    @property
+    def code(self) -> str:
+        return code_pb2.Code.Name(self.status.code)
+
+    def detail(self, kind: type[Message]) -> Message:
+        """Returns the one detail of a kind; fails if there are more or none."""
+        found = [any for any in self.status.details if any.Is(kind.DESCRIPTOR)]
+        assert len(found) == 1, f"{len(found)} of {kind.DESCRIPTOR.name} in {self.status}"
+        detail = kind()
+        found[0].Unpack(detail)
+        return detail
+
+
+def refused(status: dict) -> Outcome:
+    return Outcome(None, json_format.ParseDict(status, status_pb2.Status()))
+
+
+def run(*command, **options) -> subprocess.CompletedProcess:
+    options = {"capture_output": True, "text": True, "timeout": 60} | options
+    return subprocess.run([str(word) for word in command], check=False, **options)
+
+
+def run_or_fail(*command, **options) -> str:
+    done = run(*command, **options)
+    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def headers(call: Call) -> list[str]:
+    return [word for item in call.metadata.items() for word in ("-H", ": ".join(item))]
+
+
+def grpcurl(address: str, call: Call) -> Outcome:
+    done = run(
+        *("grpcurl", "-plaintext", "-format-error", *headers(call)),
+        *("-d", json.dumps(call.request), address, f"{SERVICE}/{call.rpc}"),
+    )
+    if done.returncode == 0:
+        return call.answered(json.loads(done.stdout))
+    outcome = refused(json.loads(done.stderr))
+    assert done.returncode == 64 + outcome.status.code, done
+    return outcome
+
+
+def buf_curl(address: str, call: Call) -> Outcome:
+    done = run(
+        *("buf", "curl", "--protocol", "grpc", "--http2-prior-knowledge", *headers(call)),
+        *("-d", json.dumps(call.request), f"http://{address}/{SERVICE}/{call.rpc}"),
+    )
+    if done.returncode == 0:
+        return call.answered(json.loads(done.stdout))
+    error = json.loads(done.stderr)
+    code = code_pb2.Code.Value(error["code"].upper())
+    status = status_pb2.Status(code=code, message=error.get("message", ""))
+    for detail in error.get("details", []):
+        value = base64.b64decode(detail["value"] + "==")  # It comes without padding.
+        status.details.add(type_url=f"type.googleapis.com/{detail['type']}", value=value)
+    assert done.returncode == 8 * code, done
+    return Outcome(None, status)
+
+
+class Program:
+    """A program that makes one call with a language's own gRPC library.
+
+    It reads the call from standard input, as JSON, and prints either
+    {"response": …} or a google.rpc.Status, in protobuf's JSON.
+    """
+
+    def __init__(self, *command, **options):
+        self.command = command
+        self.options = options
+
+    def __call__(self, address: str, call: Call) -> Outcome:
+        job = json.dumps(vars(call))
+        answer = json.loads(run_or_fail(*self.command, address, input=job, **self.options))
+        return call.answered(answer["response"]) if "response" in answer else refused(answer)
+
+
+def copy(language: str) -> Path:
+    """Copies a client to where a build does not litter the work tree."""
+    directory = BUILD / language
+    shutil.copytree(HERE / language, directory, dirs_exist_ok=True)
+    return directory
+
+
+def python() -> Program:
+    environment = os.environ | {"PYTHONPATH": str(GENERATED)}
+    return Program(sys.executable, HERE / "python/client.py", env=environment)
+
+
+def node() -> Program:
+    directory = copy("node")
+    install = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+    run_or_fail(*install, cwd=directory, timeout=300)
+    return Program("node", directory / "client.js", PROTO)
+
+
+def go() -> Program:
+    directory = copy("go")
+    generated = directory / "gen"
+    protoc(
+        generated,
+        f"--go_out={generated}",
+        "--go_opt=paths=source_relative",
+        f"--go-grpc_out={generated}",
+        "--go-grpc_opt=paths=source_relative",
+    )
+    run_or_fail("go", "vet", ".", cwd=directory, timeout=600)
+    run_or_fail("go", "build", "-o", "client", ".", cwd=directory, timeout=600)
+    return Program(directory / "client")
+
+
+# How each client is made ready to be called.
+READY = {
+    "grpcurl": lambda: grpcurl,
+    "buf_curl": lambda: buf_curl,
+    "python": python,
+    "node": node,
+    "go": go,
+}

@@ -1,0 +1,38 @@
+"""Makes one call with grpcio and code generated from proto/.
+
+    python client.py ADDRESS < call.json
+
+The call is {"rpc", "request", "metadata"}. Prints {"response"}, or the
+google.rpc.Status of the refusal, in the JSON form of protobuf.
+"""
+
+import json
+import sys
+
+import grpc
+from google.protobuf import json_format
+from google.rpc import error_details_pb2  # noqa: F401  Details are decoded by name.
+from grpc_status import rpc_status
+from polytomic.connections.v1 import partner_shared_connections_service_pb2 as messages
+from polytomic.connections.v1 import partner_shared_connections_service_pb2_grpc as service
+
+call = json.load(sys.stdin)
+request = getattr(messages, call["rpc"] + "Request")()
+json_format.ParseDict(call["request"], request)
+
+with grpc.insecure_channel(sys.argv[1]) as channel:
+    stub = service.PartnerSharedConnectionsServiceStub(channel)
+    try:
+        response = getattr(stub, call["rpc"])(
+            request, metadata=list(call["metadata"].items()), timeout=20
+        )
+    except grpc.RpcError as error:
+        code, message = error.code().value[0], error.details()
+        answer = {"code": code, "message": message}
+        status = rpc_status.from_call(error)  # None without details
+        if status is not None:
+            answer = json_format.MessageToDict(status)
+    else:
+        answer = {"response": json_format.MessageToDict(response)}
+
+print(json.dumps(answer))

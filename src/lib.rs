@@ -4,9 +4,18 @@
 //! table of RPCs, each with the REST call it stands for, and the gateway serves
 //! that table. See `docs/ARCHITECTURE.md`.
 
+pub mod app;
+pub mod auth;
+pub mod config;
 pub mod contract;
+pub mod demo;
+pub mod gateway;
+pub mod sandbox;
+pub mod server;
 pub mod status;
+pub mod telemetry;
 pub mod transcode;
+pub mod upstream;
 
 /// The messages and the client generated from `proto/`.
 pub mod proto {
@@ -20,5 +29,3 @@ pub mod proto {
     )]
     tonic::include_proto!("polytomic.connections.v1");
 }
-
-pub mod sandbox;

@@ -1,1 +1,161 @@
-fn main() {}
+//! The `polytomic-gateway` command.
+
+use std::{
+    env,
+    error::Error,
+    io::{self, Write},
+    process::{self, ExitCode},
+};
+
+use clap::{Parser, error::ErrorKind};
+use polytomic_gateway::{
+    app::{self, App},
+    config::{Cli, Command, Sandbox as SandboxSettings, Serve},
+    contract::DESCRIPTOR_SET,
+    demo,
+    sandbox::Sandbox,
+    telemetry,
+};
+use secrecy::SecretString;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::info;
+
+/// How the process ends if it was told something that cannot be meant.
+const USAGE: u8 = 2;
+
+/// The variable that holds a partner key. Not a flag, which would show the key
+/// in the list of processes.
+const PARTNER_KEY: &str = "POLYTOMIC_PARTNER_KEY";
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if is_mistake(&error) => return usage(&first_line(&error)),
+        Err(error) => error.exit(),
+    };
+    // What the demo does stands in its output; the log would only repeat it.
+    let level = if matches!(cli.command, Command::Demo) { "warn" } else { "info" };
+    let filter = cli.log.as_deref().unwrap_or(level);
+    if let Err(problem) = telemetry::init(filter, cli.log_format) {
+        return usage(&problem);
+    }
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(settings) => serve(settings).await,
+            Command::Sandbox(settings) => sandbox(settings).await,
+            Command::Demo => demo::run(&mut io::stdout().lock()).await,
+        }
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref() {
+            Some(app::Error::Usage(problem)) => usage(problem),
+            _ => failed(&*error),
+        },
+    }
+}
+
+async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
+    settings.partner_key =
+        env::var(PARTNER_KEY).ok().filter(|key| !key.is_empty()).map(SecretString::from);
+    let shutdown = shutdown()?;
+    let app = App::bind(&settings, DESCRIPTOR_SET).await?;
+    info!(
+        address = %app.local_addr(),
+        upstream = if settings.sandbox { "the sandbox" } else { &settings.upstream_url },
+        version = env!("CARGO_PKG_VERSION"),
+        "the gateway listens"
+    );
+    app.run(shutdown).await?;
+    info!("the gateway has stopped");
+    Ok(())
+}
+
+async fn sandbox(settings: SandboxSettings) -> Result<(), Box<dyn Error>> {
+    let shutdown = shutdown()?;
+    let address = settings.listen;
+    let sandbox = Sandbox::bind(address)
+        .await
+        .map_err(|error| app::Error::Listen { address, error })?;
+    info!(url = sandbox.url(), "the sandbox listens");
+    sandbox.run(shutdown).await?;
+    info!("the sandbox has stopped");
+    Ok(())
+}
+
+/// Returns what completes at Ctrl-C or SIGTERM. A second signal ends the
+/// process at once.
+fn shutdown() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut signals = Signals {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    };
+    Ok(async move {
+        let signal = signals.next().await;
+        info!(signal, "stopping; a second signal ends at once");
+        tokio::spawn(async move {
+            signals.next().await;
+            process::exit(1)
+        });
+    })
+}
+
+/// The signals that ask a process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Tells a mistake on the command line from a wish for help.
+fn is_mistake(error: &clap::Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
+}
+
+/// Returns what is wrong, without the usage that clap adds.
+fn first_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let problem = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> =
+        problem.trim_start_matches("error: ").split_whitespace().collect();
+    words.join(" ")
+}
+
+fn usage(problem: &str) -> ExitCode {
+    say(&format!("{problem}; see --help"));
+    ExitCode::from(USAGE)
+}
+
+fn failed(error: &dyn Error) -> ExitCode {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    say(&line);
+    ExitCode::FAILURE
+}
+
+/// Writes one line to standard error. There is nowhere to report that it fails.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "polytomic-gateway: {line}");
+}

@@ -1,0 +1,187 @@
+//! How the rooms are put together to serve.
+
+use std::{io, net::SocketAddr};
+
+use http::HeaderValue;
+use tokio::sync::oneshot;
+use tracing::info;
+
+use crate::{
+    auth::{self, Authenticator, KeySource, Mode},
+    config::{AuthMode, Serve},
+    contract::{self, Contract},
+    gateway::{self, Gateway},
+    sandbox::{self, Sandbox},
+    server::{Routes, Server},
+    upstream::{self, BaseUrl, Upstream},
+};
+
+/// A gateway that listens but does not serve yet, and its sandbox if it has one.
+#[derive(Debug)]
+pub struct App {
+    server: Server,
+    sandbox: Option<Sandbox>,
+}
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting cannot be meant.
+    #[error("{0}")]
+    Usage(String),
+    /// An RPC cannot be served as it is declared.
+    #[error(transparent)]
+    Contract(#[from] contract::Error),
+    /// The descriptors cannot be served by reflection.
+    #[error("the descriptors cannot be served by reflection")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// There can be no HTTP client.
+    #[error(transparent)]
+    Upstream(#[from] upstream::Error),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+impl App {
+    /// Checks the settings, compiles the contract and listens.
+    ///
+    /// # Errors
+    ///
+    /// If anything is wrong with the settings or the contract, or the address
+    /// is taken. Nothing has been sent to Polytomic.
+    pub async fn bind(settings: &Serve, descriptor_set: &[u8]) -> Result<Self, Error> {
+        let contract = Contract::compile(descriptor_set)?;
+        let sandbox = if settings.sandbox { Some(bind_sandbox().await?) } else { None };
+        let url = match &sandbox {
+            Some(sandbox) => sandbox.url(),
+            None => settings.upstream_url.clone(),
+        };
+        let url = upstream_url(&url, settings.allow_plaintext_upstream)?;
+
+        let auth = auth_settings(settings, &url)?;
+        auth.check(settings.listen).map_err(|error| Error::Usage(error.to_string()))?;
+        let upstream = Upstream::new(url, settings.answer_limit)?;
+        let authenticator = Authenticator::start(auth, upstream.clone())
+            .await
+            .map_err(|error| Error::Usage(error.to_string()))?;
+        let gateway = Gateway::new(
+            contract,
+            authenticator,
+            upstream,
+            gateway::Settings {
+                api_version: HeaderValue::try_from(&settings.api_version).map_err(
+                    |_| Error::Usage("--api-version is not visible ASCII".into()),
+                )?,
+                timeout: settings.timeout,
+            },
+        );
+        let routes = Routes::new(gateway, descriptor_set).await?;
+        let server = Server::bind(settings.listen, routes, settings.drain_limit)
+            .await
+            .map_err(|error| Error::Listen { address: settings.listen, error })?;
+        Ok(Self { server, sandbox })
+    }
+
+    /// Returns the address that is listened on, with the port that was taken.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Returns what looks at the sandbox, if there is one.
+    #[must_use]
+    pub fn sandbox(&self) -> Option<sandbox::Handle> {
+        self.sandbox.as_ref().map(Sandbox::handle)
+    }
+
+    /// Serves until `shutdown` completes and the RPCs in flight have ended.
+    ///
+    /// # Errors
+    ///
+    /// If the sandbox fails.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let Some(sandbox) = self.sandbox else {
+            self.server.run(shutdown).await;
+            return Ok(());
+        };
+        // The sandbox outlives the gateway's drain, which may still need it.
+        let (stop, stopped) = oneshot::channel::<()>();
+        let url = sandbox.url();
+        let sandbox = tokio::spawn(sandbox.run(async {
+            let _ = stopped.await;
+        }));
+        info!(%url, "the sandbox listens");
+        self.server.run(shutdown).await;
+        drop(stop);
+        sandbox.await.map_err(io::Error::other)?
+    }
+}
+
+async fn bind_sandbox() -> Result<Sandbox, Error> {
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    Sandbox::bind(address).await.map_err(|error| Error::Listen { address, error })
+}
+
+fn upstream_url(text: &str, allow_plaintext: bool) -> Result<BaseUrl, Error> {
+    let url: BaseUrl = text.parse().map_err(|problem| {
+        Error::Usage(format!("--upstream-url is not valid: {problem}"))
+    })?;
+    if url.is_plaintext() && !allow_plaintext {
+        return Err(Error::Usage(
+            "--upstream-url is http, which would send keys unencrypted; use https, or give \
+             --allow-plaintext-upstream if something on the way encrypts"
+                .to_owned(),
+        ));
+    }
+    Ok(url)
+}
+
+fn auth_settings(settings: &Serve, url: &BaseUrl) -> Result<auth::Settings, Error> {
+    let mode = match (
+        settings.auth_mode,
+        &settings.partner_key_file,
+        &settings.partner_key,
+    ) {
+        (AuthMode::Passthrough, None, _) if settings.caller_token_file.is_none() => {
+            Mode::Passthrough
+        }
+        (AuthMode::Passthrough, ..) => {
+            return Err(Error::Usage(
+                "--partner-key-file and --caller-token-file are for --auth-mode static; give \
+                 that too, or leave them out"
+                    .to_owned(),
+            ));
+        }
+        (AuthMode::Static, Some(_), Some(_)) => {
+            return Err(Error::Usage(
+                "both --partner-key-file and POLYTOMIC_PARTNER_KEY give a partner key; leave \
+                 one out"
+                    .to_owned(),
+            ));
+        }
+        (AuthMode::Static, None, None) => {
+            return Err(Error::Usage(
+                "--auth-mode static needs a partner key; give --partner-key-file or set \
+                 POLYTOMIC_PARTNER_KEY"
+                    .to_owned(),
+            ));
+        }
+        (AuthMode::Static, Some(file), None) => Mode::Static {
+            key: KeySource::File(file.clone()),
+            caller_token: settings.caller_token_file.clone(),
+        },
+        (AuthMode::Static, None, Some(key)) => Mode::Static {
+            key: KeySource::Value(key.clone()),
+            caller_token: settings.caller_token_file.clone(),
+        },
+    };
+    let mut auth = auth::Settings::new(mode, url.to_string(), &settings.api_version);
+    auth.verify = !settings.no_key_check;
+    Ok(auth)
+}

@@ -1,0 +1,217 @@
+//! Every setting: its flag, its variable, its default and its meaning.
+//!
+//! The comments on the fields are the text of `--help`.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use secrecy::SecretString;
+
+use crate::{gateway::API_VERSIONS, telemetry::Format};
+
+/// A gRPC gateway to Polytomic's partner API.
+#[derive(Debug, Parser)]
+#[command(name = "polytomic-gateway", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// What to log: error, warn, info, debug or trace, or a list such as
+    /// `info,hyper=debug`. The default is info, for the demo warn
+    #[arg(long, global = true, env = "POLYTOMIC_GATEWAY_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+
+    /// How to write a log line
+    #[arg(
+        long,
+        global = true,
+        env = "POLYTOMIC_GATEWAY_LOG_FORMAT",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = Format::Text
+    )]
+    pub log_format: Format,
+}
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the gateway
+    Serve(Serve),
+    /// Serve an embedded Polytomic, to try things on
+    Sandbox(Sandbox),
+    /// Show the gateway at work: list, share, list again, on an embedded Polytomic
+    Demo,
+}
+
+/// Settings of the sandbox.
+#[derive(Debug, Clone, Args)]
+pub struct Sandbox {
+    /// Where to listen; port 0 takes a free one
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub listen: SocketAddr,
+}
+
+/// Settings of the gateway.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// Where to listen; port 0 takes a free one
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:50051"
+    )]
+    pub listen: SocketAddr,
+
+    /// The URL of Polytomic
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_UPSTREAM_URL",
+        value_name = "URL",
+        default_value = "https://app.polytomic.com",
+        hide_env_values = true
+    )]
+    pub upstream_url: String,
+
+    /// Serve from an embedded Polytomic instead, with data to try things on
+    #[arg(long, env = "POLYTOMIC_GATEWAY_SANDBOX", conflicts_with = "upstream_url")]
+    pub sandbox: bool,
+
+    /// Allow an `http://` URL to another host, which sends keys unencrypted
+    #[arg(long, env = "POLYTOMIC_GATEWAY_ALLOW_PLAINTEXT_UPSTREAM")]
+    pub allow_plaintext_upstream: bool,
+
+    /// The version of Polytomic's API, unless a caller asks for another
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_API_VERSION",
+        value_name = "VERSION",
+        default_value = API_VERSIONS[0],
+        value_parser = PossibleValuesParser::new(API_VERSIONS)
+    )]
+    pub api_version: String,
+
+    /// The most seconds an RPC may take, and takes if its caller sets no deadline
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "30",
+        value_parser = seconds
+    )]
+    pub timeout: Duration,
+
+    /// The most bytes an answer of Polytomic may have
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_ANSWER_LIMIT",
+        value_name = "BYTES",
+        default_value_t = 32 * 1024 * 1024
+    )]
+    pub answer_limit: usize,
+
+    /// The most seconds that RPCs in flight get to end when the gateway stops
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_DRAIN_LIMIT",
+        value_name = "SECONDS",
+        default_value = "20",
+        value_parser = seconds
+    )]
+    pub drain_limit: Duration,
+
+    /// Whose key goes to Polytomic
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_AUTH_MODE",
+        value_name = "MODE",
+        value_enum,
+        default_value_t = AuthMode::Passthrough
+    )]
+    pub auth_mode: AuthMode,
+
+    /// Static mode: the file with the partner key, read again when it changes
+    #[arg(long, env = "POLYTOMIC_GATEWAY_PARTNER_KEY_FILE", value_name = "FILE")]
+    pub partner_key_file: Option<PathBuf>,
+
+    /// Static mode: the partner key itself. No flag, so that it shows in no list
+    /// of processes
+    #[arg(skip)]
+    pub partner_key: Option<SecretString>,
+
+    /// Static mode: the file with the token that every caller must send as
+    /// `authorization: Bearer <token>`
+    #[arg(long, env = "POLYTOMIC_GATEWAY_CALLER_TOKEN_FILE", value_name = "FILE")]
+    pub caller_token_file: Option<PathBuf>,
+
+    /// Do not ask Polytomic who holds a key (`GET /api/me`) before its first use
+    #[arg(long, env = "POLYTOMIC_GATEWAY_NO_KEY_CHECK")]
+    pub no_key_check: bool,
+}
+
+/// Whose key goes to Polytomic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuthMode {
+    /// The caller's, from its `authorization` metadata
+    Passthrough,
+    /// The gateway's own, for every caller
+    Static,
+}
+
+/// Parses a length of time as operators write it: `30`, `0.5`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "give a number of seconds, such as 30 or 0.5".to_owned())?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|length| *length <= Duration::from_secs(24 * 3600))
+        .ok_or_else(|| "give a number of seconds from 0 to 86400".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable() {
+        for command in Cli::command().get_subcommands() {
+            for flag in command.get_arguments().filter(|flag| flag.get_long().is_some()) {
+                let name = flag.get_long().unwrap();
+                if name == "help" || name == "version" {
+                    continue;
+                }
+                let variable = flag.get_env().unwrap().to_str().unwrap();
+                let expected = format!(
+                    "POLYTOMIC_GATEWAY_{}",
+                    name.replace('-', "_").to_uppercase()
+                );
+                assert_eq!(variable, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_are_bounded_numbers_of_seconds() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for bad in ["", "1s", "-1", "NaN", "inf", "1e300", "86401"] {
+            assert!(seconds(bad).is_err(), "{bad:?}");
+        }
+    }
+}

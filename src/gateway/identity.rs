@@ -1,0 +1,34 @@
+//! Who holds a key, asked of Polytomic.
+
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
+
+use crate::{
+    auth::{Identity, LookUp, LookUpError, Verdict},
+    upstream::{Call, Upstream},
+};
+
+/// The longest that a look-up may take, whoever waits for it.
+const LONGEST: Duration = Duration::from_secs(5);
+
+impl LookUp for Upstream {
+    /// Calls `GET /api/me`, which every class of key may.
+    async fn identity(&self, authorization: HeaderValue) -> Result<Verdict, LookUpError> {
+        let call = Call {
+            method: Method::GET,
+            path_and_query: "/api/me".to_owned(),
+            headers: HeaderMap::from_iter([(AUTHORIZATION, authorization)]),
+            body: None,
+        };
+        let answer =
+            self.send(call, Instant::now() + LONGEST).await.map_err(LookUpError::new)?;
+        match answer.status {
+            StatusCode::OK => Identity::from_json(&answer.body)
+                .map(Verdict::Known)
+                .ok_or_else(|| LookUpError::new("the answer is not an identity")),
+            StatusCode::UNAUTHORIZED => Ok(Verdict::Unknown),
+            status => Err(LookUpError::new(format!("Polytomic answered {status}"))),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The metadata of a caller that goes on to Polytomic.
+//!
+//! Nothing goes on unless it is named here, and nothing without a check.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
+
+use crate::status::Violation;
+
+/// The id that ties the log lines of one RPC together, across services.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The version of Polytomic's API.
+pub(super) const VERSION: HeaderName = HeaderName::from_static("x-polytomic-version");
+
+/// The versions of Polytomic's API that its documentation names.
+pub const API_VERSIONS: [&str; 5] =
+    ["2025-09-18", "2024-02-08", "2023-04-25", "2022-12-12", "2021-05-23"];
+
+/// The longest request id that is taken over from a caller.
+const MAX_REQUEST_ID: usize = 128;
+
+/// Returns the caller's request id, or a new one if it has none that can stand
+/// in a log line as it is.
+pub(super) fn request_id(metadata: &HeaderMap) -> HeaderValue {
+    metadata
+        .get(REQUEST_ID)
+        .filter(|id| (1..=MAX_REQUEST_ID).contains(&id.len()))
+        .filter(|id| id.as_bytes().iter().all(u8::is_ascii_graphic))
+        .cloned()
+        .unwrap_or_else(|| {
+            HeaderValue::try_from(Uuid::now_v7().to_string())
+                .expect("a UUID is visible ASCII")
+        })
+}
+
+/// Returns the version of the API that the caller asks for, if it asks.
+///
+/// # Errors
+///
+/// If the documentation does not name the version.
+pub(super) fn version(metadata: &HeaderMap) -> Result<Option<HeaderValue>, Violation> {
+    let Some(asked) = metadata.get(VERSION) else { return Ok(None) };
+    let known = API_VERSIONS.iter().any(|version| asked == version);
+    if known && metadata.get_all(VERSION).iter().nth(1).is_none() {
+        return Ok(Some(asked.clone()));
+    }
+    Err(Violation {
+        field: format!("metadata.{VERSION}"),
+        description: format!("must be one of {}", API_VERSIONS.join(", ")),
+    })
+}
+
+/// Adds the caller's trace context (W3C) to the headers of a call.
+///
+/// A trace context that is not valid is left out, as W3C has it: a caller's
+/// tracing must not fail its calls.
+pub(super) fn copy_trace_context(from: &HeaderMap, to: &mut HeaderMap) {
+    const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+    const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+    let Some(parent) =
+        from.get(TRACEPARENT).filter(|value| is_traceparent(value.as_bytes()))
+    else {
+        return;
+    };
+    to.insert(TRACEPARENT, parent.clone());
+    if let Some(state) =
+        from.get(TRACESTATE).filter(|value| is_tracestate(value.as_bytes()))
+    {
+        to.insert(TRACESTATE, state.clone());
+    }
+}
+
+/// Tells `00-<32 hex>-<16 hex>-<2 hex>`, with ids that are not all zero.
+fn is_traceparent(value: &[u8]) -> bool {
+    let parts: Vec<&[u8]> = value.split(|byte| *byte == b'-').collect();
+    let [version, trace, span, flags] = parts[..] else { return false };
+    let lengths = [version.len(), trace.len(), span.len(), flags.len()];
+    let is_hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+    lengths == [2, 32, 16, 2]
+        && parts.iter().all(|part| part.iter().all(is_hex))
+        && version != b"ff"
+        && [trace, span].iter().all(|id| id.iter().any(|byte| *byte != b'0'))
+}
+
+/// Tells what is short and printable enough to pass on.
+fn is_tracestate(value: &[u8]) -> bool {
+    const MOST: usize = 512;
+    value.len() <= MOST && value.iter().all(|byte| (b' '..=b'~').contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn map(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_request_id_is_kept_if_it_can_be_logged() {
+        assert_eq!(request_id(&map(&[("x-request-id", "a/b:c-1")])), "a/b:c-1");
+        let long = "x".repeat(129);
+        for bad in ["", "two words", "tab\tbed", "caf\u{e9}", &long] {
+            let id = request_id(&map(&[("x-request-id", bad)]));
+            assert_eq!(id.len(), 36, "{bad:?}");
+        }
+        assert_eq!(request_id(&HeaderMap::new()).len(), 36);
+    }
+
+    #[test]
+    fn only_documented_versions_can_be_asked_for() {
+        for version_name in API_VERSIONS {
+            let asked = version(&map(&[("x-polytomic-version", version_name)]));
+            assert_eq!(asked.unwrap().unwrap(), version_name);
+        }
+        assert_eq!(version(&HeaderMap::new()), Ok(None));
+        for bad in ["", "latest", "2025-09-18 ", "2099-01-01"] {
+            let asked = version(&map(&[("x-polytomic-version", bad)]));
+            assert!(asked.unwrap_err().description.contains("2025-09-18"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_valid_trace_context_is_copied() {
+        let mut to = HeaderMap::new();
+        copy_trace_context(
+            &map(&[("traceparent", PARENT), ("tracestate", "a=b,c=d")]),
+            &mut to,
+        );
+        assert_eq!(to, map(&[("traceparent", PARENT), ("tracestate", "a=b,c=d")]));
+    }
+
+    #[test]
+    fn a_trace_context_that_is_not_valid_is_left_out() {
+        let zero = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
+        let upper = PARENT.to_uppercase();
+        for bad in ["", "00", zero, &upper, &PARENT[1..], &format!("{PARENT}-x")] {
+            let mut to = HeaderMap::new();
+            copy_trace_context(
+                &map(&[("traceparent", bad), ("tracestate", "a=b")]),
+                &mut to,
+            );
+            assert!(to.is_empty(), "{bad:?}");
+        }
+        let mut to = HeaderMap::new();
+        let long = "s".repeat(513);
+        copy_trace_context(
+            &map(&[("traceparent", PARENT), ("tracestate", &long)]),
+            &mut to,
+        );
+        assert_eq!(to, map(&[("traceparent", PARENT)]));
+    }
+}

@@ -1,0 +1,160 @@
+//! What is known of an RPC while it runs: the source of its status, of its
+//! response metadata and of its one line in the log.
+
+use std::{error::Error, time::Instant};
+
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, HeaderValue, StatusCode};
+use tonic::{Code, Response, Status, metadata::MetadataMap};
+use tracing::info;
+
+use super::{idempotency, metadata};
+use crate::{
+    auth::Credentials,
+    contract::Rpc,
+    status::{Context, Failure, Whose},
+    transcode::Resource,
+};
+
+/// The record of one RPC.
+#[derive(Debug)]
+pub(super) struct Record<'a> {
+    rpc: &'a Rpc,
+    pub(super) started: Instant,
+    pub(super) request_id: HeaderValue,
+    pub(super) api_version: HeaderValue,
+    pub(super) idempotency_key: Option<HeaderValue>,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) whose_credentials: Whose,
+    pub(super) resource: Option<Resource>,
+    attempts: u32,
+    http_status: Option<StatusCode>,
+}
+
+impl<'a> Record<'a> {
+    /// Starts the record of an RPC that has just come in.
+    pub(super) fn new(
+        rpc: &'a Rpc,
+        metadata: &HeaderMap,
+        api_version: &HeaderValue,
+    ) -> Self {
+        Self {
+            rpc,
+            started: Instant::now(),
+            request_id: metadata::request_id(metadata),
+            api_version: api_version.clone(),
+            idempotency_key: None,
+            credentials: None,
+            whose_credentials: Whose::Caller,
+            resource: None,
+            attempts: 0,
+            http_status: None,
+        }
+    }
+
+    /// Notes that a call is about to be sent.
+    pub(super) fn attempt(&mut self) {
+        self.attempts += 1;
+        self.http_status = None;
+    }
+
+    /// Notes the status of Polytomic's answer.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.http_status = Some(status);
+    }
+
+    /// Ends the RPC: logs it and makes its response.
+    pub(super) fn finish(
+        self,
+        outcome: Result<Bytes, Failure>,
+    ) -> Result<Response<Bytes>, Status> {
+        match outcome {
+            Ok(message) => {
+                self.log(Code::Ok, None);
+                Ok(Response::from_parts(self.metadata(), message, Extensions::new()))
+            }
+            Err(failure) => {
+                self.log(failure.code(self.rpc.binding.is_safe()), Some(&failure));
+                let mut status = failure.into_status(&self.context());
+                for (name, value) in &self.metadata().into_headers() {
+                    status.metadata_mut().as_mut().insert(name, value.clone());
+                }
+                Err(status)
+            }
+        }
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            safe: self.rpc.binding.is_safe(),
+            attempts: self.attempts,
+            idempotency_key: self.idempotency_key.as_ref().map(text),
+            resource: self
+                .resource
+                .as_ref()
+                .map(|resource| (resource.kind.as_str(), resource.name.as_str())),
+            whose_credentials: self.whose_credentials,
+            fingerprint: self.fingerprint(),
+            api_version: text(&self.api_version),
+            ..Context::new(text(&self.request_id))
+        }
+    }
+
+    /// Returns the metadata of a response, good or bad.
+    fn metadata(&self) -> MetadataMap {
+        let mut headers = HeaderMap::with_capacity(2);
+        headers.insert(metadata::REQUEST_ID, self.request_id.clone());
+        if let Some(key) = &self.idempotency_key {
+            headers.insert(idempotency::HEADER, key.clone());
+        }
+        MetadataMap::from_headers(headers)
+    }
+
+    /// Writes the RPC's one line. A failure is a line at the same level: what a
+    /// caller did wrong is no alarm of the operator's, and the code tells them
+    /// apart.
+    fn log(&self, code: Code, failure: Option<&Failure>) {
+        let context = self.context();
+        let identity = self.credentials.as_ref().and_then(Credentials::identity);
+        info!(
+            rpc = self.rpc.path(),
+            code = ?code,
+            reason = failure.map(|failure| failure.reason(&context).as_str()),
+            error = failure.map(describe),
+            http_status = self.http_status.map(|status| status.as_u16()),
+            attempts = self.attempts,
+            duration_ms = self.duration_ms(),
+            request_id = context.request_id,
+            idempotency_key = context.idempotency_key,
+            caller = context.fingerprint,
+            organization_id = identity.and_then(|identity| identity.organization_id.as_deref()),
+            organization = identity.and_then(|identity| identity.organization_name.as_deref()),
+            key_class = identity.map(|identity| identity.class.as_str()),
+            "rpc"
+        );
+    }
+
+    fn duration_ms(&self) -> f64 {
+        self.started.elapsed().as_secs_f64() * 1000.0
+    }
+
+    fn fingerprint(&self) -> Option<&str> {
+        self.credentials.as_ref().map(Credentials::fingerprint)
+    }
+}
+
+/// Writes an error with its causes on one line.
+fn describe(failure: &Failure) -> String {
+    let mut line = failure.to_string();
+    let mut cause = failure.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}
+
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().expect("the values that are kept were checked to be visible ASCII")
+}

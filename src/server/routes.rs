@@ -1,0 +1,105 @@
+//! Which service a request is for.
+
+use std::{convert::Infallible, sync::Arc};
+
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+use hyper::body::Incoming;
+use tonic::{body::Body, service::Routes as Services};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic_reflection::server::Builder as Reflection;
+use tower::ServiceExt;
+
+use super::rpc;
+use crate::{
+    gateway::{self, Gateway},
+    status::Failure,
+};
+
+/// The RPCs of the table, and the services about the server itself: health and
+/// reflection.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    gateway: Arc<Gateway>,
+    services: Services,
+    health: HealthReporter,
+}
+
+impl Routes {
+    /// Serves a gateway, and the descriptors that its contract was compiled
+    /// from by reflection.
+    ///
+    /// # Errors
+    ///
+    /// If the descriptors cannot be read.
+    pub async fn new(
+        gateway: Gateway,
+        descriptor_set: &[u8],
+    ) -> Result<Self, tonic_reflection::server::Error> {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        for service in gateway.contract().services() {
+            health.set_service_status(service, ServingStatus::Serving).await;
+        }
+        // google.rpc is there for the error details, which clients such as
+        // grpcurl can decode only if they can look them up.
+        let reflection = || {
+            Reflection::configure()
+                .register_encoded_file_descriptor_set(descriptor_set)
+                .register_encoded_file_descriptor_set(
+                    tonic_types::pb::FILE_DESCRIPTOR_SET,
+                )
+                .register_encoded_file_descriptor_set(
+                    tonic_health::pb::FILE_DESCRIPTOR_SET,
+                )
+        };
+        let gateway = Arc::new(gateway);
+        let unknown = async |metadata: HeaderMap| {
+            gateway::refuse(&metadata, Failure::UnknownRpc)
+                .into_http::<axum::body::Body>()
+        };
+        let services = Services::from(axum::Router::new().fallback(unknown))
+            .add_service(health_service)
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?)
+            .prepare();
+        Ok(Self { gateway, services, health })
+    }
+
+    /// Tells by the health service that no new RPCs should come.
+    pub(super) async fn set_not_serving(&self) {
+        let services = self.gateway.contract().services();
+        for service in services.into_iter().chain([""]) {
+            self.health.set_service_status(service, ServingStatus::NotServing).await;
+        }
+    }
+
+    /// Answers one request.
+    pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+        if !is_grpc(&request) {
+            return unsupported_media_type();
+        }
+        if let Some(rpc) = self.gateway.contract().rpc(request.uri().path()) {
+            return rpc::serve(Arc::clone(&self.gateway), Arc::clone(rpc), request).await;
+        }
+        let response = self.services.clone().oneshot(request).await;
+        response.unwrap_or_else(|never: Infallible| match never {})
+    }
+}
+
+/// Tells `application/grpc`, alone or with a message format, as gRPC has it
+/// (PROTOCOL-HTTP2, "Content-Type"). Only protobuf is spoken here.
+fn is_grpc(request: &Request<Incoming>) -> bool {
+    let content_type =
+        request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    matches!(essence.trim_ascii(), b"application/grpc" | b"application/grpc+proto")
+}
+
+fn unsupported_media_type() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    response.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/grpc"));
+    response
+}

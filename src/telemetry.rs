@@ -1,0 +1,40 @@
+//! What the process says about itself: its log.
+
+use std::io;
+
+use clap::ValueEnum;
+use tracing::error;
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts logging to standard error.
+///
+/// # Errors
+///
+/// If the filter is not understood; says which part.
+pub fn init(filter: &str, format: Format) -> Result<(), String> {
+    let filter = EnvFilter::builder()
+        .parse(filter)
+        .map_err(|error| format!("the log filter is not understood: {error}"))?;
+    let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        // Colours only for a person at a terminal: elsewhere they are noise.
+        Format::Text => {
+            lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init()
+        }
+        Format::Json => lines.json().flatten_event(true).init(),
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        error!(location, "a task panicked; this is a bug in the gateway");
+    }));
+    Ok(())
+}

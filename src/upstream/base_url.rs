@@ -1,0 +1,130 @@
+//! Where Polytomic is.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use reqwest::Url;
+
+/// The URL that the paths of the API are appended to.
+///
+/// Written as operators write it: without a scheme it is `https`, slashes at
+/// the end do not count, a path before `/api` is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// Ends without a slash.
+    prefix: String,
+    plaintext: bool,
+}
+
+impl BaseUrl {
+    /// Tells whether credentials would cross a network unencrypted: the scheme
+    /// is `http` and the host is not this one.
+    #[must_use]
+    pub fn is_plaintext(&self) -> bool {
+        self.plaintext
+    }
+
+    /// Returns the URL of a path, which starts with `/`.
+    pub(super) fn join(&self, path_and_query: &str) -> String {
+        format!("{}{path_and_query}", self.prefix)
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = String;
+
+    /// Parses what an operator has configured.
+    ///
+    /// # Errors
+    ///
+    /// Says in words what a base URL must be.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let with_scheme = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("https://{text}")
+        };
+        let url = Url::parse(&with_scheme).map_err(|error| {
+            format!("{error}; give one such as https://app.polytomic.com")
+        })?;
+        if !["http", "https"].contains(&url.scheme()) {
+            return Err(format!("the scheme is {}; use https", url.scheme()));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("it holds a user name or password; remove them".to_owned());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("it holds a query or fragment; remove it".to_owned());
+        }
+        let plaintext = url.scheme() == "http" && !is_loopback(&url);
+        let prefix = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { prefix, plaintext })
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.prefix)
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_as_operators_write_them() {
+        for (written, joined) in [
+            ("https://app.polytomic.com", "https://app.polytomic.com/api/me"),
+            ("https://app.polytomic.com/", "https://app.polytomic.com/api/me"),
+            ("app.polytomic.com", "https://app.polytomic.com/api/me"),
+            (" polytomic.example:8443// ", "https://polytomic.example:8443/api/me"),
+            ("https://example.com/polytomic/", "https://example.com/polytomic/api/me"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/api/me"),
+        ] {
+            let url: BaseUrl = written.parse().unwrap();
+            assert_eq!(url.join("/api/me"), joined, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn urls_that_cannot_be_meant_are_refused() {
+        for written in [
+            "",
+            "https://",
+            "ftp://app.polytomic.com",
+            "https://user@app.polytomic.com",
+            "https://:secret@app.polytomic.com",
+            "https://app.polytomic.com?key=1",
+            "https://app.polytomic.com#top",
+            "not a url",
+        ] {
+            assert!(written.parse::<BaseUrl>().is_err(), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn plaintext_is_http_to_another_host() {
+        for (written, plaintext) in [
+            ("http://app.polytomic.com", true),
+            ("http://localhost.example.com", true),
+            ("http://127.0.0.1:8080", false),
+            ("http://[::1]:8080", false),
+            ("http://localhost", false),
+            ("https://app.polytomic.com", false),
+        ] {
+            assert_eq!(
+                written.parse::<BaseUrl>().unwrap().is_plaintext(),
+                plaintext,
+                "{written}"
+            );
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Answers that are not what the contract says: an error that tells what
+//! happened, and never an empty success.
+
+use tonic::Code;
+
+use crate::support::{Caller, Fake, Gateway, caller::Reply, fake::answer};
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+
+async fn list(answer: Vec<u8>) -> Reply {
+    let fake = Fake::answering([answer]).await;
+    let gateway = Gateway::on(&fake).await;
+    Caller::list(gateway.address).send().await
+}
+
+/// Sends a create to an upstream that gives the same answer again if asked.
+async fn create(answer: Vec<u8>) -> Reply {
+    let fake = Fake::answering([answer.clone(), answer.clone(), answer]).await;
+    let gateway = Gateway::on(&fake).await;
+    Caller::create(gateway.address).send().await
+}
+
+#[tokio::test]
+async fn a_success_that_cannot_be_read_is_an_error() {
+    let deep = format!(r#"{{"data":[{{"configuration":{}"#, r#"{"a":"#.repeat(100_000));
+    let cases: [(&str, &str, &str); 11] = [
+        ("nothing", "", "early"),
+        ("half a list", r#"{"data":[{"id":"248df4b7"#, "early"),
+        ("half an object", r#"{"data":[{}]"#, "early"),
+        ("html", "<html>Sign in</html>", ""),
+        ("an array", "[]", ""),
+        ("a string", r#""data""#, ""),
+        ("data of another type", r#"{"data":"none"}"#, "data"),
+        ("an id that is a number", r#"{"data":[{"id":7}]}"#, "data[0].id"),
+        (
+            "a time that is none",
+            r#"{"data":[{},{"created_at":"soon"}]}"#,
+            "data[1].created_at",
+        ),
+        ("something behind the end", r#"{"data":[]} trailing"#, ""),
+        ("nesting without end", &deep, ""),
+    ];
+    for (case, body, expected) in cases {
+        let reply = list(answer(200, JSON, body.as_bytes())).await;
+        assert_eq!(reply.code(), Code::Internal, "{case}: {}", reply.message());
+        assert_eq!(reply.reason(), "UPSTREAM_BAD_RESPONSE", "{case}");
+        assert!(reply.message().contains(expected), "{case}: {}", reply.message());
+        assert!(!reply.message().contains("Sign in"), "{case}: the body is not pasted");
+        assert!(reply.body.is_empty(), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_create_that_cannot_be_read_has_an_unknown_outcome() {
+    for body in [
+        "",
+        "{}",
+        r#"{"data":null}"#,
+        r#"{"data":{}}"#,
+        r#"{"data":{"id":""}}"#,
+        "<html>",
+    ] {
+        let reply = create(answer(200, JSON, body.as_bytes())).await;
+        assert_eq!(reply.code(), Code::Unknown, "{body}: {}", reply.message());
+        assert_eq!(reply.reason(), "OUTCOME_UNKNOWN", "{body}");
+        assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+        let key = reply.error_metadata("idempotencyKey").unwrap();
+        assert_eq!(reply.headers["idempotency-key"], key);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_another_content_type_is_named_as_such() {
+    let html = answer(200, &[("content-type", "text/html")], b"<html>Sign in</html>");
+    let reply = list(html).await;
+    assert_eq!(reply.code(), Code::Internal);
+    assert!(reply.message().contains("content type"), "{}", reply.message());
+
+    let gzip = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    let reply = list(answer(200, &gzip, b"\x1f\x8b")).await;
+    assert_eq!(reply.code(), Code::Internal);
+    assert!(reply.message().contains("compressed"), "{}", reply.message());
+
+    // What is JSON by another name, or says nothing of itself, is read.
+    for content_type in [
+        "application/json; charset=utf-8",
+        "Application/JSON",
+        "application/problem+json",
+    ] {
+        let reply = list(answer(200, &[("content-type", content_type)], b"{}")).await;
+        assert_eq!(reply.code(), Code::Ok, "{content_type}");
+    }
+    assert_eq!(list(answer(200, &[], b"{}")).await.code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn an_answer_over_the_limit_exhausts_resources() {
+    let limit = 10_000;
+    let long = format!(r#"{{"data":[],"x":"{}"}}"#, "y".repeat(limit));
+    let chunked = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{long}\r\n0\r\n\r\n",
+        long.len()
+    );
+    for bytes in [answer(200, JSON, long.as_bytes()), chunked.into_bytes()] {
+        let fake = Fake::answering([bytes]).await;
+        let gateway = Gateway::with(&fake, &["--answer-limit", "10000"]).await;
+        let reply = Caller::list(gateway.address).send().await;
+        assert_eq!(reply.code(), Code::ResourceExhausted, "{}", reply.message());
+        assert_eq!(reply.reason(), "UPSTREAM_RESPONSE_TOO_LARGE");
+        assert_eq!(reply.headers["grpc-retry-pushback-ms"], "-1");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = Fake::json(200, "{}").await;
+    let location = format!("{}/steal", elsewhere.url());
+    for status in [301, 302, 303, 307, 308] {
+        let reply = list(answer(status, &[("location", &location)], b"")).await;
+        assert_eq!(reply.code(), Code::Internal);
+        assert_eq!(reply.reason(), "UPSTREAM_REDIRECT");
+        assert!(!reply.message().contains("steal"), "{}", reply.message());
+    }
+    assert!(elsewhere.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_not_there_is_unavailable() {
+    // A port that was free a moment ago.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let settings = crate::support::settings(&["--upstream-url", &url, "--no-key-check"]);
+    let gateway =
+        Gateway::start(settings, polytomic_gateway::contract::DESCRIPTOR_SET).await;
+    let reply = Caller::create(gateway.address).send().await;
+    assert_eq!(reply.code(), Code::Unavailable);
+    assert_eq!(reply.reason(), "UPSTREAM_CONNECT_FAILED");
+    assert_eq!(reply.error_metadata("outcome").as_deref(), Some("NOT_SENT"));
+    assert!(!reply.message().contains(&url), "{}", reply.message());
+}
+
+#[tokio::test]
+async fn an_upstream_that_hangs_up_is_unavailable() {
+    let fake = Fake::answering([]).await;
+    let gateway = Gateway::on(&fake).await;
+    let reply = Caller::create(gateway.address).send().await;
+    assert_eq!(reply.code(), Code::Unavailable, "{}", reply.message());
+    assert_eq!(reply.reason(), "UPSTREAM_RESET");
+    assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+    assert!(reply.error_metadata("idempotencyKey").is_some());
+}

@@ -1,0 +1,167 @@
+//! Requests that cannot be meant: a precise status, every violation at once,
+//! and nothing sent upstream.
+
+use polytomic_gateway::proto::{
+    CreatePartnerSharedConnectionRequest, ListPartnerSharedConnectionsRequest,
+};
+use prost::Message;
+use tonic::Code;
+
+use crate::support::{
+    Caller, Fake, Gateway,
+    caller::{ID, KEY, frame},
+};
+
+/// A gateway whose upstream must not be called.
+struct Refusing {
+    fake: Fake,
+    gateway: Gateway,
+}
+
+impl Refusing {
+    async fn start() -> Self {
+        let fake = Fake::answering([]).await;
+        let gateway = Gateway::on(&fake).await;
+        Self { fake, gateway }
+    }
+
+    fn list(&self) -> Caller {
+        Caller::list(self.gateway.address)
+    }
+
+    fn create(&self) -> Caller {
+        Caller::create(self.gateway.address)
+    }
+}
+
+impl Drop for Refusing {
+    fn drop(&mut self) {
+        assert_eq!(self.fake.seen().len(), 0, "something was sent upstream");
+    }
+}
+
+#[tokio::test]
+async fn ids_that_are_no_uuids_are_invalid_arguments() {
+    let refusing = Refusing::start().await;
+    let braced = format!("{{{ID}}}");
+    for id in
+        ["", "x", &braced, "..", "%2f", "%2e%2e%2fadmin", "a/b", "\0", "?", "#", "ü"]
+    {
+        let message = ListPartnerSharedConnectionsRequest {
+            org_id: id.to_owned(),
+            connection_id: ID.to_owned(),
+        };
+        let reply = refusing.list().body(frame(&message.encode_to_vec())).send().await;
+        assert_eq!(reply.code(), Code::InvalidArgument, "{id:?}");
+        assert_eq!(reply.violations(), ["org_id"], "{id:?}");
+        assert_eq!(reply.reason(), "INVALID_FIELD");
+    }
+}
+
+#[tokio::test]
+async fn every_violation_is_told_at_once_metadata_included() {
+    let refusing = Refusing::start().await;
+    let message = CreatePartnerSharedConnectionRequest {
+        org_id: "x".to_owned(),
+        connection_id: String::new(),
+        child_organization_id: "y".to_owned(),
+        name: Some("\u{7}".to_owned()),
+    };
+    let reply = refusing
+        .create()
+        .with("idempotency-key", "short")
+        .with("x-polytomic-version", "1999-12-31")
+        .with("grpc-timeout", "soon")
+        .body(frame(&message.encode_to_vec()))
+        .send()
+        .await;
+    assert_eq!(reply.code(), Code::InvalidArgument);
+    let mut violations = reply.violations();
+    violations.sort_unstable();
+    assert_eq!(
+        violations,
+        [
+            "child_organization_id",
+            "connection_id",
+            "metadata.grpc-timeout",
+            "metadata.idempotency-key",
+            "metadata.x-polytomic-version",
+            "name",
+            "org_id",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_message_of_a_megabyte_exhausts_resources() {
+    let refusing = Refusing::start().await;
+    let message = ListPartnerSharedConnectionsRequest {
+        org_id: "4".repeat(1 << 20),
+        connection_id: ID.to_owned(),
+    };
+    let reply = refusing.list().body(frame(&message.encode_to_vec())).send().await;
+    assert_eq!(reply.code(), Code::ResourceExhausted, "{}", reply.message());
+    assert_eq!(reply.reason(), "REQUEST_TOO_LARGE");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_message_are_an_invalid_argument() {
+    let refusing = Refusing::start().await;
+    for garbage in [&b"\xff\xff\xff"[..], b"\x0a\x24short", b"\x08\x01", b"\x00"] {
+        let reply = refusing.list().body(frame(garbage)).send().await;
+        assert_eq!(
+            reply.code(),
+            Code::InvalidArgument,
+            "{garbage:?}: {}",
+            reply.message()
+        );
+        assert_eq!(reply.reason(), "INVALID_MESSAGE");
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_is_not_in_the_contract_is_an_invalid_argument() {
+    let refusing = Refusing::start().await;
+    let known = ListPartnerSharedConnectionsRequest {
+        org_id: ID.to_owned(),
+        connection_id: ID.to_owned(),
+    };
+    let message = [known.encode_to_vec(), vec![0x4a, 1, b'x']].concat();
+    let reply = refusing.list().body(frame(&message)).send().await;
+    assert_eq!(reply.code(), Code::InvalidArgument);
+    assert_eq!(reply.violations(), ["9"]);
+}
+
+#[tokio::test]
+async fn a_call_without_credentials_is_unauthenticated() {
+    let refusing = Refusing::start().await;
+    let reply = refusing.list().without("authorization").send().await;
+    assert_eq!(reply.code(), Code::Unauthenticated);
+    assert_eq!(reply.reason(), "CREDENTIALS_MISSING");
+}
+
+#[tokio::test]
+async fn credentials_that_are_not_one_bearer_key_are_unauthenticated() {
+    let refusing = Refusing::start().await;
+    for value in [
+        "",
+        "Bearer",
+        "Bearer ",
+        KEY,
+        "Basic dXNlcjpwYXNz",
+        "Bearer two keys",
+        "Bearer \u{e9}",
+    ] {
+        let reply = refusing
+            .list()
+            .without("authorization")
+            .with("authorization", value)
+            .send()
+            .await;
+        assert_eq!(reply.code(), Code::Unauthenticated, "{value:?}");
+        assert_eq!(reply.reason(), "CREDENTIALS_MALFORMED", "{value:?}");
+    }
+    let reply = refusing.list().with("authorization", "Bearer another").send().await;
+    assert_eq!(reply.code(), Code::Unauthenticated);
+    assert_eq!(reply.reason(), "CREDENTIALS_MALFORMED");
+}

@@ -1,0 +1,88 @@
+//! The table of RPCs: what is served, and that more can be served without a
+//! line of Rust.
+
+use std::{fmt::Write, fs};
+
+use polytomic_gateway::contract::{Contract, DESCRIPTOR_SET};
+use protox::Compiler;
+use tonic::Code;
+
+use crate::support::{
+    Caller, Fake, Gateway,
+    caller::{ID, frame},
+};
+
+#[test]
+fn the_rpcs_are_those_of_the_golden_file() {
+    let golden = fs::read_to_string("tests/integration/rpcs.golden").unwrap();
+    let mut table = String::new();
+    for rpc in Contract::compile(DESCRIPTOR_SET).unwrap().rpcs() {
+        writeln!(table, "{rpc}").unwrap();
+    }
+    assert_eq!(
+        table, golden,
+        "an RPC was added or changed: update the file if that is meant"
+    );
+}
+
+fn extra_descriptors() -> Vec<u8> {
+    let mut compiler = Compiler::new(["tests/integration/proto", "proto"]).unwrap();
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_file("extra/v1/extra_service.proto").unwrap();
+    compiler.encode_file_descriptor_set()
+}
+
+#[tokio::test]
+async fn an_rpc_is_served_from_its_declaration_alone() {
+    let fake = Fake::json(
+        200,
+        r#"{"data":{"name":"Acme","members":[{"email":"a@example.com"},{}]},"page":7}"#,
+    )
+    .await;
+    let url = fake.url();
+    let settings = crate::support::settings(&["--upstream-url", &url, "--no-key-check"]);
+    let gateway = Gateway::start(settings, &extra_descriptors()).await;
+
+    // RenameTeamRequest { org_id, team = "a/b ?", rename { name, tags }, dry_run }
+    let mut message = vec![0x0a, 36];
+    message.extend_from_slice(ID.as_bytes());
+    message.extend_from_slice(b"\x12\x05a/b ?");
+    message.extend_from_slice(b"\x1a\x0c\x0a\x04Acme\x12\x01x\x12\x01y");
+    message.extend_from_slice(b"\x20\x01");
+    let reply = Caller::list(gateway.address)
+        .path("/extra.v1.ExtraService/RenameTeam")
+        .body(frame(&message))
+        .send()
+        .await;
+
+    assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
+    let seen = fake.only();
+    assert_eq!(
+        seen.line,
+        format!("PATCH /api/organizations/{ID}/teams/a%2Fb%20%3F?dry_run=true HTTP/1.1")
+    );
+    assert_eq!(seen.body, br#"{"name":"Acme","tags":["x","y"]}"#);
+    assert_eq!(
+        seen.header("idempotency-key"),
+        None,
+        "Polytomic documents it for POST only"
+    );
+    // RenameTeamResponse { team { name, members [{ email }, {}] } }
+    let expected = b"\x0a\x19\x0a\x04Acme\x12\x0f\x0a\x0da@example.com\x12\x00";
+    assert_eq!(reply.body[5..], expected[..]);
+}
+
+#[tokio::test]
+async fn a_refused_rename_names_the_field_within_the_message() {
+    let fake = Fake::answering([]).await;
+    let url = fake.url();
+    let settings = crate::support::settings(&["--upstream-url", &url, "--no-key-check"]);
+    let gateway = Gateway::start(settings, &extra_descriptors()).await;
+    let reply = Caller::list(gateway.address)
+        .path("/extra.v1.ExtraService/RenameTeam")
+        .body(frame(b"\x1a\x00"))
+        .send()
+        .await;
+    assert_eq!(reply.code(), Code::InvalidArgument);
+    assert_eq!(reply.violations(), ["org_id", "team", "rename.name"]);
+}

@@ -1,0 +1,122 @@
+//! What gRPC asks of every server, looked up on the wire.
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use tonic::Code;
+
+use crate::support::{
+    Caller, Fake, Gateway,
+    caller::{SERVICE, frame},
+};
+
+/// An upstream that takes requests and never answers.
+async fn silent() -> (Gateway, tokio::net::TcpListener) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let settings = crate::support::settings(&["--upstream-url", &url, "--no-key-check"]);
+    let gateway =
+        Gateway::start(settings, polytomic_gateway::contract::DESCRIPTOR_SET).await;
+    (gateway, listener)
+}
+
+#[tokio::test]
+async fn a_callers_deadline_is_deadline_exceeded() {
+    let (gateway, _listener) = silent().await;
+    let started = Instant::now();
+    let reply = Caller::list(gateway.address).with("grpc-timeout", "200m").send().await;
+    assert_eq!(reply.code(), Code::DeadlineExceeded);
+    assert_eq!(reply.reason(), "DEADLINE_EXCEEDED");
+    let took = started.elapsed();
+    assert!(
+        (Duration::from_millis(150)..Duration::from_secs(5)).contains(&took),
+        "{took:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_gateways_own_limit_is_deadline_exceeded_too() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let flags = ["--upstream-url", &url, "--no-key-check", "--timeout", "0.2"];
+    let gateway = Gateway::start(
+        crate::support::settings(&flags),
+        polytomic_gateway::contract::DESCRIPTOR_SET,
+    )
+    .await;
+    let reply = Caller::create(gateway.address).send().await;
+    assert_eq!(reply.code(), Code::DeadlineExceeded);
+    assert_eq!(reply.reason(), "UPSTREAM_TIMEOUT");
+    assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+}
+
+#[tokio::test]
+async fn a_malformed_deadline_is_an_invalid_argument() {
+    let fake = Fake::answering([]).await;
+    let gateway = Gateway::on(&fake).await;
+    for timeout in ["", "1", "S", "-1S", "123456789S", "1.5S", "1s"] {
+        let reply =
+            Caller::list(gateway.address).with("grpc-timeout", timeout).send().await;
+        assert_eq!(reply.code(), Code::InvalidArgument, "{timeout:?}");
+        assert_eq!(reply.violations(), ["metadata.grpc-timeout"], "{timeout:?}");
+    }
+    assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn another_content_type_is_an_unsupported_media_type() {
+    let fake = Fake::answering([]).await;
+    let gateway = Gateway::on(&fake).await;
+    for content_type in
+        ["application/json", "text/plain", "application/grpcx", "application/grpc+json"]
+    {
+        let reply = Caller::list(gateway.address)
+            .without("content-type")
+            .with("content-type", content_type)
+            .send()
+            .await;
+        assert_eq!(reply.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{content_type}");
+    }
+    assert!(fake.seen().is_empty());
+
+    let proto = Fake::json(200, "{}").await;
+    let gateway = Gateway::on(&proto).await;
+    let reply = Caller::list(gateway.address)
+        .without("content-type")
+        .with("content-type", "application/grpc+proto")
+        .send()
+        .await;
+    assert_eq!(reply.code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn an_unknown_rpc_is_unimplemented() {
+    let fake = Fake::answering([]).await;
+    let gateway = Gateway::on(&fake).await;
+    let paths =
+        [format!("/{SERVICE}/Nope"), "/nope.Service/List".to_owned(), "/".to_owned()];
+    for path in paths {
+        let reply = Caller::list(gateway.address).path(&path).send().await;
+        assert_eq!(reply.status, StatusCode::OK, "{path}");
+        assert_eq!(reply.code(), Code::Unimplemented, "{path}");
+        assert_eq!(reply.reason(), "UNKNOWN_RPC", "{path}");
+    }
+    assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_compression_that_is_not_spoken_is_unimplemented() {
+    let fake = Fake::answering([]).await;
+    let gateway = Gateway::on(&fake).await;
+    for encoding in ["gzip", "snappy"] {
+        let mut body = frame(b"anything");
+        body[0] = 1;
+        let reply = Caller::list(gateway.address)
+            .with("grpc-encoding", encoding)
+            .body(body)
+            .send()
+            .await;
+        assert_eq!(reply.code(), Code::Unimplemented, "{encoding}: {}", reply.message());
+    }
+    assert!(fake.seen().is_empty());
+}

@@ -1,0 +1,144 @@
+//! What Polytomic's refusals become, one row a status: REST seen, gRPC told.
+
+use std::net::SocketAddr;
+
+use tonic::Code;
+
+use crate::support::{
+    Caller, Fake, Gateway,
+    caller::{ID, Reply},
+    fake::{Seen, answer},
+};
+
+/// The statuses that the two pages document (403, 404, 422, 500), and those
+/// that a REST API, or what lies on the way to it, may always answer.
+const ROWS: [(u16, Code, &str); 19] = [
+    (400, Code::InvalidArgument, "UPSTREAM_INVALID_REQUEST"),
+    (401, Code::Unauthenticated, "CALLER_CREDENTIALS_REJECTED"),
+    (402, Code::FailedPrecondition, "UPSTREAM_PAYMENT_REQUIRED"),
+    (403, Code::PermissionDenied, "UPSTREAM_FORBIDDEN"),
+    (404, Code::NotFound, "UPSTREAM_NOT_FOUND"),
+    (405, Code::Unimplemented, "UPSTREAM_UNIMPLEMENTED"),
+    (408, Code::DeadlineExceeded, "UPSTREAM_TIMEOUT"),
+    (409, Code::Aborted, "UPSTREAM_CONFLICT"),
+    (410, Code::NotFound, "UPSTREAM_NOT_FOUND"),
+    (412, Code::FailedPrecondition, "UPSTREAM_PRECONDITION_FAILED"),
+    (418, Code::FailedPrecondition, "UPSTREAM_REFUSED"),
+    (422, Code::InvalidArgument, "UPSTREAM_INVALID_REQUEST"),
+    (429, Code::ResourceExhausted, "UPSTREAM_RATE_LIMITED"),
+    (451, Code::PermissionDenied, "UPSTREAM_REFUSED"),
+    (500, Code::Internal, "UPSTREAM_ERROR"),
+    (501, Code::Unimplemented, "UPSTREAM_UNIMPLEMENTED"),
+    (502, Code::Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (503, Code::Unavailable, "UPSTREAM_UNAVAILABLE"),
+    (504, Code::DeadlineExceeded, "UPSTREAM_TIMEOUT"),
+];
+
+async fn exchange(caller: fn(SocketAddr) -> Caller, bytes: Vec<u8>) -> (Seen, Reply) {
+    // As often as the gateway asks.
+    let fake = Fake::answering(vec![bytes; 5]).await;
+    let gateway = Gateway::on(&fake).await;
+    let reply = caller(gateway.address).send().await;
+    (fake.seen().remove(0), reply)
+}
+
+fn refusal(status: u16, message: &str) -> Vec<u8> {
+    let body = format!(
+        r#"{{"key":"some_key","message":"{message}","metadata":{{}},"status":{status}}}"#
+    );
+    answer(status, &[("content-type", "application/json")], body.as_bytes())
+}
+
+#[tokio::test]
+async fn each_status_has_its_code_on_both_rpcs() {
+    let path = format!("/api/organizations/{ID}/connections/{ID}/shared");
+    for (status, code, reason) in ROWS {
+        for (caller, method) in
+            [(Caller::list as fn(_) -> _, "GET"), (Caller::create, "POST")]
+        {
+            let (seen, reply) =
+                exchange(caller, refusal(status, "in Polytomic's words")).await;
+            assert_eq!(seen.line, format!("{method} {path} HTTP/1.1"));
+
+            let case = format!("{method} {status}: {}", reply.message());
+            assert_eq!(reply.code(), code, "{case}");
+            assert_eq!(reply.reason(), reason, "{case}");
+            assert!(reply.message().contains("in Polytomic's words"), "{case}");
+            assert_eq!(
+                reply.error_metadata("httpStatus"),
+                Some(status.to_string()),
+                "{case}"
+            );
+            assert_eq!(
+                reply.error_metadata("upstreamKey").as_deref(),
+                Some("some_key"),
+                "{case}"
+            );
+            let id = reply.details().request_info().unwrap().request_id.clone();
+            assert_eq!(reply.headers["x-request-id"], id, "{case}");
+            let key = reply.error_metadata("idempotencyKey");
+            assert_eq!(key.as_deref(), seen.header("idempotency-key"), "{case}");
+            assert!(reply.trailer_size() <= 8192, "{case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn not_found_says_what_else_it_may_mean() {
+    let (_, reply) = exchange(Caller::list, refusal(404, "not found")).await;
+    assert!(reply.message().contains("own"), "{}", reply.message());
+    let details = reply.details();
+    let resource = details.resource_info().unwrap();
+    assert_eq!(resource.resource_type, "polytomic.Connection");
+    assert_eq!(resource.resource_name, ID);
+}
+
+#[tokio::test]
+async fn a_rate_limit_says_when_to_come_back() {
+    let headers = [("content-type", "application/json"), ("retry-after", "7")];
+    let (_, reply) = exchange(Caller::list, answer(429, &headers, b"{}")).await;
+    assert_eq!(reply.code(), Code::ResourceExhausted);
+    let details = reply.details();
+    let delay = details.retry_info().unwrap().retry_delay.unwrap();
+    assert!((7..=9).contains(&delay.as_secs()), "{delay:?}");
+    let pushback: u128 =
+        reply.headers["grpc-retry-pushback-ms"].to_str().unwrap().parse().unwrap();
+    assert_eq!(pushback, delay.as_millis());
+    assert!(details.quota_failure().is_some());
+}
+
+#[tokio::test]
+async fn a_page_of_a_load_balancer_is_not_pasted() {
+    let page = format!("<html>{}</html>", "Bad Gateway ".repeat(100_000));
+    let bytes = answer(502, &[("content-type", "text/html")], page.as_bytes());
+    let (_, reply) = exchange(Caller::list, bytes).await;
+    assert_eq!(reply.code(), Code::Unavailable);
+    assert!(!reply.message().contains("<html>"), "{}", reply.message());
+    assert!(reply.trailer_size() <= 8192);
+}
+
+#[tokio::test]
+async fn a_message_of_a_megabyte_fits_into_the_trailers() {
+    let (_, reply) = exchange(Caller::create, refusal(422, &"é".repeat(1 << 19))).await;
+    assert_eq!(reply.code(), Code::InvalidArgument);
+    assert!(reply.message().len() <= 1024, "{}", reply.message().len());
+    assert!(reply.trailer_size() <= 8192, "{}", reply.trailer_size());
+}
+
+#[tokio::test]
+async fn the_sandbox_refuses_as_polytomic_documents() {
+    use polytomic_gateway::sandbox::seed;
+
+    let gateway = Gateway::on_sandbox().await;
+    let with_key = |key: &str| {
+        Caller::list(gateway.address)
+            .without("authorization")
+            .with("authorization", &format!("Bearer {key}"))
+    };
+    let user = with_key(seed::USER_KEY).send().await;
+    assert_eq!(user.code(), Code::PermissionDenied, "{}", user.message());
+    let nobody = with_key("no-such-key").send().await;
+    assert_eq!(nobody.code(), Code::Unauthenticated, "{}", nobody.message());
+    let other = with_key(seed::OTHER_PARTNER_KEY).send().await;
+    assert_eq!(other.code(), Code::NotFound, "{}", other.message());
+}

@@ -1,0 +1,81 @@
+//! What every test needs: a gateway, a caller, and an upstream to look into.
+
+pub(crate) mod caller;
+pub(crate) mod fake;
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use polytomic_gateway::{
+    app::App,
+    config::{Cli, Command, Serve},
+    contract::DESCRIPTOR_SET,
+    sandbox,
+};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+pub(crate) use self::{caller::Caller, fake::Fake};
+
+/// A gateway that serves until the test ends.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    sandbox: Option<sandbox::Handle>,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<std::io::Result<()>>,
+}
+
+impl Gateway {
+    /// Starts a gateway on its own sandbox.
+    pub(crate) async fn on_sandbox() -> Self {
+        Self::start(settings(&["--sandbox", "--no-key-check"]), DESCRIPTOR_SET).await
+    }
+
+    /// Starts a gateway on a fake upstream.
+    pub(crate) async fn on(fake: &Fake) -> Self {
+        Self::with(fake, &[]).await
+    }
+
+    /// Starts a gateway on a fake upstream, with further flags.
+    pub(crate) async fn with(fake: &Fake, flags: &[&str]) -> Self {
+        let url = fake.url();
+        let flags: Vec<&str> = ["--upstream-url", &url, "--no-key-check"]
+            .iter()
+            .chain(flags)
+            .copied()
+            .collect();
+        Self::start(settings(&flags), DESCRIPTOR_SET).await
+    }
+
+    /// Starts a gateway of any kind.
+    pub(crate) async fn start(settings: Serve, descriptor_set: &[u8]) -> Self {
+        let app = App::bind(&settings, descriptor_set).await.unwrap();
+        let address = app.local_addr();
+        let sandbox = app.sandbox();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(app.run(async {
+            let _ = stopped.await;
+        }));
+        Self { address, sandbox, stop, running }
+    }
+
+    /// Returns what looks into the sandbox.
+    pub(crate) fn sandbox(&self) -> &sandbox::Handle {
+        self.sandbox.as_ref().unwrap()
+    }
+
+    /// Stops the gateway and waits until it has drained.
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.running.await.unwrap().unwrap();
+    }
+}
+
+/// Returns the settings that a command line with these flags gives, on a free
+/// port.
+pub(crate) fn settings(flags: &[&str]) -> Serve {
+    let command = ["polytomic-gateway", "serve", "--listen", "127.0.0.1:0"];
+    match Cli::try_parse_from(command.iter().chain(flags)).unwrap().command {
+        Command::Serve(settings) => settings,
+        other => panic!("not serve: {other:?}"),
+    }
+}

@@ -14,3 +14,5 @@ pub mod proto {
     )]
     tonic::include_proto!("polytomic.connections.v1");
 }
+
+pub mod status;

@@ -1,0 +1,327 @@
+//! Every failure, by origin, and its one translation to a gRPC status.
+//!
+//! Proxies between HTTP and gRPC answer a 404 with UNIMPLEMENTED and paste raw
+//! bodies into the message. A caller deserves better: the code that means the
+//! same, whose fault it is, and whether to repeat the call. `status/table.rs` is that
+//! judgement as data; this is the only room that makes a [`tonic::Status`].
+
+use std::time::Duration;
+
+use self::row::{Repeat, Row};
+pub use self::{
+    details::DOMAIN,
+    markdown::{code_name, table_markdown},
+    reason::Reason,
+    refusal::Refusal,
+    retry_after::retry_after,
+    row::Outcome,
+    table::{Answer, answer},
+};
+
+mod details;
+mod foreign;
+// A row a line, as in `table`.
+#[rustfmt::skip]
+mod local;
+mod markdown;
+mod message;
+mod reason;
+mod refusal;
+mod retry_after;
+mod row;
+mod table;
+mod text;
+mod translate;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+/// An error from below, kept for the log and never shown to a caller.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why an RPC failed, by origin: caller, gateway, upstream, transport.
+///
+/// `Display` is the clause for the log and the start of the caller's message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    // === The caller ===
+    /// No `authorization` metadata was sent.
+    #[error("no credentials were sent")]
+    CredentialsMissing,
+    /// The `authorization` metadata cannot be used; says what is wrong with it.
+    #[error("the `authorization` metadata is malformed: {0}")]
+    CredentialsMalformed(&'static str),
+    /// Polytomic is known to reject these credentials, so nothing was sent.
+    #[error("Polytomic does not accept the credentials")]
+    CredentialsRejected,
+    /// The credentials are good, but not a partner's.
+    #[error("a partner key is needed, and this is a key of class `{class}`")]
+    NotPartnerKey {
+        /// The class that Polytomic states, e.g. `user` or `organization`.
+        class: String,
+    },
+    /// Fields or metadata break a declared constraint: all of them, at once.
+    #[error("{}", message::violations(.0))]
+    InvalidFields(Vec<Violation>),
+    /// The bytes are not the request message; says why.
+    #[error("the request cannot be read: {0}")]
+    InvalidMessage(String),
+    /// The request message is larger than `limit` bytes.
+    #[error("the request message is larger than {limit} bytes")]
+    RequestTooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The gateway serves no RPC of this name.
+    #[error("the gateway serves no RPC of this name")]
+    UnknownRpc,
+    /// The caller's deadline passed.
+    #[error("the deadline passed before an answer came")]
+    DeadlineExceeded,
+    /// The caller went away.
+    #[error("the caller cancelled the call")]
+    Cancelled,
+
+    // === The gateway ===
+    /// As many calls are in flight as the gateway takes.
+    #[error("the gateway is at its limit of calls in flight")]
+    Overloaded {
+        /// How long the caller should wait.
+        retry_after: Duration,
+    },
+    /// This caller makes calls faster than the gateway allows.
+    #[error("the caller is over the gateway's rate limit")]
+    RateLimited {
+        /// How long the caller should wait.
+        retry_after: Duration,
+    },
+    /// Polytomic fails so often that the gateway gives it a rest.
+    #[error("Polytomic keeps failing, so the gateway stopped calling it for a while")]
+    CircuitOpen {
+        /// When the gateway will try Polytomic again.
+        retry_after: Duration,
+    },
+    /// The gateway is shutting down and takes no new calls.
+    #[error("the gateway is shutting down")]
+    Draining,
+    /// A handler panicked.
+    #[error("internal error")]
+    Panic,
+
+    // === Polytomic answered ===
+    /// Polytomic answered, but not with a success.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// A success that cannot be read; says what is wrong with it, without any of its text.
+    #[error("Polytomic's answer cannot be read: {0}")]
+    BadResponse(String),
+    /// The answer is larger than `limit` bytes.
+    #[error("Polytomic's answer is larger than {limit} bytes")]
+    ResponseTooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+
+    // === The transport ===
+    /// No connection was had, so nothing was sent.
+    #[error("Polytomic cannot be reached")]
+    ConnectFailed(#[source] BoxError),
+    /// The connection ended after the request was written.
+    #[error("the connection to Polytomic ended before an answer came")]
+    Reset(#[source] BoxError),
+    /// An attempt took too long.
+    #[error("Polytomic took too long to answer")]
+    Timeout,
+}
+
+/// One broken constraint of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The field by its proto name, dotted when nested; `metadata.<key>` for metadata.
+    pub field: String,
+    /// What to send instead, as a clause that follows the field's name.
+    pub description: String,
+}
+
+/// Whose credentials went, or would have gone, to Polytomic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The caller sent them.
+    Caller,
+    /// The gateway's operator configured them.
+    Gateway,
+}
+
+/// What is known of an RPC when it fails.
+///
+/// [`Context::new`] has a default for everything but the request id.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The id that ties together the caller's, the gateway's and Polytomic's logs.
+    pub request_id: &'a str,
+    /// Whether the RPC only reads (a GET). Else it carries an idempotency key.
+    pub safe: bool,
+    /// How many requests were sent, or tried to be sent, to Polytomic.
+    pub attempts: u32,
+    /// Whether an attempt before the last may have taken effect.
+    pub in_doubt: bool,
+    /// The `Idempotency-Key` of every attempt.
+    pub idempotency_key: Option<&'a str>,
+    /// What the RPC is about: type, e.g. `polytomic.Connection`, and name as sent.
+    pub resource: Option<(&'a str, &'a str)>,
+    /// Whose credentials the RPC uses.
+    pub whose_credentials: Whose,
+    /// The credentials' fingerprint, the subject of a quota.
+    pub fingerprint: Option<&'a str>,
+    /// The version of Polytomic's API that was asked for.
+    pub api_version: &'a str,
+}
+
+impl<'a> Context<'a> {
+    /// Describes a read with the caller's credentials, of which nothing was sent yet.
+    #[must_use]
+    pub const fn new(request_id: &'a str) -> Self {
+        Self {
+            request_id,
+            safe: true,
+            attempts: 0,
+            in_doubt: false,
+            idempotency_key: None,
+            resource: None,
+            whose_credentials: Whose::Caller,
+            fingerprint: None,
+            api_version: "",
+        }
+    }
+}
+
+impl Failure {
+    /// Translates the failure for the caller: code, message, details, metadata.
+    ///
+    /// The trailers stay below 8 KiB whatever Polytomic sent. The failure itself
+    /// is the status' source, for the log.
+    #[must_use]
+    pub fn into_status(self, context: &Context<'_>) -> tonic::Status {
+        translate::status(self, context, translate::draw())
+    }
+
+    /// Returns the gRPC code, which is never OK.
+    #[must_use]
+    pub fn code(&self, safe: bool) -> tonic::Code {
+        self.row().verdict(safe).0
+    }
+
+    /// Returns the reason, as in `google.rpc.ErrorInfo`.
+    #[must_use]
+    pub fn reason(&self, context: &Context<'_>) -> Reason {
+        match (self.row().verdict(context.safe).1, context.whose_credentials) {
+            (Reason::CallerCredentialsRejected, Whose::Gateway) => {
+                Reason::GatewayCredentialsRejected
+            }
+            (reason, _) => reason,
+        }
+    }
+
+    /// Returns what became of the attempt that failed.
+    ///
+    /// See [`Context::in_doubt`] for the attempts before it.
+    #[must_use]
+    pub fn outcome(&self, safe: bool) -> Outcome {
+        let outcome = self.row().outcome;
+        if !safe || outcome != Outcome::Unknown {
+            return outcome;
+        }
+        // A read that was answered leaves nothing to doubt.
+        match self {
+            Self::Refused(refusal) if !refusal.status().is_success() => Outcome::Rejected,
+            Self::Refused(_) | Self::BadResponse(_) | Self::ResponseTooLarge { .. } => {
+                Outcome::Completed
+            }
+            _ => Outcome::Unknown,
+        }
+    }
+
+    /// Says whether the gateway itself may send the request again.
+    ///
+    /// For an unsafe RPC that means: with the same idempotency key. One outcome is
+    /// worth a single repeat only, see [`is_retryable_once`](Self::is_retryable_once).
+    #[must_use]
+    pub fn is_retryable(&self, safe: bool) -> bool {
+        match self.row().repeat {
+            Repeat::Any => true,
+            Repeat::Create | Repeat::CreateOnce => !safe,
+            Repeat::Caller | Repeat::Never => false,
+        }
+    }
+
+    /// Says whether one repeat is all that helps: it replays the recorded answer.
+    #[must_use]
+    pub fn is_retryable_once(&self, safe: bool) -> bool {
+        self.row().repeat == Repeat::CreateOnce && !safe
+    }
+
+    /// Returns the wait that Polytomic or the gateway asked for, 60 s at most.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let wait = match self {
+            Self::Refused(refusal) => refusal.retry_after()?,
+            Self::Overloaded { retry_after }
+            | Self::RateLimited { retry_after }
+            | Self::CircuitOpen { retry_after } => *retry_after,
+            _ => return None,
+        };
+        Some(wait.min(retry_after::LONGEST))
+    }
+
+    /// Says whether the caller may repeat the call as it is and hope for better.
+    fn invites_repeat(&self, safe: bool) -> bool {
+        self.is_retryable(safe) || self.row().repeat == Repeat::Caller
+    }
+
+    /// Returns what became of the whole RPC.
+    fn outcome_of_rpc(&self, context: &Context<'_>) -> Outcome {
+        let unsent = context.attempts == 0
+            && matches!(self, Self::DeadlineExceeded | Self::Cancelled);
+        if context.in_doubt && !context.safe {
+            Outcome::Unknown
+        } else if unsent {
+            Outcome::NotSent
+        } else {
+            self.outcome(context.safe)
+        }
+    }
+
+    /// Says whether Polytomic records this as the outcome of a create: its own failures.
+    fn is_recorded(&self) -> bool {
+        let row = self.row();
+        row.create.1 == Reason::UpstreamError && row.repeat == Repeat::Never
+    }
+
+    fn row(&self) -> &'static Row {
+        match self {
+            Self::CredentialsMissing => &local::CREDENTIALS_MISSING,
+            Self::CredentialsMalformed(_) => &local::CREDENTIALS_MALFORMED,
+            Self::CredentialsRejected => &local::CREDENTIALS_REJECTED,
+            Self::NotPartnerKey { .. } => &local::NOT_PARTNER_KEY,
+            Self::InvalidFields(_) => &local::INVALID_FIELDS,
+            Self::InvalidMessage(_) => &local::INVALID_MESSAGE,
+            Self::RequestTooLarge { .. } => &local::REQUEST_TOO_LARGE,
+            Self::UnknownRpc => &local::UNKNOWN_RPC,
+            Self::DeadlineExceeded => &local::DEADLINE_EXCEEDED,
+            Self::Cancelled => &local::CANCELLED,
+            Self::Overloaded { .. } => &local::OVERLOADED,
+            Self::RateLimited { .. } => &local::RATE_LIMITED,
+            Self::CircuitOpen { .. } => &local::CIRCUIT_OPEN,
+            Self::Draining => &local::DRAINING,
+            Self::Panic => &local::PANIC,
+            Self::Refused(refusal) => table::judge(refusal.status().as_u16()),
+            Self::BadResponse(_) => &local::BAD_RESPONSE,
+            Self::ResponseTooLarge { .. } => &local::RESPONSE_TOO_LARGE,
+            Self::ConnectFailed(_) => &local::CONNECT_FAILED,
+            Self::Reset(_) => &local::RESET,
+            Self::Timeout => &local::TIMEOUT,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Every shape of an error body: what of it reaches the caller.
+
+use super::*;
+
+/// Returns Polytomic's message as kept from a body.
+fn told(body: &[u8]) -> Option<String> {
+    let refusal = Refusal::new(StatusCode::BAD_GATEWAY, &HeaderMap::new(), body);
+    refusal.message().map(str::to_owned)
+}
+
+#[test]
+fn the_message_is_found_in_every_shape() {
+    let cases = [
+        (r#"{"key":"k","message":"current","status":404,"metadata":{}}"#, "current"),
+        (r#"{"message":"alone"}"#, "alone"),
+        (
+            r#"{"error":{"message":"invalid or unknown API key"}}"#,
+            "invalid or unknown API key",
+        ),
+        (r#"{"error":"partner key required"}"#, "partner key required"),
+        (r#"{"message":"old","status_code":401,"metadata":[{"a":1}]}"#, "old"),
+        (r#"{"message":7,"error":{"message":"second choice"}}"#, "second choice"),
+        (r#"{"message":"","error":"third"}"#, "third"),
+        (r#"{"extra":[1,{"a":null}],"message":"  two\n lines\t"}"#, "two lines"),
+        (
+            r#"{"message":"see https://app.polytomic.com/a?b=c please"}"#,
+            "see (link removed) please",
+        ),
+        (r#"{"message":"bad Bearer abc123\u202e"}"#, "bad Bearer (removed)"),
+        (r#"{"message":"\ud83d\ude00 ok"}"#, "😀 ok"),
+    ];
+    for (body, message) in cases {
+        assert_eq!(told(body.as_bytes()).as_deref(), Some(message), "{body}");
+    }
+}
+
+#[test]
+fn what_is_not_polytomics_message_is_never_pasted() {
+    let deep = [b"{\"error\":".repeat(50_000), b"1".to_vec()].concat();
+    let cases: [&[u8]; 14] = [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\"a bare string\"",
+        b"plain text with a secret",
+        b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>",
+        br#"{"message":"<html><body>nested page</body></html>"}"#,
+        br#"{"message":["wrong"],"key":{"wrong":1},"status":"x","metadata":5,"error":true}"#,
+        br#"{"message":"cut sho"#,
+        b"{\"message\":\"\xff\xfe\"}",
+        br#"{"message":"\ud800"}"#,
+        br#"{"message":"\u0000\u0007\u200b"}"#,
+        &deep,
+    ];
+    for body in cases {
+        assert_eq!(told(body), None, "{:?}", String::from_utf8_lossy(body));
+    }
+}
+
+#[test]
+fn a_status_without_a_message_still_says_something() {
+    let message =
+        |status, body| translated(refused(status, body), &list()).message().to_owned();
+    assert_eq!(
+        message(503, ""),
+        "Polytomic answered 503 Service Unavailable. The fault is Polytomic's or that of a \
+         proxy before it. Repeating the call after 1 s is safe."
+    );
+    assert_eq!(
+        message(502, "<html>nginx</html>"),
+        "Polytomic answered 502 Bad Gateway, in a form that is not its own: a proxy may have \
+         answered for it. The fault is Polytomic's or that of a proxy before it. Repeating \
+         the call is safe."
+    );
+    assert_eq!(
+        message(302, ""),
+        "Polytomic answered 302 Found. The gateway follows no redirects, which could leak \
+         credentials. Its operator should check the upstream URL. Repeating the \
+         call unchanged will not help."
+    );
+    assert!(
+        message(777, "{}").starts_with("Polytomic answered 777. The gateway never asks")
+    );
+}
+
+#[test]
+fn a_long_message_is_cut_and_leaves_room_for_the_advice() {
+    let body = format!(
+        r#"{{"message":"{}","padding":"{}"}}"#,
+        "ä".repeat(3000),
+        "x".repeat(1 << 20)
+    );
+    let status = translated(refused(404, &body), &list());
+    assert!(status.message().len() <= message::MESSAGE);
+    assert!(status.message().contains("äää"));
+    assert!(status.message().contains("… Polytomic answers so, too"));
+    assert!(status.message().ends_with("unchanged will not help."));
+}
+
+#[test]
+fn used_by_and_allowed_scalars_reach_the_details_and_nothing_else_does() {
+    let body = r#"{"key":"in use!","message":"connection in use","status":422,"metadata":{
+        "used_by":[{"type":"model","name":"Orders","id":"m-1"},{"type":"sync","name":"Nightly"}],
+        "organization_id":"o-1","limit":5,"code":true,"reason":null,"type":{"no":"object"},
+        "configuration":"hidden","token":"hidden"}}"#;
+    let metadata = metadata(&translated(refused(422, body), &list()));
+    let upstream: Vec<_> =
+        metadata.iter().filter(|(name, _)| name.starts_with("upstream")).collect();
+    let expected = [
+        ("upstreamCode", "true"),
+        ("upstreamKey", "inuse"),
+        ("upstreamLimit", "5"),
+        ("upstreamOrganizationId", "o-1"),
+        ("upstreamUsedBy", "model Orders (m-1); sync Nightly ()"),
+    ];
+    assert_eq!(upstream.len(), expected.len(), "{upstream:?}");
+    for (name, value) in expected {
+        assert_eq!(metadata[name], value);
+    }
+}
+
+#[test]
+fn a_list_of_users_is_bounded() {
+    let user = r#"{"type":"model","name":"a name of some length","id":"id"}"#;
+    let users = vec![user; 1000].join(",");
+    let body = format!(r#"{{"metadata":{{"used_by":[{users}]}}}}"#);
+    let metadata = metadata(&translated(refused(422, &body), &list()));
+    assert!(metadata["upstreamUsedBy"].len() <= 224);
+    let short = [r#"{"id":"1"}"#; 9].join(",");
+    let body = format!(r#"{{"metadata":{{"used_by":[{short}]}}}}"#);
+    let metadata = super::metadata(&translated(refused(422, &body), &list()));
+    assert!(metadata["upstreamUsedBy"].ends_with("; and more"), "{metadata:?}");
+}
+
+#[test]
+fn fields_at_fault_become_violations() {
+    let cases = [
+        (r#"{"field":"name"}"#, vec![("name", "was not accepted by Polytomic")]),
+        (
+            r#"{"fields":["org_id","name"]}"#,
+            vec![
+                ("org_id", "was not accepted by Polytomic"),
+                ("name", "was not accepted by Polytomic"),
+            ],
+        ),
+        (
+            r#"{"errors":{"name":["is taken","x"],"org_id":"is not a UUID"}}"#,
+            vec![("name", "is taken"), ("org_id", "is not a UUID")],
+        ),
+        (
+            r#"{"errors":[{"field":"name","message":"is at https://x.y"}]}"#,
+            vec![("name", "is at (link removed)")],
+        ),
+        (
+            r#"{"fields":[7,"",null,"<b>"],"field":{}}"#,
+            vec![("b", "was not accepted by Polytomic")],
+        ),
+        (r#"{"connection_id":"248df4b7"}"#, vec![]),
+    ];
+    for status in [400, 422] {
+        for (metadata, expected) in &cases {
+            let body = format!(r#"{{"message":"invalid","metadata":{metadata}}}"#);
+            let status = translated(refused(status, &body), &list());
+            let found = status.get_details_bad_request().map(|bad| bad.field_violations);
+            let found = found.unwrap_or_default();
+            let found: Vec<_> = found
+                .iter()
+                .map(|v| (v.field.as_str(), v.description.as_str()))
+                .collect();
+            assert_eq!(&found, expected, "{metadata}");
+        }
+    }
+}
+
+#[test]
+fn a_failed_precondition_names_polytomics_key() {
+    let body = r#"{"key":"refresh_in_progress","message":"cache refresh in progress"}"#;
+    let status = translated(refused(412, body), &list());
+    let failure = status.get_details_precondition_failure().unwrap();
+    assert_eq!(failure.violations[0].r#type, "refresh_in_progress");
+    assert_eq!(failure.violations[0].subject, CONNECTION.1);
+    assert_eq!(failure.violations[0].description, "cache refresh in progress");
+}
+
+#[test]
+fn polytomics_request_id_is_passed_on_without_its_tricks() {
+    let failure = refused_with(500, &[("x-request-id", "req 1<\"2>")], "");
+    assert_eq!(metadata(&translated(failure, &list()))["upstreamRequestId"], "req12");
+}

@@ -112,7 +112,7 @@ impl Gateway {
                 {
                     record.whose_credentials = whose(holder);
                 }
-                refused(error)
+                refused(&error)
             })?;
         record.whose_credentials = whose(credentials.holder());
         record.credentials = Some(credentials.clone());
@@ -267,7 +267,7 @@ fn whose(holder: Holder) -> Whose {
 }
 
 /// Translates why there are no credentials.
-fn refused(error: auth::Error) -> Failure {
+fn refused(error: &auth::Error) -> Failure {
     match error {
         auth::Error::Missing => Failure::CredentialsMissing,
         auth::Error::Malformed(problem) => Failure::CredentialsMalformed(problem),

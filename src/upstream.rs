@@ -6,13 +6,15 @@
 
 mod base_url;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{ACCEPT, CONTENT_TYPE, USER_AGENT},
 };
+
+use tokio::time::{Instant, timeout_at};
 
 pub use self::base_url::BaseUrl;
 use crate::status::Failure;
@@ -106,7 +108,7 @@ impl Upstream {
             let response = request.send().await.map_err(failure)?;
             self.read(response).await
         };
-        match tokio::time::timeout_at(deadline.into(), exchange).await {
+        match timeout_at(deadline, exchange).await {
             Ok(answer) => answer,
             Err(_) => Err(Failure::Timeout),
         }

@@ -1,8 +1,9 @@
 //! When an RPC must have ended.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderMap;
+use tokio::time::Instant;
 
 use crate::status::{Failure, Violation};
 

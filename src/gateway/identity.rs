@@ -1,8 +1,10 @@
 //! Who holds a key, asked of Polytomic.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
+
+use tokio::time::Instant;
 
 use crate::{
     auth::{Identity, LookUp, LookUpError, Verdict},

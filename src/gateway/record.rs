@@ -1,10 +1,11 @@
 //! What is known of an RPC while it runs: the source of its status, of its
 //! response metadata and of its one line in the log.
 
-use std::{error::Error, time::Instant};
+use std::error::Error;
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, StatusCode};
+use tokio::time::Instant;
 use tonic::{Code, Response, Status, metadata::MetadataMap};
 use tracing::info;
 

@@ -4,6 +4,8 @@
 //! table of RPCs, each with the REST call it stands for, and the gateway serves
 //! that table. See `docs/ARCHITECTURE.md`.
 
+pub mod auth;
+
 /// The messages and the client generated from `proto/`.
 pub mod proto {
     #![allow(

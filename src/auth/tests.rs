@@ -1,0 +1,120 @@
+//! The room from outside: its public functions, with a scripted Polytomic behind them.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+use tokio::sync::{Notify, Semaphore};
+
+use super::*;
+
+mod caching;
+mod flood;
+mod lending;
+mod secrecy;
+mod sharing;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A scripted `GET /api/me`. A key without a script belongs to a partner.
+#[derive(Debug)]
+struct Polytomic {
+    scripts: Mutex<HashMap<String, Script>>,
+    asked: Mutex<Vec<String>>,
+    arrived: Notify,
+    gate: Semaphore,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Script {
+    Class(Class),
+    /// An identity that leaves `is_partner` out.
+    Silent,
+    Unknown,
+    Fails,
+    Hangs,
+    Panics,
+    /// Waits for a permit of the gate, then answers as a partner.
+    Waits,
+}
+
+impl Polytomic {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            scripts: Mutex::default(),
+            asked: Mutex::default(),
+            arrived: Notify::new(),
+            gate: Semaphore::new(0),
+        })
+    }
+
+    fn script(&self, key: &str, script: Script) {
+        self.scripts.lock().unwrap().insert(key.to_owned(), script);
+    }
+
+    /// The number of look-ups so far.
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+impl LookUp for Arc<Polytomic> {
+    async fn identity(&self, authorization: HeaderValue) -> Result<Verdict, LookUpError> {
+        let key =
+            authorization.to_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned();
+        self.asked.lock().unwrap().push(key.clone());
+        self.arrived.notify_one();
+        let script = self.scripts.lock().unwrap().get(&key).copied();
+        match script.unwrap_or(Script::Class(Class::Partner)) {
+            Script::Class(class) => Ok(Verdict::Known(identity(&key, class))),
+            Script::Silent => Ok(Verdict::Known(Identity::default())),
+            Script::Unknown => Ok(Verdict::Unknown),
+            Script::Fails => Err(LookUpError::new("503 Service Unavailable")),
+            Script::Hangs => std::future::pending().await,
+            Script::Panics => panic!("on purpose"),
+            Script::Waits => {
+                self.gate.acquire().await.unwrap().forget();
+                Ok(Verdict::Known(identity(&key, Class::Partner)))
+            }
+        }
+    }
+}
+
+fn identity(key: &str, class: Class) -> Identity {
+    Identity {
+        organization_id: None,
+        organization_name: Some(organization(key)),
+        class,
+        is_partner: Some(class == Class::Partner),
+    }
+}
+
+/// The key backwards: another for each key, and no leak of one.
+fn organization(key: &str) -> String {
+    key.chars().rev().collect()
+}
+
+fn bearer(key: &str) -> HeaderMap {
+    HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {key}").try_into().unwrap())])
+}
+
+fn settings(mode: Mode) -> Settings {
+    Settings::new(mode, "https://app.polytomic.com", "2025-09-18")
+}
+
+async fn passthrough(polytomic: &Arc<Polytomic>) -> Authenticator {
+    Authenticator::start(settings(Mode::Passthrough), Arc::clone(polytomic))
+        .await
+        .unwrap()
+}
+
+/// The header that an upstream call would carry.
+fn sent(credentials: &Credentials) -> String {
+    credentials.authorization().to_str().unwrap().to_owned()
+}
+
+const REJECTED: Error = Error::Rejected { holder: Holder::Caller };

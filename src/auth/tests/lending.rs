@@ -1,0 +1,221 @@
+//! Static mode: the gateway's key for callers who may use it.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio::time::advance;
+
+use super::super::file::POLL;
+use super::*;
+
+const GATEWAY_REJECTED: Error = Error::Rejected { holder: Holder::Gateway };
+
+/// A directory with the files `key` and `token`.
+fn directory() -> TempDir {
+    let directory = TempDir::new().unwrap();
+    std::fs::write(directory.path().join("key"), "old\n").unwrap();
+    std::fs::write(directory.path().join("token"), "caller\n").unwrap();
+    directory
+}
+
+/// Replaces a file at once, as careful writers do.
+fn replace(path: &Path, content: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, content).unwrap();
+    std::fs::rename(new, path).unwrap();
+}
+
+async fn lending(polytomic: &Arc<Polytomic>, directory: &TempDir) -> Authenticator {
+    let key = KeySource::File(directory.path().join("key"));
+    let caller_token = Some(directory.path().join("token"));
+    let settings = settings(Mode::Static { key, caller_token });
+    Authenticator::start(settings, Arc::clone(polytomic)).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_with_the_token_gets_the_gateways_key() {
+    let (polytomic, directory) = (Polytomic::new(), directory());
+    let auth = lending(&polytomic, &directory).await;
+    let credentials = auth.credentials(&bearer("caller")).await.unwrap();
+    assert_eq!(sent(&credentials), "Bearer old");
+    assert_eq!(credentials.holder(), Holder::Gateway);
+    assert!(credentials.authorization().is_sensitive());
+    auth.credentials(&bearer("caller")).await.unwrap();
+    assert_eq!(*polytomic.asked.lock().unwrap(), ["old"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_other_caller_does_and_nothing_falls_back_to_its_own_key() {
+    let (polytomic, directory) = (Polytomic::new(), directory());
+    let auth = lending(&polytomic, &directory).await;
+    for token in ["calle", "caller2", "CALLER", "old"] {
+        let error = auth.credentials(&bearer(token)).await.unwrap_err();
+        assert_eq!(error, Error::CallerToken, "{token}");
+    }
+    assert_eq!(auth.credentials(&HeaderMap::new()).await.unwrap_err(), Error::Missing);
+    let mut twice = bearer("caller");
+    twice.append(AUTHORIZATION, HeaderValue::from_static("Bearer caller"));
+    let error = auth.credentials(&twice).await.unwrap_err();
+    assert!(matches!(error, Error::Malformed(_)));
+    assert_eq!(polytomic.asked(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_caller_token_the_callers_metadata_is_ignored() {
+    let key = KeySource::Value(" given\n".into());
+    let settings = settings(Mode::Static { key, caller_token: None });
+    let auth = Authenticator::start(settings, Polytomic::new()).await.unwrap();
+    assert!(auth.is_ready());
+    for metadata in [HeaderMap::new(), bearer("own")] {
+        let credentials = auth.credentials(&metadata).await.unwrap();
+        assert_eq!(sent(&credentials), "Bearer given");
+        assert!(auth.rejected(&credentials).await.is_none() || metadata.is_empty());
+        advance(SECOND * 5).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_of_the_wrong_class_is_the_gateways_fault() {
+    let (polytomic, directory) = (Polytomic::new(), directory());
+    polytomic.script("old", Script::Class(Class::User));
+    let auth = lending(&polytomic, &directory).await;
+    let error = auth.credentials(&bearer("caller")).await.unwrap_err();
+    assert_eq!(error, Error::NotPartner { class: Class::User, holder: Holder::Gateway });
+}
+
+#[tokio::test(start_paused = true)]
+async fn until_a_usable_key_was_loaded_nothing_is_ready() {
+    let (polytomic, directory) = (Polytomic::new(), directory());
+    let (key, token) = (directory.path().join("key"), directory.path().join("token"));
+    std::fs::remove_file(&key).unwrap();
+    std::fs::remove_file(&token).unwrap();
+    let auth = lending(&polytomic, &directory).await;
+    let caller = bearer("caller");
+    assert!(!auth.is_ready());
+    let error = auth.credentials(&caller).await.unwrap_err();
+    assert_eq!(error, Error::Unavailable("caller token"));
+    replace(&token, "caller");
+    auth.reload().await;
+    assert!(!auth.is_ready());
+    let error = auth.credentials(&caller).await.unwrap_err();
+    assert_eq!(error, Error::Unavailable("partner key"));
+    replace(&key, "late");
+    tokio::time::sleep(POLL * 2).await;
+    assert!(auth.is_ready());
+    assert_eq!(sent(&auth.credentials(&caller).await.unwrap()), "Bearer late");
+    std::fs::remove_file(&key).unwrap();
+    auth.reload().await;
+    assert!(auth.is_ready(), "the last good key is kept");
+    assert!(auth.credentials(&caller).await.is_ok());
+    assert!(auth.stats().key_file.unwrap().failures >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_401_reads_the_file_again_and_gives_the_new_key() {
+    let (polytomic, directory) = (Polytomic::new(), directory());
+    let auth = lending(&polytomic, &directory).await;
+    let old = auth.credentials(&bearer("caller")).await.unwrap();
+    replace(&directory.path().join("key"), "new");
+    let new = auth.rejected(&old).await.unwrap();
+    assert_eq!(sent(&new), "Bearer new");
+    let again = auth.rejected(&old).await.unwrap();
+    assert_eq!(again.generation(), new.generation());
+    assert_eq!(auth.stats().key_file.unwrap().rotations, 1);
+    assert!(auth.rejected(&new).await.is_none(), "the file has not changed since");
+    let error = auth.credentials(&bearer("caller")).await.unwrap_err();
+    assert_eq!(error, GATEWAY_REJECTED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_found_dead_on_looking_it_up_is_replaced_too() {
+    let (polytomic, directory) = (Polytomic::new(), directory());
+    let auth = lending(&polytomic, &directory).await;
+    polytomic.script("old", Script::Unknown);
+    let error = auth.credentials(&bearer("caller")).await.unwrap_err();
+    assert_eq!(error, GATEWAY_REJECTED);
+    replace(&directory.path().join("key"), "new");
+    let credentials = auth.credentials(&bearer("caller")).await.unwrap();
+    assert_eq!(sent(&credentials), "Bearer new", "at once, not after the refusal's 5 s");
+}
+
+/// A file's way into a container: `key` → `..data/key`, `..data` → a dated directory.
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn a_kubernetes_symlink_swap_is_seen_by_the_next_reading() {
+    use std::os::unix::fs::symlink;
+
+    let directory = TempDir::new().unwrap();
+    let path = directory.path();
+    for (date, key) in [("..1", "old"), ("..2", "new")] {
+        std::fs::create_dir(path.join(date)).unwrap();
+        std::fs::write(path.join(date).join("key"), key).unwrap();
+    }
+    symlink("..1", path.join("..data")).unwrap();
+    symlink("..data/key", path.join("key")).unwrap();
+
+    let key = KeySource::File(path.join("key"));
+    let settings = settings(Mode::Static { key, caller_token: None });
+    let auth = Authenticator::start(settings, Polytomic::new()).await.unwrap();
+    let metadata = HeaderMap::new();
+    assert_eq!(sent(&auth.credentials(&metadata).await.unwrap()), "Bearer old");
+
+    symlink("..2", path.join("..data_tmp")).unwrap();
+    std::fs::rename(path.join("..data_tmp"), path.join("..data")).unwrap();
+    std::fs::remove_dir_all(path.join("..1")).unwrap();
+    assert_eq!(sent(&auth.credentials(&metadata).await.unwrap()), "Bearer old");
+    while auth.stats().key_file.unwrap().rotations == 0 {
+        tokio::time::sleep(SECOND).await;
+    }
+    assert_eq!(sent(&auth.credentials(&metadata).await.unwrap()), "Bearer new");
+}
+
+/// Twenty rotations under eight callers, as an operator would do them: the new key is
+/// good before it is in the file, the old one until it no longer is. Each rotation
+/// waits for every caller, so that none of them is two keys behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn rotating_the_key_under_load_fails_no_call() {
+    let (polytomic, directory) = (Polytomic::new(), directory());
+    let path = directory.path().join("key");
+    replace(&path, "key-0");
+    let auth = Arc::new(lending(&polytomic, &directory).await);
+    let valid = Arc::new(Mutex::new(HashSet::from(["Bearer key-0".to_owned()])));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut callers = JoinSet::new();
+    let mut calls = Vec::new();
+    for _ in 0..8 {
+        let (auth, valid, stop) =
+            (Arc::clone(&auth), Arc::clone(&valid), Arc::clone(&stop));
+        let finished = Arc::new(AtomicU64::new(0));
+        calls.push(Arc::clone(&finished));
+        callers.spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                let credentials = auth.credentials(&bearer("caller")).await.unwrap();
+                let accepted = |c: &Credentials| valid.lock().unwrap().contains(&sent(c));
+                if !accepted(&credentials) {
+                    let new = auth.rejected(&credentials).await.expect("a successor");
+                    assert!(accepted(&new), "{} was refused", sent(&new));
+                }
+                finished.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    for rotation in 1..=20 {
+        let (old, new) = (format!("key-{}", rotation - 1), format!("key-{rotation}"));
+        valid.lock().unwrap().insert(format!("Bearer {new}"));
+        replace(&path, &new);
+        polytomic.script(&old, Script::Unknown);
+        valid.lock().unwrap().remove(&format!("Bearer {old}"));
+        let before: Vec<_> = calls.iter().map(|c| c.load(Ordering::Relaxed)).collect();
+        while calls.iter().zip(&before).any(|(c, b)| c.load(Ordering::Relaxed) < b + 10) {
+            assert!(callers.try_join_next().is_none(), "a caller failed");
+            tokio::task::yield_now().await;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    callers.join_all().await;
+    assert_eq!(auth.stats().key_file.unwrap().rotations, 20);
+}

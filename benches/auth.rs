@@ -1,0 +1,170 @@
+//! What authentication costs an RPC, and what remembering keys costs in memory.
+//!
+//! `cargo bench --bench auth`. The allocation columns of `fill` divided by its 10,000
+//! keys are the memory of an entry; `hit` shows that a hit allocates nothing.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use divan::counter::ItemsCount;
+use divan::{AllocProfiler, Bencher, black_box};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+use polytomic_gateway::auth::{
+    Authenticator, Identity, KeySource, LookUp, LookUpError, Mode, Settings, Verdict,
+};
+use tokio::runtime::Runtime;
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+const ENTRIES: usize = 10_000;
+const FLOOD: usize = 1_000_000;
+
+/// Knows every key but those that begin with `random`.
+struct Polytomic;
+
+impl LookUp for Polytomic {
+    async fn identity(&self, authorization: HeaderValue) -> Result<Verdict, LookUpError> {
+        if authorization.as_bytes().starts_with(b"Bearer random") {
+            return Ok(Verdict::Unknown);
+        }
+        let body = br#"{"data":{"is_partner":true,"is_user":false,
+            "organization_id":"248df4b7-aa70-47b8-a036-33ac447e668d",
+            "organization_name":"My Organization"}}"#;
+        Identity::from_json(body)
+            .map(Verdict::Known)
+            .ok_or(LookUpError::new("unreadable"))
+    }
+}
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench(sample_count = 200, sample_size = 1_000)]
+fn hit(bencher: Bencher<'_, '_>) {
+    let (runtime, auth) = start(Settings::new(Mode::Passthrough, "u", "v"));
+    measure_hit(bencher, &runtime, &auth);
+}
+
+#[divan::bench(sample_count = 200, sample_size = 1_000, threads = 4)]
+fn hit_on_four_threads(bencher: Bencher<'_, '_>) {
+    let (runtime, auth) = start(Settings::new(Mode::Passthrough, "u", "v"));
+    measure_hit(bencher, &runtime, &auth);
+}
+
+#[divan::bench(sample_count = 200, sample_size = 1_000)]
+fn hit_in_static_mode(bencher: Bencher<'_, '_>) {
+    let key = KeySource::Value("8e5dcfdd-d23d-4e6f-a136-119e1254847b".into());
+    let mode = Mode::Static { key, caller_token: None };
+    let (runtime, auth) = start(Settings::new(mode, "u", "v"));
+    measure_hit(bencher, &runtime, &auth);
+}
+
+#[divan::bench]
+fn refusal_of_two_values(bencher: Bencher<'_, '_>) {
+    let (_runtime, auth) = start(Settings::new(Mode::Passthrough, "u", "v"));
+    let mut metadata = metadata("8e5dcfdd-d23d-4e6f-a136-119e1254847b");
+    metadata.append(AUTHORIZATION, HeaderValue::from_static("Bearer two"));
+    bencher.bench_local(|| at_once(auth.credentials(black_box(&metadata))).is_err());
+}
+
+/// 10,000 first calls with keys of 36 characters, each with its look-up.
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn fill(bencher: Bencher<'_, '_>) {
+    let metadata: Vec<_> = (0..ENTRIES).map(|number| key("partner", number)).collect();
+    bencher
+        .counter(ItemsCount::new(ENTRIES))
+        .with_inputs(|| start(Settings::new(Mode::Passthrough, "u", "v")))
+        .bench_values(|(runtime, auth)| {
+            runtime.block_on(call(&auth, metadata.iter()));
+            (runtime, auth)
+        });
+}
+
+/// A million calls with keys that Polytomic does not know.
+#[divan::bench(sample_count = 1, sample_size = 1)]
+fn flood_of_wrong_keys(bencher: Bencher<'_, '_>) {
+    flood(bencher, Settings::new(Mode::Passthrough, "u", "v"));
+}
+
+/// A million calls with keys that no one checks here.
+#[divan::bench(sample_count = 1, sample_size = 1)]
+fn flood_of_unverified_keys(bencher: Bencher<'_, '_>) {
+    let mut settings = Settings::new(Mode::Passthrough, "u", "v");
+    settings.verify = false;
+    flood(bencher, settings);
+}
+
+fn flood(bencher: Bencher<'_, '_>, settings: Settings) {
+    let (runtime, auth) = start(settings);
+    let hot = metadata("hot");
+    let generation = || runtime.block_on(auth.credentials(&hot)).map(|c| c.generation());
+    bencher.counter(ItemsCount::new(FLOOD)).bench_local(|| {
+        let before = generation();
+        let mut report = Vec::new();
+        for number in 0..FLOOD {
+            drop(runtime.block_on(auth.credentials(&key("random", number))));
+            if number % 100 == 0 {
+                assert_eq!(generation(), before, "the hot entry was evicted");
+            }
+            if number % (FLOOD / 5) == FLOOD / 50 {
+                report.push(resident_kib());
+            }
+        }
+        report.push(resident_kib());
+        assert!(auth.stats().entries <= 11_000);
+        show(&report);
+    });
+}
+
+#[allow(clippy::print_stderr, reason = "a benchmark reports on the terminal")]
+fn show(resident: &[u64]) {
+    eprintln!(
+        "\nresident KiB after 2, 22, 42, 62, 82 and 100 % of the flood: {resident:?}"
+    );
+}
+
+/// Reads the resident set from Linux's `/proc`; zero elsewhere.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+fn measure_hit(bencher: Bencher<'_, '_>, runtime: &Runtime, auth: &Authenticator) {
+    let metadata = metadata("8e5dcfdd-d23d-4e6f-a136-119e1254847b");
+    runtime.block_on(call(auth, [&metadata].into_iter()));
+    bencher.bench(|| at_once(auth.credentials(black_box(&metadata))));
+}
+
+fn start(settings: Settings) -> (Runtime, Authenticator) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.expect("a runtime");
+    let auth = runtime.block_on(Authenticator::start(settings, Polytomic));
+    (runtime, auth.expect("good settings"))
+}
+
+async fn call<'a>(auth: &Authenticator, metadata: impl Iterator<Item = &'a HeaderMap>) {
+    for metadata in metadata {
+        auth.credentials(metadata).await.expect("a partner's key");
+    }
+}
+
+/// Polls once: a hit never waits, and a runtime's own cost is not part of it.
+fn at_once<T>(work: impl Future<Output = T>) -> T {
+    match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => panic!("a hit does not wait"),
+    }
+}
+
+fn key(kind: &str, number: usize) -> HeaderMap {
+    metadata(&format!("{kind:-<28}{number:08}"))
+}
+
+fn metadata(key: &str) -> HeaderMap {
+    let value = format!("Bearer {key}").try_into().expect("visible ASCII");
+    HeaderMap::from_iter([(AUTHORIZATION, value)])
+}

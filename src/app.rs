@@ -1,6 +1,6 @@
 //! How the rooms are put together to serve.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use http::HeaderValue;
 use tokio::sync::oneshot;
@@ -183,5 +183,7 @@ fn auth_settings(settings: &Serve, url: &BaseUrl) -> Result<auth::Settings, Erro
     };
     let mut auth = auth::Settings::new(mode, url.to_string(), &settings.api_version);
     auth.verify = !settings.no_key_check;
+    // While `/api/me` hangs, every RPC with a new key waits this long.
+    auth.lookup_timeout = Duration::from_secs(1);
     Ok(auth)
 }

@@ -14,7 +14,7 @@ use crate::{
     config::{Cli, Command},
     contract::DESCRIPTOR_SET,
     proto::{
-        Connection, CreatePartnerSharedConnectionRequest,
+        Connection, ConnectionType, CreatePartnerSharedConnectionRequest,
         ListPartnerSharedConnectionsRequest,
         partner_shared_connections_service_client::PartnerSharedConnectionsServiceClient,
     },
@@ -79,7 +79,7 @@ async fn list(client: &mut Client, out: &mut impl Write) -> Result<(), Box<dyn E
 }
 
 fn describe(connection: &Connection, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    let kind = connection.r#type.as_ref().map(|kind| kind.name());
+    let kind = connection.r#type.as_ref().map(ConnectionType::name);
     writeln!(out, "  {} {}", connection.id(), connection.name())?;
     writeln!(
         out,

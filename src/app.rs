@@ -1,6 +1,6 @@
 //! How the rooms are put together to serve.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use tokio::sync::oneshot;
@@ -20,6 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub struct App {
     server: Server,
+    authenticator: Arc<Authenticator>,
     sandbox: Option<Sandbox>,
 }
 
@@ -70,9 +71,10 @@ impl App {
         let authenticator = Authenticator::start(auth, upstream.clone())
             .await
             .map_err(|error| Error::Usage(error.to_string()))?;
+        let authenticator = Arc::new(authenticator);
         let gateway = Gateway::new(
             contract,
-            authenticator,
+            Arc::clone(&authenticator),
             upstream,
             gateway::Settings {
                 api_version: HeaderValue::try_from(&settings.api_version).map_err(
@@ -85,13 +87,19 @@ impl App {
         let server = Server::bind(settings.listen, routes, settings.drain_limit)
             .await
             .map_err(|error| Error::Listen { address: settings.listen, error })?;
-        Ok(Self { server, sandbox })
+        Ok(Self { server, authenticator, sandbox })
     }
 
     /// Returns the address that is listened on, with the port that was taken.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
+    }
+
+    /// Returns what holds the credentials, to have their files read again.
+    #[must_use]
+    pub fn authenticator(&self) -> Arc<Authenticator> {
+        Arc::clone(&self.authenticator)
     }
 
     /// Returns what looks at the sandbox, if there is one.

@@ -9,7 +9,7 @@ mod identity;
 mod metadata;
 mod record;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Gateway {
     contract: Contract,
-    authenticator: Authenticator,
+    authenticator: Arc<Authenticator>,
     upstream: Upstream,
     settings: Settings,
 }
@@ -52,7 +52,7 @@ impl Gateway {
     #[must_use]
     pub fn new(
         contract: Contract,
-        authenticator: Authenticator,
+        authenticator: Arc<Authenticator>,
         upstream: Upstream,
         settings: Settings,
     ) -> Self {

@@ -5,11 +5,13 @@ use std::{
     error::Error,
     io::{self, Write},
     process::{self, ExitCode},
+    sync::Arc,
 };
 
 use clap::{Parser, error::ErrorKind};
 use polytomic_gateway::{
     app::{self, App},
+    auth::Authenticator,
     config::{Cli, Command, Sandbox as SandboxSettings, Serve},
     contract::DESCRIPTOR_SET,
     demo,
@@ -18,7 +20,7 @@ use polytomic_gateway::{
 };
 use secrecy::SecretString;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
 /// How the process ends if it was told something that cannot be meant.
 const USAGE: u8 = 2;
@@ -38,6 +40,9 @@ fn main() -> ExitCode {
     let filter = cli.log.as_deref().unwrap_or(level);
     if let Err(problem) = telemetry::init(filter, cli.log_format) {
         return usage(&problem);
+    }
+    if let Err(error) = forbid_core_dumps() {
+        warn!(%error, "a crash may write credentials to a core dump");
     }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -70,6 +75,7 @@ async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
         version = env!("CARGO_PKG_VERSION"),
         "the gateway listens"
     );
+    tokio::spawn(reload_on_hangup(app.authenticator(), signal(SignalKind::hangup())?));
     app.run(shutdown).await?;
     info!("the gateway has stopped");
     Ok(())
@@ -87,6 +93,18 @@ async fn sandbox(settings: SandboxSettings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Keeps what is in memory, credentials among it, from being written to disk
+/// when the process crashes, or read by a debugger that is not root's.
+fn forbid_core_dumps() -> rustix::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(
+        rustix::process::DumpableBehavior::NotDumpable,
+    )?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+}
+
 /// Returns what completes at Ctrl-C or SIGTERM. A second signal ends the
 /// process at once.
 fn shutdown() -> io::Result<impl Future<Output = ()> + Send + 'static> {
@@ -102,6 +120,14 @@ fn shutdown() -> io::Result<impl Future<Output = ()> + Send + 'static> {
             process::exit(1)
         });
     })
+}
+
+/// Reads the credential files again at every SIGHUP.
+async fn reload_on_hangup(authenticator: Arc<Authenticator>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        info!("reading the credential files again");
+        authenticator.reload().await;
+    }
 }
 
 /// The signals that ask a process to end.

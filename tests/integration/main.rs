@@ -6,10 +6,12 @@
 
 mod bad_answers;
 mod bad_requests;
+mod command_line;
 mod contract;
 mod conventions;
 mod health_and_reflection;
 mod metadata;
 mod outcomes;
+mod secrets;
 mod statuses;
 mod support;

@@ -2,6 +2,7 @@
 
 pub(crate) mod caller;
 pub(crate) mod fake;
+pub(crate) mod process;
 
 use std::net::SocketAddr;
 

@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-# The first port that the log tells, in any of its formats, is the gateway's.
+# As the gateway's line in the log has it.
 ADDRESS = re.compile(r"127\.0\.0\.1:[1-9]\d*")
 
 PARTNER_KEY = "sandbox-partner-key"
@@ -33,7 +33,7 @@ def serving(binary: Path):
     def read():
         for line in process.stdout:
             log.append(line)
-            if "listening" in line and "sandbox" not in line and not address:
+            if "the gateway listens" in line and not address:
                 address.extend(ADDRESS.findall(line))
                 serving.set()
         serving.set()

@@ -11,5 +11,6 @@ mod conventions;
 mod health_and_reflection;
 mod metadata;
 mod outcomes;
+mod readme;
 mod statuses;
 mod support;

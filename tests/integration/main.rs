@@ -12,6 +12,7 @@ mod conventions;
 mod health_and_reflection;
 mod metadata;
 mod outcomes;
+mod readme;
 mod secrets;
 mod statuses;
 mod support;

@@ -12,7 +12,7 @@ use crate::{
     contract::{self, Contract},
     gateway::{self, Gateway},
     sandbox::{self, Sandbox},
-    server::{Routes, Server},
+    server::{self, Routes, Server},
     upstream::{self, BaseUrl, Upstream},
 };
 
@@ -84,7 +84,7 @@ impl App {
             },
         );
         let routes = Routes::new(gateway, descriptor_set).await?;
-        let server = Server::bind(settings.listen, routes, settings.drain_limit)
+        let server = Server::bind(settings.listen, routes, server_settings(settings))
             .await
             .map_err(|error| Error::Listen { address: settings.listen, error })?;
         Ok(Self { server, authenticator, sandbox })
@@ -134,6 +134,18 @@ impl App {
 async fn bind_sandbox() -> Result<Sandbox, Error> {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     Sandbox::bind(address).await.map_err(|error| Error::Listen { address, error })
+}
+
+fn server_settings(settings: &Serve) -> server::Settings {
+    server::Settings {
+        lame_duck: settings.lame_duck,
+        drain_limit: settings.drain_limit,
+        max_connections: settings.max_connections,
+        max_connection_age: settings.max_connection_age,
+        max_connection_age_grace: settings.max_connection_age_grace,
+        max_connection_idle: settings.max_connection_idle,
+        handshake_timeout: settings.handshake_timeout,
+    }
 }
 
 fn upstream_url(text: &str, allow_plaintext: bool) -> Result<BaseUrl, Error> {

@@ -29,8 +29,8 @@ type Client = PartnerSharedConnectionsServiceClient<Channel>;
 ///
 /// If a server does not start, a call fails or `out` cannot be written to.
 pub async fn run(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    let command = ["polytomic-gateway", "serve", "--sandbox", "--listen", "127.0.0.1:0"];
-    let Command::Serve(settings) = Cli::parse_from(command).command else {
+    let command = "polytomic-gateway serve --sandbox --listen 127.0.0.1:0 --lame-duck 0";
+    let Command::Serve(settings) = Cli::parse_from(command.split(' ')).command else {
         unreachable!("the command is serve")
     };
     let app = App::bind(&settings, DESCRIPTOR_SET).await?;

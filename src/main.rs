@@ -6,6 +6,7 @@ use std::{
     io::{self, Write},
     process::{self, ExitCode},
     sync::Arc,
+    time::Duration,
 };
 
 use clap::{Parser, error::ErrorKind};
@@ -28,6 +29,10 @@ const USAGE: u8 = 2;
 /// The variable that holds a partner key. Not a flag, which would show the key
 /// in the list of processes.
 const PARTNER_KEY: &str = "POLYTOMIC_PARTNER_KEY";
+
+/// How long to wait for threads that are busy when all else has stopped, such as
+/// one that looks up a name. A drain ends within its limit whatever they do.
+const EXIT_LIMIT: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -55,6 +60,7 @@ fn main() -> ExitCode {
             Command::Demo => demo::run(&mut io::stdout().lock()).await,
         }
     });
+    runtime.shutdown_timeout(EXIT_LIMIT);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref() {

@@ -74,8 +74,9 @@ impl Gateway {
 /// Returns the settings that a command line with these flags gives, on a free
 /// port.
 pub(crate) fn settings(flags: &[&str]) -> Serve {
-    let command = ["polytomic-gateway", "serve", "--listen", "127.0.0.1:0"];
-    match Cli::try_parse_from(command.iter().chain(flags)).unwrap().command {
+    let command = "polytomic-gateway serve --listen 127.0.0.1:0 --lame-duck 0".split(' ');
+    let flags = flags.iter().copied();
+    match Cli::try_parse_from(command.chain(flags)).unwrap().command {
         Command::Serve(settings) => settings,
         other => panic!("not serve: {other:?}"),
     }

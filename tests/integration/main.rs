@@ -9,6 +9,7 @@ mod bad_requests;
 mod command_line;
 mod contract;
 mod conventions;
+mod credentials;
 mod health_and_reflection;
 mod metadata;
 mod outcomes;

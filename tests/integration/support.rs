@@ -4,11 +4,12 @@ pub(crate) mod caller;
 pub(crate) mod fake;
 pub(crate) mod process;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use clap::Parser;
 use polytomic_gateway::{
     app::App,
+    auth::Authenticator,
     config::{Cli, Command, Serve},
     contract::DESCRIPTOR_SET,
     sandbox,
@@ -21,6 +22,7 @@ pub(crate) use self::{caller::Caller, fake::Fake};
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     sandbox: Option<sandbox::Handle>,
+    authenticator: Arc<Authenticator>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<std::io::Result<()>>,
 }
@@ -52,16 +54,22 @@ impl Gateway {
         let app = App::bind(&settings, descriptor_set).await.unwrap();
         let address = app.local_addr();
         let sandbox = app.sandbox();
+        let authenticator = app.authenticator();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, sandbox, stop, running }
+        Self { address, sandbox, authenticator, stop, running }
     }
 
     /// Returns what looks into the sandbox.
     pub(crate) fn sandbox(&self) -> &sandbox::Handle {
         self.sandbox.as_ref().unwrap()
+    }
+
+    /// Has the credential files read again, as SIGHUP does.
+    pub(crate) async fn reload(&self) {
+        self.authenticator.reload().await;
     }
 
     /// Stops the gateway and waits until it has drained.

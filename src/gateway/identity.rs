@@ -1,8 +1,9 @@
 //! Who holds a key, asked of Polytomic.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
+use tokio::time::Instant;
 
 use crate::{
     auth::{Identity, LookUp, LookUpError, Verdict},
@@ -21,8 +22,8 @@ impl LookUp for Upstream {
             headers: HeaderMap::from_iter([(AUTHORIZATION, authorization)]),
             body: None,
         };
-        let answer =
-            self.send(call, Instant::now() + LONGEST).await.map_err(LookUpError::new)?;
+        let until = Instant::now() + LONGEST;
+        let answer = self.send_aside(call, until).await.map_err(LookUpError::new)?;
         match answer.status {
             StatusCode::OK => Identity::from_json(&answer.body)
                 .map(Verdict::Known)

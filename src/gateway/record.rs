@@ -1,14 +1,15 @@
 //! What is known of an RPC while it runs: the source of its status, of its
 //! response metadata and of its one line in the log.
 
-use std::{error::Error, time::Instant};
+use std::error::Error;
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, StatusCode};
+use tokio::time::Instant;
 use tonic::{Code, Response, Status, metadata::MetadataMap};
 use tracing::info;
 
-use super::{idempotency, metadata};
+use super::{doubt, idempotency, metadata};
 use crate::{
     auth::Credentials,
     contract::Rpc,
@@ -28,6 +29,7 @@ pub(super) struct Record<'a> {
     pub(super) whose_credentials: Whose,
     pub(super) resource: Option<Resource>,
     attempts: u32,
+    in_doubt: bool,
     http_status: Option<StatusCode>,
 }
 
@@ -48,6 +50,7 @@ impl<'a> Record<'a> {
             whose_credentials: Whose::Caller,
             resource: None,
             attempts: 0,
+            in_doubt: false,
             http_status: None,
         }
     }
@@ -61,6 +64,18 @@ impl<'a> Record<'a> {
     /// Notes the status of Polytomic's answer.
     pub(super) fn answered(&mut self, status: StatusCode) {
         self.http_status = Some(status);
+    }
+
+    /// Notes how an attempt has failed, and whether that leaves in doubt what
+    /// became of the RPC.
+    pub(super) fn failed(&mut self, failure: &Failure) {
+        self.in_doubt =
+            !self.rpc.binding.is_safe() && doubt::remains(self.in_doubt, failure);
+    }
+
+    /// Tells whether an attempt that failed may have taken effect.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.in_doubt
     }
 
     /// Ends the RPC: logs it and makes its response.
@@ -88,6 +103,7 @@ impl<'a> Record<'a> {
         Context {
             safe: self.rpc.binding.is_safe(),
             attempts: self.attempts,
+            in_doubt: self.in_doubt,
             idempotency_key: self.idempotency_key.as_ref().map(text),
             resource: self
                 .resource

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match cli.command {
-            Command::Serve(settings) => serve(settings).await,
+            Command::Serve(settings) => serve(*settings).await,
             Command::Sandbox(settings) => sandbox(settings).await,
             Command::Demo => demo::run(&mut io::stdout().lock()).await,
         }

@@ -85,7 +85,7 @@ pub(crate) fn settings(flags: &[&str]) -> Serve {
     let command = "polytomic-gateway serve --listen 127.0.0.1:0 --lame-duck 0".split(' ');
     let flags = flags.iter().copied();
     match Cli::try_parse_from(command.chain(flags)).unwrap().command {
-        Command::Serve(settings) => settings,
+        Command::Serve(settings) => *settings,
         other => panic!("not serve: {other:?}"),
     }
 }

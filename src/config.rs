@@ -117,7 +117,18 @@ pub struct Serve {
     )]
     pub answer_limit: usize,
 
-    /// The most seconds that RPCs in flight get to end when the gateway stops
+    /// The seconds for which a stopping gateway serves on while it tells the health
+    /// checks that it stops. Balancers need them; 0 where there are none
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_LAME_DUCK",
+        value_name = "SECONDS",
+        default_value = "5",
+        value_parser = seconds
+    )]
+    pub lame_duck: Duration,
+
+    /// The most seconds that RPCs in flight then get to end
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_DRAIN_LIMIT",
@@ -126,6 +137,58 @@ pub struct Serve {
         value_parser = seconds
     )]
     pub drain_limit: Duration,
+
+    /// The most connections at a time; those beyond are closed at once
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_CONNECTIONS",
+        value_name = "NUMBER",
+        default_value_t = 1024
+    )]
+    pub max_connections: usize,
+
+    /// The seconds after which a connection is ended, give or take a tenth, so
+    /// that callers spread over new gateways; 0 for never
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_CONNECTION_AGE",
+        value_name = "SECONDS",
+        default_value = "1800",
+        value_parser = seconds
+    )]
+    pub max_connection_age: Duration,
+
+    /// The most seconds that RPCs in flight get on a connection that is ended; 0
+    /// for no limit
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_CONNECTION_AGE_GRACE",
+        value_name = "SECONDS",
+        default_value = "60",
+        value_parser = seconds
+    )]
+    pub max_connection_age_grace: Duration,
+
+    /// The seconds, up to twice as many, after which a connection without RPCs is
+    /// ended; 0 for never
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_CONNECTION_IDLE",
+        value_name = "SECONDS",
+        default_value = "300",
+        value_parser = seconds
+    )]
+    pub max_connection_idle: Duration,
+
+    /// The most seconds that a new connection may take to say it speaks HTTP/2
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_HANDSHAKE_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "10",
+        value_parser = seconds
+    )]
+    pub handshake_timeout: Duration,
 
     /// Whose key goes to Polytomic
     #[arg(

@@ -9,7 +9,7 @@ mod identity;
 mod metadata;
 mod record;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Gateway {
     contract: Contract,
-    authenticator: Authenticator,
+    authenticator: Arc<Authenticator>,
     upstream: Upstream,
     settings: Settings,
 }
@@ -52,7 +52,7 @@ impl Gateway {
     #[must_use]
     pub fn new(
         contract: Contract,
-        authenticator: Authenticator,
+        authenticator: Arc<Authenticator>,
         upstream: Upstream,
         settings: Settings,
     ) -> Self {
@@ -96,8 +96,8 @@ impl Gateway {
         let credentials = self.credentials(metadata, record).await?;
         let (mut call, deadline) = self.prepare(rpc, metadata, message, record)?;
         call.headers.insert(AUTHORIZATION, credentials.authorization());
-        let answer = self.send(call, &deadline, credentials, record).await?;
-        translate(rpc, &answer)
+        let answer = self.send(call, &deadline, &credentials, record).await?;
+        translate(rpc, &answer, &credentials)
     }
 
     async fn credentials(
@@ -176,14 +176,14 @@ impl Gateway {
         &self,
         mut call: Call,
         deadline: &Deadline,
-        credentials: Credentials,
+        credentials: &Credentials,
         record: &mut Record<'_>,
     ) -> Result<Answer, Failure> {
         let answer = self.attempt(call.clone(), deadline, record).await?;
         if answer.status != http::StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        let Some(newer) = self.authenticator.rejected(&credentials).await else {
+        let Some(newer) = self.authenticator.rejected(credentials).await else {
             return Ok(answer);
         };
         call.headers.insert(AUTHORIZATION, newer.authorization());
@@ -211,14 +211,16 @@ impl Gateway {
 }
 
 /// Translates Polytomic's answer into the wire bytes of the response message.
-fn translate(rpc: &Rpc, answer: &Answer) -> Result<Bytes, Failure> {
+fn translate(
+    rpc: &Rpc,
+    answer: &Answer,
+    credentials: &Credentials,
+) -> Result<Bytes, Failure> {
     let body: &[u8] = match status::answer(answer.status, rpc.binding.is_safe()) {
         status::Answer::Refused => {
-            return Err(Failure::Refused(Refusal::new(
-                answer.status,
-                &answer.headers,
-                &answer.body,
-            )));
+            let body = credentials.blank(&answer.body);
+            let refusal = Refusal::new(answer.status, &answer.headers, &body);
+            return Err(Failure::Refused(Box::new(refusal)));
         }
         status::Answer::Empty => b"{}",
         status::Answer::Decode => {

@@ -5,11 +5,14 @@ use std::{
     error::Error,
     io::{self, Write},
     process::{self, ExitCode},
+    sync::Arc,
+    time::Duration,
 };
 
 use clap::{Parser, error::ErrorKind};
 use polytomic_gateway::{
     app::{self, App},
+    auth::Authenticator,
     config::{Cli, Command, Sandbox as SandboxSettings, Serve},
     contract::DESCRIPTOR_SET,
     demo,
@@ -18,7 +21,7 @@ use polytomic_gateway::{
 };
 use secrecy::SecretString;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
 /// How the process ends if it was told something that cannot be meant.
 const USAGE: u8 = 2;
@@ -26,6 +29,10 @@ const USAGE: u8 = 2;
 /// The variable that holds a partner key. Not a flag, which would show the key
 /// in the list of processes.
 const PARTNER_KEY: &str = "POLYTOMIC_PARTNER_KEY";
+
+/// How long to wait for threads that are busy when all else has stopped, such as
+/// one that looks up a name. A drain ends within its limit whatever they do.
+const EXIT_LIMIT: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -39,6 +46,9 @@ fn main() -> ExitCode {
     if let Err(problem) = telemetry::init(filter, cli.log_format) {
         return usage(&problem);
     }
+    if let Err(error) = forbid_core_dumps() {
+        warn!(%error, "a crash may write credentials to a core dump");
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -50,6 +60,7 @@ fn main() -> ExitCode {
             Command::Demo => demo::run(&mut io::stdout().lock()).await,
         }
     });
+    runtime.shutdown_timeout(EXIT_LIMIT);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref() {
@@ -70,6 +81,7 @@ async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
         version = env!("CARGO_PKG_VERSION"),
         "the gateway listens"
     );
+    tokio::spawn(reload_on_hangup(app.authenticator(), signal(SignalKind::hangup())?));
     app.run(shutdown).await?;
     info!("the gateway has stopped");
     Ok(())
@@ -87,6 +99,18 @@ async fn sandbox(settings: SandboxSettings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Keeps what is in memory, credentials among it, from being written to disk
+/// when the process crashes, or read by a debugger that is not root's.
+fn forbid_core_dumps() -> rustix::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(
+        rustix::process::DumpableBehavior::NotDumpable,
+    )?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+}
+
 /// Returns what completes at Ctrl-C or SIGTERM. A second signal ends the
 /// process at once.
 fn shutdown() -> io::Result<impl Future<Output = ()> + Send + 'static> {
@@ -102,6 +126,14 @@ fn shutdown() -> io::Result<impl Future<Output = ()> + Send + 'static> {
             process::exit(1)
         });
     })
+}
+
+/// Reads the credential files again at every SIGHUP.
+async fn reload_on_hangup(authenticator: Arc<Authenticator>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        info!("reading the credential files again");
+        authenticator.reload().await;
+    }
 }
 
 /// The signals that ask a process to end.

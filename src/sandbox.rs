@@ -214,6 +214,11 @@ impl Handle {
         self.0.directory.revoke(key);
     }
 
+    /// Gives the holder of a key another one: both are good until one is revoked.
+    pub fn issue(&self, key: &str, holder_of: &str) {
+        self.0.directory.issue(key, holder_of);
+    }
+
     /// Chooses between `data: null` and `data: []` for connection lists without
     /// elements.
     pub fn answer_null_when_empty(&self, null: bool) {

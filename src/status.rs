@@ -119,7 +119,7 @@ pub enum Failure {
     // === Polytomic answered ===
     /// Polytomic answered, but not with a success.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// A success that cannot be read; says what is wrong with it, without any of its text.
     #[error("Polytomic's answer cannot be read: {0}")]
     BadResponse(String),

@@ -108,7 +108,7 @@ fn add(
     context: &Context<'_>,
 ) {
     let refusal = match failure {
-        Failure::Refused(refusal) => Some(refusal),
+        Failure::Refused(refusal) => Some(&**refusal),
         _ => None,
     };
     match attach {

@@ -43,12 +43,8 @@ fn refused_with(
     });
     let headers: HeaderMap = headers.collect();
     let status = StatusCode::from_u16(status).unwrap();
-    Failure::Refused(Refusal::at(
-        status,
-        &headers,
-        body.as_bytes(),
-        SystemTime::UNIX_EPOCH,
-    ))
+    let refusal = Refusal::at(status, &headers, body.as_bytes(), SystemTime::UNIX_EPOCH);
+    Failure::Refused(Box::new(refusal))
 }
 
 /// Translates without spreading the wait.

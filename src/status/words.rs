@@ -5,6 +5,7 @@ use super::Reason;
 /// Explains a reason to the caller in one or two sentences.
 ///
 /// Whether to repeat the call is not told here: it depends on more than the reason.
+#[expect(clippy::too_many_lines, reason = "one line a reason, to be read as a table")]
 pub(super) const fn explanation(reason: Reason) -> &'static str {
     match reason {
         Reason::CredentialsMissing | Reason::CredentialsMalformed => {

@@ -6,11 +6,14 @@
 
 mod bad_answers;
 mod bad_requests;
+mod command_line;
 mod contract;
 mod conventions;
+mod credentials;
 mod health_and_reflection;
 mod metadata;
 mod outcomes;
 mod readme;
+mod secrets;
 mod statuses;
 mod support;

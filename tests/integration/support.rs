@@ -2,12 +2,14 @@
 
 pub(crate) mod caller;
 pub(crate) mod fake;
+pub(crate) mod process;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use clap::Parser;
 use polytomic_gateway::{
     app::App,
+    auth::Authenticator,
     config::{Cli, Command, Serve},
     contract::DESCRIPTOR_SET,
     sandbox,
@@ -20,6 +22,7 @@ pub(crate) use self::{caller::Caller, fake::Fake};
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     sandbox: Option<sandbox::Handle>,
+    authenticator: Arc<Authenticator>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<std::io::Result<()>>,
 }
@@ -51,16 +54,22 @@ impl Gateway {
         let app = App::bind(&settings, descriptor_set).await.unwrap();
         let address = app.local_addr();
         let sandbox = app.sandbox();
+        let authenticator = app.authenticator();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, sandbox, stop, running }
+        Self { address, sandbox, authenticator, stop, running }
     }
 
     /// Returns what looks into the sandbox.
     pub(crate) fn sandbox(&self) -> &sandbox::Handle {
         self.sandbox.as_ref().unwrap()
+    }
+
+    /// Has the credential files read again, as SIGHUP does.
+    pub(crate) async fn reload(&self) {
+        self.authenticator.reload().await;
     }
 
     /// Stops the gateway and waits until it has drained.
@@ -73,8 +82,9 @@ impl Gateway {
 /// Returns the settings that a command line with these flags gives, on a free
 /// port.
 pub(crate) fn settings(flags: &[&str]) -> Serve {
-    let command = ["polytomic-gateway", "serve", "--listen", "127.0.0.1:0"];
-    match Cli::try_parse_from(command.iter().chain(flags)).unwrap().command {
+    let command = "polytomic-gateway serve --listen 127.0.0.1:0 --lame-duck 0".split(' ');
+    let flags = flags.iter().copied();
+    match Cli::try_parse_from(command.chain(flags)).unwrap().command {
         Command::Serve(settings) => settings,
         other => panic!("not serve: {other:?}"),
     }

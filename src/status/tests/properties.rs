@@ -143,7 +143,7 @@ proptest! {
         let status = StatusCode::from_u16(number).unwrap();
         let refusal = Refusal::new(status, &headers, &body);
         let status = translate::status(
-            Failure::Refused(refusal),
+            Failure::Refused(Box::new(refusal)),
             &Context { in_doubt, ..context(safe) },
             draw,
         );
@@ -226,7 +226,7 @@ fn the_largest_of_everything_still_fits() {
         {
             let status = StatusCode::from_u16(number).unwrap();
             let refusal = Refusal::new(status, &headers, body.as_bytes());
-            check(&Failure::Refused(refusal).into_status(&context));
+            check(&Failure::Refused(Box::new(refusal)).into_status(&context));
         }
     }
 }

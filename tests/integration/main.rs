@@ -6,8 +6,11 @@
 
 mod bad_answers;
 mod bad_requests;
+mod connections;
 mod contract;
 mod conventions;
+mod drain;
+mod floods;
 mod health_and_reflection;
 mod metadata;
 mod outcomes;

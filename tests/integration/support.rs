@@ -2,6 +2,8 @@
 
 pub(crate) mod caller;
 pub(crate) mod fake;
+pub(crate) mod frames;
+pub(crate) mod tls;
 
 use std::net::SocketAddr;
 

@@ -67,7 +67,7 @@ impl App {
 
         let auth = auth_settings(settings, &url)?;
         auth.check(settings.listen).map_err(|error| Error::Usage(error.to_string()))?;
-        let upstream = Upstream::new(url, upstream_settings(settings)?)?;
+        let upstream = Upstream::new(url, &upstream_settings(settings)?)?;
         let authenticator = Authenticator::start(auth, upstream.clone())
             .await
             .map_err(|error| Error::Usage(error.to_string()))?;

@@ -36,7 +36,6 @@ pub struct Cli {
 
 /// What the program does.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, and it is parsed once")]
 pub enum Command {
     /// Serve the gateway
     Serve(Box<Serve>),

@@ -125,7 +125,7 @@ impl Gateway {
         let deadline =
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
         let credentials = deadline.bound(self.credentials(metadata, record)).await?;
-        let call = self.prepare(rpc, metadata, message, stated, record)?;
+        let call = Self::prepare(rpc, metadata, message, stated, record)?;
         self.send(rpc, call, deadline, credentials, record).await
     }
 
@@ -151,7 +151,6 @@ impl Gateway {
     /// Makes the REST call of an RPC, but for its credentials. Tells everything
     /// that is wrong with the metadata and the message at once.
     fn prepare(
-        &self,
         rpc: &Rpc,
         metadata: &HeaderMap,
         message: &[u8],

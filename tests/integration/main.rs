@@ -12,6 +12,7 @@ mod contract;
 mod conventions;
 mod credentials;
 mod drain;
+mod faults;
 mod floods;
 mod health_and_reflection;
 mod metadata;

@@ -4,8 +4,10 @@ pub(crate) mod caller;
 pub(crate) mod fake;
 pub(crate) mod frames;
 pub(crate) mod held;
+pub(crate) mod http2;
 pub(crate) mod log;
 pub(crate) mod process;
+pub(crate) mod tls;
 
 use std::{net::SocketAddr, sync::Arc};
 

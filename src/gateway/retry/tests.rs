@@ -113,8 +113,7 @@ fn one_attempt_may_be_all() {
 async fn repeats_are_a_fifth_of_all_calls_at_most() {
     let retries = Retries::new(3);
     let repeats = (0..1000)
-        .map(|_| retries.first(true).delay(&Failure::Timeout, PLENTY, 0.0))
-        .filter(Option::is_some)
+        .filter_map(|_| retries.first(true).delay(&Failure::Timeout, PLENTY, 0.0))
         .count();
     let floor = BUDGET_FLOOR as usize * 10;
     assert!((200..=200 + floor).contains(&repeats), "{repeats}");

@@ -54,7 +54,6 @@ FAILURES = {
 }
 
 
-
 def failing(digits):
     """The id of a connection that fails as FAILURES says."""
     return f"00000000-0000-4000-8000-000000000{digits}"

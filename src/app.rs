@@ -1,6 +1,6 @@
 //! How the rooms are put together to serve.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use tokio::sync::oneshot;
@@ -67,7 +67,7 @@ impl App {
 
         let auth = auth_settings(settings, &url)?;
         auth.check(settings.listen).map_err(|error| Error::Usage(error.to_string()))?;
-        let upstream = Upstream::new(url, settings.answer_limit)?;
+        let upstream = Upstream::new(url, &upstream_settings(settings)?)?;
         let authenticator = Authenticator::start(auth, upstream.clone())
             .await
             .map_err(|error| Error::Usage(error.to_string()))?;
@@ -81,6 +81,9 @@ impl App {
                     |_| Error::Usage("--api-version is not visible ASCII".into()),
                 )?,
                 timeout: settings.timeout,
+                attempt_timeout: settings.attempt_timeout,
+                attempts: settings.attempts,
+                max_in_flight: settings.max_in_flight,
             },
         );
         let routes = Routes::new(gateway, descriptor_set).await?;
@@ -160,6 +163,21 @@ fn upstream_url(text: &str, allow_plaintext: bool) -> Result<BaseUrl, Error> {
         ));
     }
     Ok(url)
+}
+
+fn upstream_settings(settings: &Serve) -> Result<upstream::Settings, Error> {
+    let read = |file: &PathBuf| {
+        fs::read(file).map_err(|error| {
+            let file = file.display();
+            Error::Usage(format!("--upstream-ca-file {file} cannot be read: {error}"))
+        })
+    };
+    Ok(upstream::Settings {
+        answer_limit: settings.answer_limit,
+        connect_timeout: settings.connect_timeout,
+        read_timeout: settings.read_timeout,
+        authorities: settings.upstream_ca_file.as_ref().map(read).transpose()?,
+    })
 }
 
 fn auth_settings(settings: &Serve, url: &BaseUrl) -> Result<auth::Settings, Error> {

@@ -48,7 +48,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the gateway
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Serve an embedded Polytomic, to try things on
     Sandbox(Sandbox),
     /// Show the gateway at work: list, share, list again, on an embedded Polytomic
@@ -100,6 +100,10 @@ pub struct Serve {
     #[arg(long, env = "POLYTOMIC_GATEWAY_ALLOW_PLAINTEXT_UPSTREAM")]
     pub allow_plaintext_upstream: bool,
 
+    /// Certificate authorities to trust beside the system's: a file in PEM
+    #[arg(long, env = "POLYTOMIC_GATEWAY_UPSTREAM_CA_FILE", value_name = "FILE")]
+    pub upstream_ca_file: Option<PathBuf>,
+
     /// The version of Polytomic's API, unless a caller asks for another
     #[arg(
         long,
@@ -119,6 +123,58 @@ pub struct Serve {
         value_parser = seconds
     )]
     pub timeout: Duration,
+
+    /// The seconds after which an attempt is given up for another, if there is as
+    /// much time again
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_ATTEMPT_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "10",
+        value_parser = seconds
+    )]
+    pub attempt_timeout: Duration,
+
+    /// The most seconds it may take to connect to Polytomic
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_CONNECT_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "5",
+        value_parser = seconds
+    )]
+    pub connect_timeout: Duration,
+
+    /// The most seconds that Polytomic may be silent within an answer
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_READ_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "10",
+        value_parser = seconds
+    )]
+    pub read_timeout: Duration,
+
+    /// The most attempts an RPC takes, if one fails in a way that a repeat may
+    /// mend. A create is repeated with the same idempotency key
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_ATTEMPTS",
+        value_name = "NUMBER",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..=10)
+    )]
+    pub attempts: u32,
+
+    /// The most RPCs under way at a time; one more is refused at once. At a tenth
+    /// of a second each, the default is ten thousand a second
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_IN_FLIGHT",
+        value_name = "NUMBER",
+        default_value_t = 1024
+    )]
+    pub max_in_flight: usize,
 
     /// The most bytes an answer of Polytomic may have
     #[arg(

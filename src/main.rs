@@ -4,12 +4,14 @@ use std::{
     env,
     error::Error,
     io::{self, Write},
-    process::{self, ExitCode},
+    pin::pin,
+    process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 
 use clap::{Parser, error::ErrorKind};
+use futures_util::future::BoxFuture;
 use polytomic_gateway::{
     app::{self, App},
     auth::Authenticator,
@@ -20,7 +22,10 @@ use polytomic_gateway::{
     telemetry,
 };
 use secrecy::SecretString;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
 use tracing::{info, warn};
 
 /// How the process ends if it was told something that cannot be meant.
@@ -55,7 +60,7 @@ fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match cli.command {
-            Command::Serve(settings) => serve(settings).await,
+            Command::Serve(settings) => serve(*settings).await,
             Command::Sandbox(settings) => sandbox(settings).await,
             Command::Demo => demo::run(&mut io::stdout().lock()).await,
         }
@@ -73,7 +78,7 @@ fn main() -> ExitCode {
 async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
     settings.partner_key =
         env::var(PARTNER_KEY).ok().filter(|key| !key.is_empty()).map(SecretString::from);
-    let shutdown = shutdown()?;
+    let signals = Signals::listen()?;
     let app = App::bind(&settings, DESCRIPTOR_SET).await?;
     info!(
         address = %app.local_addr(),
@@ -82,19 +87,19 @@ async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
         "the gateway listens"
     );
     tokio::spawn(reload_on_hangup(app.authenticator(), signal(SignalKind::hangup())?));
-    app.run(shutdown).await?;
+    until_signaled(signals, |shutdown| app.run(shutdown)).await?;
     info!("the gateway has stopped");
     Ok(())
 }
 
 async fn sandbox(settings: SandboxSettings) -> Result<(), Box<dyn Error>> {
-    let shutdown = shutdown()?;
+    let signals = Signals::listen()?;
     let address = settings.listen;
     let sandbox = Sandbox::bind(address)
         .await
         .map_err(|error| app::Error::Listen { address, error })?;
     info!(url = sandbox.url(), "the sandbox listens");
-    sandbox.run(shutdown).await?;
+    until_signaled(signals, |shutdown| sandbox.run(shutdown)).await?;
     info!("the sandbox has stopped");
     Ok(())
 }
@@ -111,21 +116,28 @@ fn forbid_core_dumps() -> rustix::io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
 }
 
-/// Returns what completes at Ctrl-C or SIGTERM. A second signal ends the
-/// process at once.
-fn shutdown() -> io::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut signals = Signals {
-        terminate: signal(SignalKind::terminate())?,
-        interrupt: signal(SignalKind::interrupt())?,
-    };
-    Ok(async move {
-        let signal = signals.next().await;
-        info!(signal, "stopping; a second signal ends at once");
-        tokio::spawn(async move {
-            signals.next().await;
-            process::exit(1)
-        });
-    })
+/// Runs a server until it has drained after Ctrl-C or SIGTERM. A second signal
+/// ends it at once.
+async fn until_signaled<R>(
+    mut signals: Signals,
+    run: impl FnOnce(BoxFuture<'static, ()>) -> R,
+) -> io::Result<()>
+where
+    R: Future<Output = io::Result<()>>,
+{
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut running = pin!(run(Box::pin(async {
+        let _ = stopped.await;
+    })));
+    tokio::select! {
+        ended = running.as_mut() => return ended,
+        signal = signals.next() => info!(signal, "stopping; a second signal ends at once"),
+    }
+    drop(stop);
+    tokio::select! {
+        ended = running => ended,
+        _ = signals.next() => Err(io::Error::other("a second signal came; nothing was waited for")),
+    }
 }
 
 /// Reads the credential files again at every SIGHUP.
@@ -143,6 +155,13 @@ struct Signals {
 }
 
 impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",

@@ -8,6 +8,7 @@
 mod accept;
 mod connection;
 mod drain;
+mod health;
 mod limits;
 mod routes;
 mod rpc;
@@ -70,7 +71,7 @@ impl Server {
         connections.accept_until(&listener, shutdown).await;
 
         info!(open = connections.len(), seconds = lame_duck.as_secs_f64(), "lame duck");
-        routes.set_not_serving().await;
+        routes.health().set_not_serving().await;
         connections.accept_until(&listener, sleep(lame_duck)).await;
 
         info!(open = connections.len(), limit = drain_limit.as_secs_f64(), "draining");
@@ -78,6 +79,7 @@ impl Server {
         connections.accept_waiting(&listener);
         drop(listener);
         signal.drain();
+        routes.health().clone().close().await;
         if timeout(drain_limit, connections.ended()).await.is_err() {
             warn!(
                 open = connections.len(),

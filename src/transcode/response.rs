@@ -98,8 +98,9 @@ impl<'a> Transcoder<'a> {
     /// empty string and an empty list are not.
     #[inline]
     fn field(&mut self, field: &'a Field) -> Result<bool, ResponseError> {
-        let byte = self.json.peek()?;
-        if byte == b'n' && field.kind != Kind::Value && self.json.take(b"null") {
+        // Null is one of the values that a `Value` can have.
+        let nullable = field.repeated || field.kind != Kind::Value;
+        if self.json.peek()? == b'n' && nullable && self.json.take(b"null") {
             return Ok(false);
         }
         if field.repeated {

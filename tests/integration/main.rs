@@ -7,9 +7,13 @@
 mod bad_answers;
 mod bad_requests;
 mod command_line;
+mod connections;
 mod contract;
 mod conventions;
 mod credentials;
+mod drain;
+mod faults;
+mod floods;
 mod health_and_reflection;
 mod metadata;
 mod outcomes;

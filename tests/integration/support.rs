@@ -2,7 +2,12 @@
 
 pub(crate) mod caller;
 pub(crate) mod fake;
+pub(crate) mod frames;
+pub(crate) mod held;
+pub(crate) mod http2;
+pub(crate) mod log;
 pub(crate) mod process;
+pub(crate) mod tls;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -15,6 +20,7 @@ use polytomic_gateway::{
     sandbox,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
+use tonic::transport::Channel;
 
 pub(crate) use self::{caller::Caller, fake::Fake};
 
@@ -40,8 +46,12 @@ impl Gateway {
 
     /// Starts a gateway on a fake upstream, with further flags.
     pub(crate) async fn with(fake: &Fake, flags: &[&str]) -> Self {
-        let url = fake.url();
-        let flags: Vec<&str> = ["--upstream-url", &url, "--no-key-check"]
+        Self::at(&fake.url(), flags).await
+    }
+
+    /// Starts a gateway on any upstream, with further flags.
+    pub(crate) async fn at(url: &str, flags: &[&str]) -> Self {
+        let flags: Vec<&str> = ["--upstream-url", url, "--no-key-check"]
             .iter()
             .chain(flags)
             .copied()
@@ -62,6 +72,12 @@ impl Gateway {
         Self { address, sandbox, authenticator, stop, running }
     }
 
+    /// Connects a generated client.
+    pub(crate) async fn channel(&self) -> Channel {
+        let url = format!("http://{}", self.address);
+        Channel::from_shared(url).unwrap().connect().await.unwrap()
+    }
+
     /// Returns what looks into the sandbox.
     pub(crate) fn sandbox(&self) -> &sandbox::Handle {
         self.sandbox.as_ref().unwrap()
@@ -80,12 +96,15 @@ impl Gateway {
 }
 
 /// Returns the settings that a command line with these flags gives, on a free
-/// port.
+/// port, and without the wait for balancers unless it is asked for.
 pub(crate) fn settings(flags: &[&str]) -> Serve {
-    let command = "polytomic-gateway serve --listen 127.0.0.1:0 --lame-duck 0".split(' ');
-    let flags = flags.iter().copied();
-    match Cli::try_parse_from(command.chain(flags)).unwrap().command {
-        Command::Serve(settings) => settings,
+    let mut command = vec!["polytomic-gateway", "serve", "--listen", "127.0.0.1:0"];
+    command.extend(flags);
+    if !flags.contains(&"--lame-duck") {
+        command.extend(["--lame-duck", "0"]);
+    }
+    match Cli::try_parse_from(command).unwrap().command {
+        Command::Serve(settings) => *settings,
         other => panic!("not serve: {other:?}"),
     }
 }

@@ -160,6 +160,7 @@ fn packed_and_loose_lists_are_written_as_declared() {
 #[test]
 fn values_of_any_shape_are_read_with_null_as_a_value() {
     reads(EVERY, r#"{"a_value":null}"#, "a_value{null_value:NULL_VALUE}");
+    reads(EVERY, r#"{"values":null,"lists":null}"#, "");
     reads(
         EVERY,
         r#"{"values":[null,true,"a",1e2,{},[]]}"#,

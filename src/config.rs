@@ -9,6 +9,9 @@ use secrecy::SecretString;
 
 use crate::{gateway::API_VERSIONS, telemetry::Format};
 
+/// The place in `--help` of flags that all commands have: after their own.
+const LAST: usize = 900;
+
 /// A gRPC gateway to Polytomic's partner API.
 #[derive(Debug, Parser)]
 #[command(name = "polytomic-gateway", version, arg_required_else_help = true)]
@@ -19,7 +22,13 @@ pub struct Cli {
 
     /// What to log: error, warn, info, debug or trace, or a list such as
     /// `info,hyper=debug`. The default is info, for the demo warn
-    #[arg(long, global = true, env = "POLYTOMIC_GATEWAY_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "POLYTOMIC_GATEWAY_LOG",
+        value_name = "FILTER",
+        display_order = LAST
+    )]
     pub log: Option<String>,
 
     /// How to write a log line
@@ -29,7 +38,8 @@ pub struct Cli {
         env = "POLYTOMIC_GATEWAY_LOG_FORMAT",
         value_name = "FORMAT",
         value_enum,
-        default_value_t = Format::Text
+        default_value_t = Format::Text,
+        display_order = LAST
     )]
     pub log_format: Format,
 }
@@ -53,7 +63,8 @@ pub struct Sandbox {
         long,
         env = "POLYTOMIC_GATEWAY_LISTEN",
         value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080"
+        default_value = "127.0.0.1:8080",
+        value_parser = address
     )]
     pub listen: SocketAddr,
 }
@@ -66,7 +77,8 @@ pub struct Serve {
         long,
         env = "POLYTOMIC_GATEWAY_LISTEN",
         value_name = "ADDRESS",
-        default_value = "127.0.0.1:50051"
+        default_value = "127.0.0.1:50051",
+        value_parser = address
     )]
     pub listen: SocketAddr,
 
@@ -282,6 +294,13 @@ pub enum AuthMode {
     Passthrough,
     /// The gateway's own, for every caller
     Static,
+}
+
+/// Parses where to listen.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "give an IP address and a port, such as 127.0.0.1:50051 or [::]:50051".to_owned()
+    })
 }
 
 /// Parses a length of time as operators write it: `30`, `0.5`.

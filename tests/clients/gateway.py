@@ -9,6 +9,8 @@ from pathlib import Path
 # What the log says once the gateway can be called.
 LISTENS = re.compile(r"the gateway listens.* address=(127\.0\.0\.1:\d+)")
 
+FOR_TESTS = ("--listen", "127.0.0.1:0", "--lame-duck", "0")
+
 PARTNER_KEY = "sandbox-partner-key"
 USER_KEY = "sandbox-user-key"
 
@@ -17,12 +19,13 @@ USER_KEY = "sandbox-user-key"
 def serving(binary: Path, *flags: str):
     """Serves on a free port, yields its address, and stops as Kubernetes would.
 
-    It serves its sandbox, unless flags say otherwise.
+    It serves its sandbox, unless flags say otherwise. No balancer has to take
+    note that it stops.
 
     On the way out it must have exited cleanly and logged no key.
     """
     process = subprocess.Popen(
-        [binary, "serve", "--listen", "127.0.0.1:0", *(flags or ["--sandbox"])],
+        [binary, "serve", *(flags or ["--sandbox"]), *FOR_TESTS],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -8,6 +8,7 @@ mod bad_answers;
 mod bad_requests;
 mod contract;
 mod conventions;
+mod exactly_once;
 mod faults;
 mod health_and_reflection;
 mod metadata;

@@ -3,6 +3,7 @@
 pub(crate) mod caller;
 pub(crate) mod fake;
 pub(crate) mod frames;
+pub(crate) mod relay;
 pub(crate) mod tls;
 
 use std::net::SocketAddr;
@@ -63,6 +64,11 @@ impl Gateway {
     /// Returns what looks into the sandbox.
     pub(crate) fn sandbox(&self) -> &sandbox::Handle {
         self.sandbox.as_ref().unwrap()
+    }
+
+    /// Ends the gateway at once, as a crash does.
+    pub(crate) fn kill(self) {
+        self.running.abort();
     }
 
     /// Stops the gateway and waits until it has drained.

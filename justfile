@@ -53,3 +53,7 @@ advisories:
 # Looks for changes to the contract, since main, that would break a caller.
 breaking:
     source .ci/tools; use_python .ci/requirements.txt; buf breaking --against '.git#branch=main,subdir=proto'
+
+# Creates shares while everything fails, and looks for lost and doubled ones.
+exactly-once creates="20000" seed="20250918":
+    EXACTLY_ONCE_CREATES={{ creates }} EXACTLY_ONCE_SEED={{ seed }} cargo test --release --test integration exactly_once -- --nocapture

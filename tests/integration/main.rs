@@ -12,6 +12,7 @@ mod contract;
 mod conventions;
 mod credentials;
 mod drain;
+mod exactly_once;
 mod faults;
 mod floods;
 mod health_and_reflection;

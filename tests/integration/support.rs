@@ -7,6 +7,7 @@ pub(crate) mod held;
 pub(crate) mod http2;
 pub(crate) mod log;
 pub(crate) mod process;
+pub(crate) mod relay;
 pub(crate) mod tls;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -86,6 +87,11 @@ impl Gateway {
     /// Has the credential files read again, as SIGHUP does.
     pub(crate) async fn reload(&self) {
         self.authenticator.reload().await;
+    }
+
+    /// Ends the gateway at once, as a crash does.
+    pub(crate) fn kill(self) {
+        self.running.abort();
     }
 
     /// Stops the gateway and waits until it has drained.

@@ -76,8 +76,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
-    settings.partner_key =
-        env::var(PARTNER_KEY).ok().filter(|key| !key.is_empty()).map(SecretString::from);
+    settings.partner_key = partner_key();
     let signals = Signals::listen()?;
     let app = App::bind(&settings, DESCRIPTOR_SET).await?;
     info!(
@@ -102,6 +101,15 @@ async fn sandbox(settings: SandboxSettings) -> Result<(), Box<dyn Error>> {
     until_signaled(signals, |shutdown| sandbox.run(shutdown)).await?;
     info!("the sandbox has stopped");
     Ok(())
+}
+
+/// Returns the partner key of the variable, if it has one.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a flag would show the key in the list of processes, and in --help"
+)]
+fn partner_key() -> Option<SecretString> {
+    env::var(PARTNER_KEY).ok().filter(|key| !key.is_empty()).map(SecretString::from)
 }
 
 /// Keeps what is in memory, credentials among it, from being written to disk

@@ -19,10 +19,13 @@ async fn refusal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     told
 }
 
+/// Arguments, variables, and what must be told of them.
+type Mistake<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
 #[tokio::test]
 async fn a_mistake_is_one_line_and_exit_code_2() {
     let static_mode = ["serve", "--listen", "127.0.0.1:0", "--auth-mode", "static"];
-    let cases: [(&[&str], &[(&str, &str)], &str); 16] = [
+    let cases: [Mistake; 16] = [
         (&["nonsense"], &[], "unrecognized subcommand 'nonsense'"),
         (&["serve", "--nonsense"], &[], "unexpected argument '--nonsense'"),
         (&["serve", "--listen", "here"], &[], "--listen"),

@@ -71,6 +71,8 @@ impl Routes {
     /// Answers one request.
     pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
         if !is_grpc(&request) {
+            // An answer ahead of its request's end can get lost with it.
+            let _ = rpc::receive(request.into_body()).await;
             return unsupported_media_type();
         }
         if let Some(rpc) = self.gateway.contract().rpc(request.uri().path()) {
@@ -91,7 +93,8 @@ fn is_grpc(request: &Request<Incoming>) -> bool {
 }
 
 fn unsupported_media_type() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
+    let text = "This server speaks gRPC, and nothing else.\n".to_owned();
+    let mut response = Response::new(Body::new(text));
     *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     response.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/grpc"));
     response

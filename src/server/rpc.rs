@@ -50,8 +50,8 @@ where
     Grpc::new(BytesCodec).unary(Unary { gateway, rpc }, request).await
 }
 
-/// Reads the whole body of a request.
-async fn receive<B>(body: B) -> Result<Bytes, Failure>
+/// Reads the whole body of a request, within the limits of one.
+pub(super) async fn receive<B>(body: B) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {

@@ -319,8 +319,8 @@ impl Ending {
 
 impl Scene {
     async fn start(url: String) -> Self {
-        let one = gateway(&url).await;
-        let two = gateway(&url).await;
+        let one = gateway(&url, 0).await;
+        let two = gateway(&url, 1).await;
         Self {
             addresses: Mutex::new([one.address, two.address]),
             gateways: Mutex::new([Some(one), Some(two)]),
@@ -333,19 +333,21 @@ impl Scene {
         self.addresses.lock().unwrap()[number % 2]
     }
 
-    /// Kills a gateway, whatever it is doing, and has another take over.
+    /// Has another gateway take over, and kills the first, whatever it is doing.
     async fn replace_gateway(&self) {
         let place = self.figures.gateways.fetch_add(1, Ordering::Relaxed) % 2;
-        let old = self.gateways.lock().unwrap()[place].take();
-        old.unwrap().kill();
-        let new = gateway(&self.url).await;
+        let new = gateway(&self.url, place).await;
         self.addresses.lock().unwrap()[place] = new.address;
-        self.gateways.lock().unwrap()[place] = Some(new);
+        let old = self.gateways.lock().unwrap()[place].replace(new);
+        old.unwrap().kill();
     }
 }
 
-async fn gateway(url: &str) -> Gateway {
-    let flags: Vec<&str> = FLAGS.into_iter().chain(["--upstream-url", url]).collect();
+/// Starts a gateway; every second one leaves repeats to its callers.
+async fn gateway(url: &str, place: usize) -> Gateway {
+    let attempts = ["3", "1"][place];
+    let more = ["--upstream-url", url, "--attempts", attempts];
+    let flags: Vec<&str> = FLAGS.into_iter().chain(more).collect();
     Gateway::start(settings(&flags), DESCRIPTOR_SET).await
 }
 

@@ -13,5 +13,6 @@ mod faults;
 mod health_and_reflection;
 mod metadata;
 mod outcomes;
+mod protection;
 mod statuses;
 mod support;

@@ -228,7 +228,8 @@ fn id_of(reply: &Reply) -> Option<String> {
 impl Create {
     fn new(number: usize, seed: u64) -> Self {
         let id = format!("create-{seed}-{number}");
-        let name = if number % 2 == 0 { "x-request-id" } else { "idempotency-key" };
+        let name =
+            if number.is_multiple_of(2) { "x-request-id" } else { "idempotency-key" };
         Self { number, same: [(name, id)] }
     }
 
@@ -257,7 +258,7 @@ impl Create {
         for sent in 0..=self.number % MOST_SENDS {
             let send = || self.send_once(scene, sent);
             // Some are sent twice at once, as a hedging proxy does.
-            if self.number % 8 == 0 {
+            if self.number.is_multiple_of(8) {
                 let (one, two) = tokio::join!(send(), send());
                 ending.learn(one);
                 ending.learn(two);

@@ -1,10 +1,13 @@
 //! How the gateway keeps what fails from spreading: deadlines, cancellation, the
 //! limit of calls in flight, the circuit breaker, connections that go away.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use polytomic_gateway::{contract::DESCRIPTOR_SET, proto};
-use tokio::{task::yield_now, time::timeout};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout},
+};
 use tonic::Code;
 
 use crate::support::{

@@ -3,6 +3,7 @@
 //! The gateway knows no particular RPC. It follows the compiled [`Contract`],
 //! and whatever goes wrong becomes a status in one place.
 
+mod answer;
 mod deadline;
 mod doubt;
 mod idempotency;
@@ -14,10 +15,7 @@ mod retry;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
-    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE},
-};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep},
@@ -29,9 +27,9 @@ pub use self::{deadline::parse_timeout, metadata::API_VERSIONS};
 use crate::{
     auth::{self, Authenticator, Credentials, Holder},
     contract::{Contract, Rpc},
-    status::{self, Context, Failure, Refusal, Violation, Whose},
+    status::{Context, Failure, Violation, Whose},
     transcode::{self, RequestError},
-    upstream::{Answer, Call, Upstream},
+    upstream::{Call, Upstream},
 };
 
 /// Serves the RPCs of a contract from one upstream.
@@ -252,57 +250,13 @@ impl Gateway {
         record.attempt();
         let answer = admission.send(call, until).await?;
         record.answered(answer.status);
-        translate(rpc, &answer, credentials)
+        answer::translate(rpc, &answer, credentials)
     }
 }
 
 /// Tells that Polytomic does not accept the credentials.
 fn is_unauthorized(failure: &Failure) -> bool {
     matches!(failure, Failure::Refused(refusal) if refusal.status() == StatusCode::UNAUTHORIZED)
-}
-
-/// Translates Polytomic's answer into the wire bytes of the response message.
-fn translate(
-    rpc: &Rpc,
-    answer: &Answer,
-    credentials: &Credentials,
-) -> Result<Bytes, Failure> {
-    let body: &[u8] = match status::answer(answer.status, rpc.binding.is_safe()) {
-        status::Answer::Refused => {
-            let body = credentials.blank(&answer.body);
-            let refusal = Refusal::new(answer.status, &answer.headers, &body);
-            return Err(Failure::Refused(Box::new(refusal)));
-        }
-        status::Answer::Empty => b"{}",
-        status::Answer::Decode => {
-            check_is_json(&answer.headers)?;
-            &answer.body
-        }
-    };
-    transcode::response(&rpc.response, body)
-        .map(Bytes::from)
-        .map_err(|error| Failure::BadResponse(error.to_string()))
-}
-
-/// Refuses an answer that says of itself that it is not plain JSON. One that
-/// says nothing is read as JSON.
-fn check_is_json(headers: &HeaderMap) -> Result<(), Failure> {
-    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Failure::BadResponse(
-            "it is compressed, which was not asked for".to_owned(),
-        ));
-    }
-    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let essence =
-        content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    if essence == "application/json" || essence.ends_with("+json") {
-        return Ok(());
-    }
-    Err(Failure::BadResponse(
-        "its content type is not JSON; the usual cause is a wrong upstream URL or a login page"
-            .to_owned(),
-    ))
 }
 
 /// Refuses a request before it has become an RPC.

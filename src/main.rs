@@ -81,7 +81,7 @@ async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
     let app = App::bind(&settings, DESCRIPTOR_SET).await?;
     info!(
         address = %app.local_addr(),
-        upstream = if settings.sandbox { "the sandbox" } else { &settings.upstream_url },
+        upstream = app.upstream(),
         version = env!("CARGO_PKG_VERSION"),
         "the gateway listens"
     );

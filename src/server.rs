@@ -6,6 +6,7 @@
 //! (`docs/decisions/0004-own-serving-loop.md`).
 
 mod accept;
+mod arriving;
 mod connection;
 mod drain;
 mod health;

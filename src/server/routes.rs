@@ -1,6 +1,6 @@
 //! Which service a request is for.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
@@ -11,11 +11,14 @@ use tonic::{body::Body, service::Routes as Services};
 use tonic_reflection::server::Builder as Reflection;
 use tower::ServiceExt;
 
-use super::{health::Health, rpc};
+use super::{arriving::Arriving, health::Health, rpc};
 use crate::{
     gateway::{self, Gateway},
     status::Failure,
 };
+
+/// When to try again if too many requests are arriving.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The RPCs of the table, and the services about the server itself: health and
 /// reflection.
@@ -24,6 +27,7 @@ pub struct Routes {
     gateway: Arc<Gateway>,
     services: Services,
     health: Health,
+    arriving: Arriving,
 }
 
 impl Routes {
@@ -60,7 +64,8 @@ impl Routes {
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .prepare();
-        Ok(Self { gateway, services, health })
+        let arriving = Arriving::default();
+        Ok(Self { gateway, services, health, arriving })
     }
 
     /// Returns what is told of the server's health.
@@ -68,18 +73,37 @@ impl Routes {
         &self.health
     }
 
-    /// Answers one request.
+    /// Returns the same for another connection.
+    pub(super) fn on_connection(&self) -> Self {
+        Self { arriving: self.arriving.on_connection(), ..self.clone() }
+    }
+
+    /// Answers one request. What waits for the rest of a request is small, the
+    /// futures that come after it are boxed.
     pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+        let Some(arriving) = self.arriving.enter() else {
+            let overloaded = Failure::Overloaded { retry_after: RETRY_AFTER };
+            return gateway::refuse(request.headers(), overloaded).into_http();
+        };
         if !is_grpc(&request) {
             // An answer ahead of its request's end can get lost with it.
             let _ = rpc::receive(request.into_body()).await;
             return unsupported_media_type();
         }
-        if let Some(rpc) = self.gateway.contract().rpc(request.uri().path()) {
-            return rpc::serve(Arc::clone(&self.gateway), Arc::clone(rpc), request).await;
+        let Some(rpc) = self.gateway.contract().rpc(request.uri().path()) else {
+            let response = Box::pin(self.services.clone().oneshot(request)).await;
+            return response.unwrap_or_else(|never: Infallible| match never {});
+        };
+        let (parts, body) = request.into_parts();
+        match rpc::receive(body).await {
+            Ok(body) => {
+                drop(arriving);
+                let request = Request::from_parts(parts, body);
+                let (gateway, rpc) = (Arc::clone(&self.gateway), Arc::clone(rpc));
+                Box::pin(rpc::serve(gateway, rpc, request)).await
+            }
+            Err(failure) => gateway::refuse(&parts.headers, failure).into_http(),
         }
-        let response = self.services.clone().oneshot(request).await;
-        response.unwrap_or_else(|never: Infallible| match never {})
     }
 }
 

@@ -33,21 +33,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const PREFIX: usize = 5;
 
 /// Serves one request for an RPC of the table.
-pub(super) async fn serve<B>(
+pub(super) async fn serve(
     gateway: Arc<Gateway>,
     rpc: Arc<Rpc>,
-    request: http::Request<B>,
-) -> http::Response<Body>
-where
-    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
-{
-    let (parts, body) = request.into_parts();
-    let body = match receive(body).await {
-        Ok(body) => body,
-        Err(failure) => return gateway::refuse(&parts.headers, failure).into_http(),
-    };
-    let request = http::Request::from_parts(parts, Full::new(body));
-    Grpc::new(BytesCodec).unary(Unary { gateway, rpc }, request).await
+    request: http::Request<Bytes>,
+) -> http::Response<Body> {
+    Grpc::new(BytesCodec).unary(Unary { gateway, rpc }, request.map(Full::new)).await
 }
 
 /// Reads the whole body of a request, within the limits of one.

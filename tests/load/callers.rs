@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 use h2::{RecvStream, client::SendRequest};
 use http::{HeaderMap, Request};
 use polytomic_gateway::{proto::ListPartnerSharedConnectionsRequest, sandbox::seed};
@@ -27,6 +27,9 @@ use tonic_health::pb::{
 const LIST: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/\
                     ListPartnerSharedConnections";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+/// The bytes of a health state: gRPC's prefix, a tag and a number.
+const STATE: usize = 5 + 2;
 
 /// How long a caller waits before it connects again.
 const BACKOFF: Duration = Duration::from_millis(20);
@@ -173,8 +176,17 @@ impl Channel {
         let connection = tokio::spawn(connection);
         let watch = HealthCheckRequest::default().encode_to_vec();
         let mut states = open(send.clone(), WATCH, &watch).await.ok()?;
-        while let Some(Ok(message)) = states.data().await {
-            let state = HealthCheckResponse::decode(&message[5..]).ok()?.status();
+        let mut received = BytesMut::new();
+        while let Some(Ok(data)) = states.data().await {
+            let _ = states.flow_control().release_capacity(data.len());
+            received.extend_from_slice(&data);
+            // The states before the last are history; a state fits one byte.
+            let end = received.len() - received.len() % STATE;
+            if end == 0 {
+                continue;
+            }
+            let message = &received.split_to(end)[end - STATE + 5..];
+            let state = HealthCheckResponse::decode(message).ok()?.status();
             let serves = state == ServingStatus::Serving;
             *self.0.lock().unwrap() = serves.then(|| send.clone());
         }

@@ -10,7 +10,7 @@ use tokio::{
 use crate::{
     callers::Caller,
     frames::{PREFACE, Peer},
-    gateway::Gateway,
+    gateway::{ANY_PORT, Gateway, upstream},
 };
 
 const RATE: u32 = 500;
@@ -22,16 +22,14 @@ const FLAGS: &[&str] = &["--lame-duck", "0.3", "--drain-limit", "3"];
 const EXIT: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(restarts: usize) {
-    in_turn(restarts).await;
-    with_peers_that_hang().await;
+    let upstream = upstream().await;
+    in_turn(restarts, &upstream).await;
+    with_peers_that_hang(&upstream).await;
 }
 
-fn start(listen: &str) -> Gateway {
-    Gateway::start(listen.parse().unwrap(), FLAGS)
-}
-
-async fn in_turn(restarts: usize) {
-    let mut gateways = VecDeque::from([start("127.0.0.1:0"), start("127.0.0.1:0")]);
+async fn in_turn(restarts: usize, upstream: &str) {
+    let start = || Gateway::start(ANY_PORT, upstream, FLAGS);
+    let mut gateways = VecDeque::from([start(), start()]);
     let addresses = [gateways[0].address, gateways[1].address];
     let caller = Caller::new(&addresses);
     for gateway in 0..addresses.len() {
@@ -41,7 +39,7 @@ async fn in_turn(restarts: usize) {
     let restarting = async {
         for restart in 0..restarts {
             let old = gateways.pop_front().unwrap();
-            let (new, took) = restarted(old).await;
+            let (new, took) = restarted(old, upstream).await;
             gateways.push_back(new);
             slowest = slowest.max(took);
             caller.ready(restart % addresses.len()).await;
@@ -65,17 +63,17 @@ async fn in_turn(restarts: usize) {
 }
 
 /// Ends a gateway and starts it again; tells how long the end took.
-async fn restarted(gateway: Gateway) -> (Gateway, Duration) {
+async fn restarted(gateway: Gateway, upstream: &str) -> (Gateway, Duration) {
     let address = gateway.address;
     let started = Instant::now();
     gateway.terminate();
     assert!(gateway.ended().await.success());
     let took = started.elapsed();
-    (block_in_place(|| Gateway::start(address, FLAGS)), took)
+    (block_in_place(|| Gateway::start(address, upstream, FLAGS)), took)
 }
 
-async fn with_peers_that_hang() {
-    let gateway = start("127.0.0.1:0");
+async fn with_peers_that_hang(upstream: &str) {
+    let gateway = Gateway::start(ANY_PORT, upstream, FLAGS);
     let silent = Peer::connect(gateway.address).await.unwrap();
     let mut half = Peer::connect(gateway.address).await.unwrap();
     half.send(&PREFACE[..12]).await.unwrap();

@@ -14,7 +14,7 @@ use crate::{
         CONTINUATIONS, EMPTY_DATA, END_HEADERS, Flood, Frame, HEADERS, MALFORMED_HEADERS,
         PINGS, PREFACE, Peer, RAPID_RESET, SETTINGS_FLOOD, frame, rpc,
     },
-    gateway::Gateway,
+    gateway::{ANY_PORT, Gateway, upstream},
 };
 
 const FLOODS: [Flood; 6] =
@@ -42,10 +42,11 @@ const NOISE: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run() {
-    let under = Attacked::start(&[]).await;
-    for flood in FLOODS {
+    let upstream = upstream().await;
+    let under = Attacked::start(&upstream, &[]).await;
+    for flood in &FLOODS {
         let stopped = under
-            .by(flood.name, async |address| attack(address, flood, false).await)
+            .by(flood.name, async |address| attack(address, *flood, false).await)
             .await;
         if let Some(most) = stopped.iter().max() {
             println!("floods:   {} GOAWAYs, each by round {most}", stopped.len());
@@ -54,13 +55,13 @@ pub(crate) async fn run() {
         assert!(stopped.iter().all(|rounds| *rounds < 10_000), "{stopped:?}");
 
         let deaf = format!("{}, by peers that do not read", flood.name);
-        under.by(&deaf, async |address| attack(address, flood, true).await).await;
+        under.by(&deaf, async |address| attack(address, *flood, true).await).await;
     }
-    under.by("50 × 256 bodies that do not end", open_streams).await;
+    under.by("50 × 128 bodies that do not end", open_streams).await;
     under.by("10,000 idle connections", idle).await;
     drop(under);
 
-    let under = Attacked::start(&["--max-connections", "20000"]).await;
+    let under = Attacked::start(&upstream, &["--max-connections", "20000"]).await;
     under.by("10,000 idle connections, all of them taken", idle).await;
 }
 
@@ -71,12 +72,13 @@ struct Attacked {
 }
 
 impl Attacked {
-    async fn start(flags: &[&str]) -> Self {
-        let gateway = Gateway::start("127.0.0.1:0".parse().unwrap(), flags);
+    async fn start(upstream: &str, flags: &[&str]) -> Self {
+        let gateway = Gateway::start(ANY_PORT, upstream, flags);
         let caller = Caller::new(&[gateway.address]);
         caller.ready(0).await;
-        // What the process takes at first is no attack's doing.
-        caller.call(RATE, sleep(Duration::from_secs(1))).await;
+        // What the process takes for RPCs is no attack's doing, nor for those
+        // that pile up when the machine is busy.
+        caller.call(10 * RATE, sleep(Duration::from_secs(1))).await;
         Self { gateway, caller }
     }
 
@@ -187,7 +189,7 @@ async fn open_streams(address: SocketAddr) {
     let mut peers = Vec::new();
     for _ in 0..50 {
         let mut peer = Peer::greet(address).await.unwrap();
-        for stream in 0..256 {
+        for stream in 0..128 {
             let headers = frame(HEADERS, END_HEADERS, 2 * stream + 1, &rpc(path, &[]));
             peer.send(&headers).await.unwrap();
         }

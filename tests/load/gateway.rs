@@ -3,10 +3,16 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
 };
+
+use polytomic_gateway::sandbox::Sandbox;
+
+/// Takes a free port.
+pub(crate) const ANY_PORT: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 pub(crate) struct Gateway {
     child: Child,
@@ -14,12 +20,13 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a gateway on its own sandbox, and waits until it listens.
-    pub(crate) fn start(listen: SocketAddr, flags: &[&str]) -> Self {
+    /// Starts a gateway, and waits until it listens.
+    pub(crate) fn start(listen: SocketAddr, upstream: &str, flags: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_polytomic-gateway"))
             // What is logged of each RPC would be measured too.
             .args(["--log", "info,rpc=off", "--log-format", "json", "serve"])
-            .args(["--sandbox", "--no-key-check", "--listen", &listen.to_string()])
+            .args(["--upstream-url", upstream, "--no-key-check"])
+            .args(["--listen", &listen.to_string()])
             .args(flags)
             .stderr(Stdio::piped())
             .spawn()
@@ -60,4 +67,13 @@ impl Drop for Gateway {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts an upstream, apart from the gateways so that it is not measured with
+/// them; returns its URL.
+pub(crate) async fn upstream() -> String {
+    let sandbox = Sandbox::bind(ANY_PORT).await.unwrap();
+    let url = sandbox.url();
+    tokio::spawn(sandbox.run(std::future::pending()));
+    url
 }

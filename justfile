@@ -41,6 +41,11 @@ fuzz seconds="60":
 clients:
     .ci/run clients
 
+# Writes docs/FAILURES.md anew, from what grpcurl prints.
+failures:
+    cargo build
+    source .ci/tools; use_go .ci; python3 -B tests/clients/failures.py
+
 # Looks for known vulnerabilities; downloads the advisory database.
 advisories:
     source .ci/tools; use_cargo_deny; cargo deny check advisories

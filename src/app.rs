@@ -1,6 +1,6 @@
 //! How the rooms are put together to serve.
 
-use std::{fs, io, net::SocketAddr, path::PathBuf};
+use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use tokio::sync::oneshot;
@@ -12,7 +12,7 @@ use crate::{
     contract::{self, Contract},
     gateway::{self, Gateway},
     sandbox::{self, Sandbox},
-    server::{Routes, Server},
+    server::{self, Routes, Server},
     upstream::{self, BaseUrl, Upstream},
 };
 
@@ -20,6 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub struct App {
     server: Server,
+    authenticator: Arc<Authenticator>,
     sandbox: Option<Sandbox>,
 }
 
@@ -70,9 +71,10 @@ impl App {
         let authenticator = Authenticator::start(auth, upstream.clone())
             .await
             .map_err(|error| Error::Usage(error.to_string()))?;
+        let authenticator = Arc::new(authenticator);
         let gateway = Gateway::new(
             contract,
-            authenticator,
+            Arc::clone(&authenticator),
             upstream,
             gateway::Settings {
                 api_version: HeaderValue::try_from(&settings.api_version).map_err(
@@ -85,16 +87,22 @@ impl App {
             },
         );
         let routes = Routes::new(gateway, descriptor_set).await?;
-        let server = Server::bind(settings.listen, routes, settings.drain_limit)
+        let server = Server::bind(settings.listen, routes, server_settings(settings))
             .await
             .map_err(|error| Error::Listen { address: settings.listen, error })?;
-        Ok(Self { server, sandbox })
+        Ok(Self { server, authenticator, sandbox })
     }
 
     /// Returns the address that is listened on, with the port that was taken.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
+    }
+
+    /// Returns what holds the credentials, to have their files read again.
+    #[must_use]
+    pub fn authenticator(&self) -> Arc<Authenticator> {
+        Arc::clone(&self.authenticator)
     }
 
     /// Returns what looks at the sandbox, if there is one.
@@ -129,6 +137,18 @@ impl App {
 async fn bind_sandbox() -> Result<Sandbox, Error> {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     Sandbox::bind(address).await.map_err(|error| Error::Listen { address, error })
+}
+
+fn server_settings(settings: &Serve) -> server::Settings {
+    server::Settings {
+        lame_duck: settings.lame_duck,
+        drain_limit: settings.drain_limit,
+        max_connections: settings.max_connections,
+        max_connection_age: settings.max_connection_age,
+        max_connection_age_grace: settings.max_connection_age_grace,
+        max_connection_idle: settings.max_connection_idle,
+        handshake_timeout: settings.handshake_timeout,
+    }
 }
 
 fn upstream_url(text: &str, allow_plaintext: bool) -> Result<BaseUrl, Error> {
@@ -201,5 +221,7 @@ fn auth_settings(settings: &Serve, url: &BaseUrl) -> Result<auth::Settings, Erro
     };
     let mut auth = auth::Settings::new(mode, url.to_string(), &settings.api_version);
     auth.verify = !settings.no_key_check;
+    // While `/api/me` hangs, every RPC with a new key waits this long.
+    auth.lookup_timeout = Duration::from_secs(1);
     Ok(auth)
 }

@@ -9,6 +9,9 @@ use secrecy::SecretString;
 
 use crate::{gateway::API_VERSIONS, telemetry::Format};
 
+/// The place in `--help` of flags that all commands have: after their own.
+const LAST: usize = 900;
+
 /// A gRPC gateway to Polytomic's partner API.
 #[derive(Debug, Parser)]
 #[command(name = "polytomic-gateway", version, arg_required_else_help = true)]
@@ -19,7 +22,13 @@ pub struct Cli {
 
     /// What to log: error, warn, info, debug or trace, or a list such as
     /// `info,hyper=debug`. The default is info, for the demo warn
-    #[arg(long, global = true, env = "POLYTOMIC_GATEWAY_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "POLYTOMIC_GATEWAY_LOG",
+        value_name = "FILTER",
+        display_order = LAST
+    )]
     pub log: Option<String>,
 
     /// How to write a log line
@@ -29,17 +38,17 @@ pub struct Cli {
         env = "POLYTOMIC_GATEWAY_LOG_FORMAT",
         value_name = "FORMAT",
         value_enum,
-        default_value_t = Format::Text
+        default_value_t = Format::Text,
+        display_order = LAST
     )]
     pub log_format: Format,
 }
 
 /// What the program does.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Command {
     /// Serve the gateway
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Serve an embedded Polytomic, to try things on
     Sandbox(Sandbox),
     /// Show the gateway at work: list, share, list again, on an embedded Polytomic
@@ -54,7 +63,8 @@ pub struct Sandbox {
         long,
         env = "POLYTOMIC_GATEWAY_LISTEN",
         value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080"
+        default_value = "127.0.0.1:8080",
+        value_parser = address
     )]
     pub listen: SocketAddr,
 }
@@ -67,7 +77,8 @@ pub struct Serve {
         long,
         env = "POLYTOMIC_GATEWAY_LISTEN",
         value_name = "ADDRESS",
-        default_value = "127.0.0.1:50051"
+        default_value = "127.0.0.1:50051",
+        value_parser = address
     )]
     pub listen: SocketAddr,
 
@@ -174,7 +185,18 @@ pub struct Serve {
     )]
     pub answer_limit: usize,
 
-    /// The most seconds that RPCs in flight get to end when the gateway stops
+    /// The seconds for which a stopping gateway serves on while it tells the health
+    /// checks that it stops. Balancers need them; 0 where there are none
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_LAME_DUCK",
+        value_name = "SECONDS",
+        default_value = "5",
+        value_parser = seconds
+    )]
+    pub lame_duck: Duration,
+
+    /// The most seconds that RPCs in flight then get to end
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_DRAIN_LIMIT",
@@ -183,6 +205,58 @@ pub struct Serve {
         value_parser = seconds
     )]
     pub drain_limit: Duration,
+
+    /// The most connections at a time; those beyond are closed at once
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_CONNECTIONS",
+        value_name = "NUMBER",
+        default_value_t = 1024
+    )]
+    pub max_connections: usize,
+
+    /// The seconds after which a connection is ended, give or take a tenth, so
+    /// that callers spread over new gateways; 0 for never
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_CONNECTION_AGE",
+        value_name = "SECONDS",
+        default_value = "1800",
+        value_parser = seconds
+    )]
+    pub max_connection_age: Duration,
+
+    /// The most seconds that RPCs in flight get on a connection that is ended; 0
+    /// for no limit
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_CONNECTION_AGE_GRACE",
+        value_name = "SECONDS",
+        default_value = "60",
+        value_parser = seconds
+    )]
+    pub max_connection_age_grace: Duration,
+
+    /// The seconds, up to twice as many, after which a connection without RPCs is
+    /// ended; 0 for never
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_CONNECTION_IDLE",
+        value_name = "SECONDS",
+        default_value = "300",
+        value_parser = seconds
+    )]
+    pub max_connection_idle: Duration,
+
+    /// The most seconds that a new connection may take to say it speaks HTTP/2
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_HANDSHAKE_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "10",
+        value_parser = seconds
+    )]
+    pub handshake_timeout: Duration,
 
     /// Whose key goes to Polytomic
     #[arg(
@@ -220,6 +294,13 @@ pub enum AuthMode {
     Passthrough,
     /// The gateway's own, for every caller
     Static,
+}
+
+/// Parses where to listen.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "give an IP address and a port, such as 127.0.0.1:50051 or [::]:50051".to_owned()
+    })
 }
 
 /// Parses a length of time as operators write it: `30`, `0.5`.

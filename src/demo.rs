@@ -14,7 +14,7 @@ use crate::{
     config::{Cli, Command},
     contract::DESCRIPTOR_SET,
     proto::{
-        Connection, CreatePartnerSharedConnectionRequest,
+        Connection, ConnectionType, CreatePartnerSharedConnectionRequest,
         ListPartnerSharedConnectionsRequest,
         partner_shared_connections_service_client::PartnerSharedConnectionsServiceClient,
     },
@@ -29,8 +29,8 @@ type Client = PartnerSharedConnectionsServiceClient<Channel>;
 ///
 /// If a server does not start, a call fails or `out` cannot be written to.
 pub async fn run(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    let command = ["polytomic-gateway", "serve", "--sandbox", "--listen", "127.0.0.1:0"];
-    let Command::Serve(settings) = Cli::parse_from(command).command else {
+    let command = "polytomic-gateway serve --sandbox --listen 127.0.0.1:0 --lame-duck 0";
+    let Command::Serve(settings) = Cli::parse_from(command.split(' ')).command else {
         unreachable!("the command is serve")
     };
     let app = App::bind(&settings, DESCRIPTOR_SET).await?;
@@ -79,7 +79,7 @@ async fn list(client: &mut Client, out: &mut impl Write) -> Result<(), Box<dyn E
 }
 
 fn describe(connection: &Connection, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    let kind = connection.r#type.as_ref().map(|kind| kind.name());
+    let kind = connection.r#type.as_ref().map(ConnectionType::name);
     writeln!(out, "  {} {}", connection.id(), connection.name())?;
     writeln!(
         out,

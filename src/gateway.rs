@@ -12,7 +12,7 @@ mod metadata;
 mod record;
 mod retry;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
@@ -36,7 +36,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Gateway {
     contract: Contract,
-    authenticator: Authenticator,
+    authenticator: Arc<Authenticator>,
     upstream: Upstream,
     settings: Settings,
     retries: Retries,
@@ -68,7 +68,7 @@ impl Gateway {
     #[must_use]
     pub fn new(
         contract: Contract,
-        authenticator: Authenticator,
+        authenticator: Arc<Authenticator>,
         upstream: Upstream,
         settings: Settings,
     ) -> Self {
@@ -139,7 +139,7 @@ impl Gateway {
                 {
                     record.whose_credentials = whose(holder);
                 }
-                refused(error)
+                refused(&error)
             })?;
         record.whose_credentials = whose(credentials.holder());
         record.credentials = Some(credentials.clone());
@@ -197,21 +197,20 @@ impl Gateway {
     async fn send(
         &self,
         rpc: &Rpc,
-        mut call: Call,
+        call: Call,
         deadline: Deadline,
-        credentials: Credentials,
+        mut credentials: Credentials,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         let mut retry = self.retries.first(rpc.binding.is_safe());
         let mut renewed = false;
-        call.headers.insert(AUTHORIZATION, credentials.authorization());
         loop {
             let until = if retry.is_last() {
                 deadline.at()
             } else {
                 deadline.of_attempt(self.settings.attempt_timeout)
             };
-            let attempt = self.attempt(rpc, call.clone(), until, record);
+            let attempt = self.attempt(rpc, call.clone(), &credentials, until, record);
             let failure = match deadline.bound(attempt).await {
                 Ok(message) => return Ok(message),
                 Err(failure) => failure,
@@ -226,7 +225,7 @@ impl Gateway {
                 else {
                     return Err(failure);
                 };
-                call.headers.insert(AUTHORIZATION, newer.authorization());
+                credentials = newer;
                 renewed = true;
                 continue;
             }
@@ -241,15 +240,17 @@ impl Gateway {
     async fn attempt(
         &self,
         rpc: &Rpc,
-        call: Call,
+        mut call: Call,
+        credentials: &Credentials,
         until: Instant,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
+        call.headers.insert(AUTHORIZATION, credentials.authorization());
         let admission = self.upstream.admit()?;
         record.attempt();
         let answer = admission.send(call, until).await?;
         record.answered(answer.status);
-        answer::translate(rpc, &answer)
+        answer::translate(rpc, &answer, credentials)
     }
 }
 
@@ -273,7 +274,7 @@ fn whose(holder: Holder) -> Whose {
 }
 
 /// Translates why there are no credentials.
-fn refused(error: auth::Error) -> Failure {
+fn refused(error: &auth::Error) -> Failure {
     match error {
         auth::Error::Missing => Failure::CredentialsMissing,
         auth::Error::Malformed(problem) => Failure::CredentialsMalformed(problem),

@@ -4,12 +4,17 @@ use std::{
     env,
     error::Error,
     io::{self, Write},
-    process::{self, ExitCode},
+    pin::pin,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
 };
 
 use clap::{Parser, error::ErrorKind};
+use futures_util::future::BoxFuture;
 use polytomic_gateway::{
     app::{self, App},
+    auth::Authenticator,
     config::{Cli, Command, Sandbox as SandboxSettings, Serve},
     contract::DESCRIPTOR_SET,
     demo,
@@ -17,8 +22,11 @@ use polytomic_gateway::{
     telemetry,
 };
 use secrecy::SecretString;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::info;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
+use tracing::{info, warn};
 
 /// How the process ends if it was told something that cannot be meant.
 const USAGE: u8 = 2;
@@ -26,6 +34,10 @@ const USAGE: u8 = 2;
 /// The variable that holds a partner key. Not a flag, which would show the key
 /// in the list of processes.
 const PARTNER_KEY: &str = "POLYTOMIC_PARTNER_KEY";
+
+/// How long to wait for threads that are busy when all else has stopped, such as
+/// one that looks up a name. A drain ends within its limit whatever they do.
+const EXIT_LIMIT: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -39,17 +51,21 @@ fn main() -> ExitCode {
     if let Err(problem) = telemetry::init(filter, cli.log_format) {
         return usage(&problem);
     }
+    if let Err(error) = forbid_core_dumps() {
+        warn!(%error, "a crash may write credentials to a core dump");
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
     let ended = runtime.block_on(async {
         match cli.command {
-            Command::Serve(settings) => serve(settings).await,
+            Command::Serve(settings) => serve(*settings).await,
             Command::Sandbox(settings) => sandbox(settings).await,
             Command::Demo => demo::run(&mut io::stdout().lock()).await,
         }
     });
+    runtime.shutdown_timeout(EXIT_LIMIT);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref() {
@@ -60,9 +76,8 @@ fn main() -> ExitCode {
 }
 
 async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
-    settings.partner_key =
-        env::var(PARTNER_KEY).ok().filter(|key| !key.is_empty()).map(SecretString::from);
-    let shutdown = shutdown()?;
+    settings.partner_key = partner_key();
+    let signals = Signals::listen()?;
     let app = App::bind(&settings, DESCRIPTOR_SET).await?;
     info!(
         address = %app.local_addr(),
@@ -70,38 +85,75 @@ async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
         version = env!("CARGO_PKG_VERSION"),
         "the gateway listens"
     );
-    app.run(shutdown).await?;
+    tokio::spawn(reload_on_hangup(app.authenticator(), signal(SignalKind::hangup())?));
+    until_signaled(signals, |shutdown| app.run(shutdown)).await?;
     info!("the gateway has stopped");
     Ok(())
 }
 
 async fn sandbox(settings: SandboxSettings) -> Result<(), Box<dyn Error>> {
-    let shutdown = shutdown()?;
+    let signals = Signals::listen()?;
     let address = settings.listen;
     let sandbox = Sandbox::bind(address)
         .await
         .map_err(|error| app::Error::Listen { address, error })?;
     info!(url = sandbox.url(), "the sandbox listens");
-    sandbox.run(shutdown).await?;
+    until_signaled(signals, |shutdown| sandbox.run(shutdown)).await?;
     info!("the sandbox has stopped");
     Ok(())
 }
 
-/// Returns what completes at Ctrl-C or SIGTERM. A second signal ends the
-/// process at once.
-fn shutdown() -> io::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut signals = Signals {
-        terminate: signal(SignalKind::terminate())?,
-        interrupt: signal(SignalKind::interrupt())?,
-    };
-    Ok(async move {
-        let signal = signals.next().await;
-        info!(signal, "stopping; a second signal ends at once");
-        tokio::spawn(async move {
-            signals.next().await;
-            process::exit(1)
-        });
-    })
+/// Returns the partner key of the variable, if it has one.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a flag would show the key in the list of processes, and in --help"
+)]
+fn partner_key() -> Option<SecretString> {
+    env::var(PARTNER_KEY).ok().filter(|key| !key.is_empty()).map(SecretString::from)
+}
+
+/// Keeps what is in memory, credentials among it, from being written to disk
+/// when the process crashes, or read by a debugger that is not root's.
+fn forbid_core_dumps() -> rustix::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(
+        rustix::process::DumpableBehavior::NotDumpable,
+    )?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+}
+
+/// Runs a server until it has drained after Ctrl-C or SIGTERM. A second signal
+/// ends it at once.
+async fn until_signaled<R>(
+    mut signals: Signals,
+    run: impl FnOnce(BoxFuture<'static, ()>) -> R,
+) -> io::Result<()>
+where
+    R: Future<Output = io::Result<()>>,
+{
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut running = pin!(run(Box::pin(async {
+        let _ = stopped.await;
+    })));
+    tokio::select! {
+        ended = running.as_mut() => return ended,
+        signal = signals.next() => info!(signal, "stopping; a second signal ends at once"),
+    }
+    drop(stop);
+    tokio::select! {
+        ended = running => ended,
+        _ = signals.next() => Err(io::Error::other("a second signal came; nothing was waited for")),
+    }
+}
+
+/// Reads the credential files again at every SIGHUP.
+async fn reload_on_hangup(authenticator: Arc<Authenticator>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        info!("reading the credential files again");
+        authenticator.reload().await;
+    }
 }
 
 /// The signals that ask a process to end.
@@ -111,6 +163,13 @@ struct Signals {
 }
 
 impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",

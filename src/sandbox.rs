@@ -220,6 +220,11 @@ impl Handle {
         self.0.directory.revoke(key);
     }
 
+    /// Gives the holder of a key another one: both are good until one is revoked.
+    pub fn issue(&self, key: &str, holder_of: &str) {
+        self.0.directory.issue(key, holder_of);
+    }
+
     /// Lets requests to the partner endpoints fail at random, or no longer.
     pub fn set_faults(&self, faults: Option<Faults>) {
         self.0.faults.set(faults);

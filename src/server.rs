@@ -2,52 +2,28 @@
 //!
 //! tonic's own server leaves limits open that a server in a mesh must set, and
 //! can hang when it is told to stop; this one sets every limit by name and is
-//! through with its drain when it says it will be.
+//! through with its drain when it says it will be
+//! (`docs/decisions/0004-own-serving-loop.md`).
 
+mod accept;
+mod connection;
+mod drain;
+mod health;
+mod limits;
 mod routes;
 mod rpc;
+mod streams;
 
-use std::{io, net::SocketAddr, pin::pin, time::Duration};
+use std::{io, net::SocketAddr};
 
-use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::JoinSet,
-    time::{sleep, timeout},
+    net::TcpListener,
+    time::{Instant, sleep, timeout},
 };
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-pub use self::routes::Routes;
-
-/// Streams that one connection may have open: gRPC clients expect about 100,
-/// and more than 256 only helps a flood.
-const MAX_STREAMS: u32 = 256;
-
-/// The size of a request's metadata, as gRPC implementations have it. Room for
-/// the largest credential (8 KiB) and the rest beside it.
-const MAX_HEADER_LIST: u32 = 16 * 1024;
-
-/// Streams that a peer opened and reset before they were served, and streams
-/// that its mistakes made us reset. Past these the connection ends: rapid reset
-/// (CVE-2023-44487) and RUSTSEC-2024-0003.
-const MAX_PENDING_RESETS: usize = 20;
-const MAX_ERROR_RESETS: usize = 1024;
-
-/// How much of a response is buffered for a stream that reads slowly.
-const MAX_SEND_BUFFER: usize = 1024 * 1024;
-
-/// Requests are small, so these are HTTP/2's own initial windows.
-const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-
-/// A peer that answers no PING is gone.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How long to wait after an accept has failed for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use self::accept::Connections;
+pub use self::{limits::Settings, routes::Routes};
 
 /// A server that listens but does not serve yet.
 #[derive(Debug)]
@@ -55,7 +31,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     routes: Routes,
-    drain_limit: Duration,
+    settings: Settings,
 }
 
 impl Server {
@@ -67,11 +43,11 @@ impl Server {
     pub async fn bind(
         address: SocketAddr,
         routes: Routes,
-        drain_limit: Duration,
+        settings: Settings,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, routes, drain_limit })
+        Ok(Self { listener, address, routes, settings })
     }
 
     /// Returns the address that is listened on, with the port that was taken.
@@ -80,88 +56,37 @@ impl Server {
         self.address
     }
 
-    /// Serves until `shutdown` completes, then drains: no new connections, no
-    /// new RPCs on old ones, and the drain limit for the RPCs in flight.
+    /// Serves until `shutdown` completes, then drains, in this order:
+    ///
+    /// 1. lame duck: the health service says `NOT_SERVING`, and everything is
+    ///    served as before while balancers take note;
+    /// 2. drain: no new connections, GOAWAY on the old ones, and the drain limit
+    ///    for RPCs in flight;
+    /// 3. the end of what is left, peers that hang included.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let (drain, draining) = watch::channel(false);
-        let mut connections = JoinSet::new();
-        let mut shutdown = pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => break,
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, peer)) => {
-                        let routes = self.routes.clone();
-                        connections.spawn(serve(stream, peer, routes, draining.clone()));
-                    }
-                    Err(error) => {
-                        warn!(%error, "a connection could not be accepted");
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-                Some(_) = connections.join_next() => {}
-            }
+        let Self { listener, routes, settings, .. } = self;
+        let (lame_duck, drain_limit) = (settings.lame_duck, settings.drain_limit);
+        let (signal, watch) = drain::channel();
+        let mut connections = Connections::new(routes.clone(), settings, watch);
+        connections.accept_until(&listener, shutdown).await;
+
+        info!(open = connections.len(), seconds = lame_duck.as_secs_f64(), "lame duck");
+        routes.health().set_not_serving().await;
+        connections.accept_until(&listener, sleep(lame_duck)).await;
+
+        info!(open = connections.len(), limit = drain_limit.as_secs_f64(), "draining");
+        let started = Instant::now();
+        connections.accept_waiting(&listener);
+        drop(listener);
+        signal.drain();
+        routes.health().clone().close().await;
+        if timeout(drain_limit, connections.ended()).await.is_err() {
+            warn!(
+                open = connections.len(),
+                "the drain limit is over; closing connections"
+            );
+            connections.close().await;
         }
-
-        drop(self.listener);
-        self.routes.set_not_serving().await;
-        drain.send_replace(true);
-        info!(connections = connections.len(), "draining");
-        let all = async { while connections.join_next().await.is_some() {} };
-        if timeout(self.drain_limit, all).await.is_err() {
-            warn!(connections = connections.len(), "the drain limit is over; closing");
-        }
+        info!(seconds = started.elapsed().as_secs_f64(), "drained");
     }
-}
-
-/// Serves one connection until it ends, or until its RPCs have ended once the
-/// server is draining.
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    routes: Routes,
-    mut draining: watch::Receiver<bool>,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%peer, %error, "the connection is gone");
-        return;
-    }
-    let service = hyper::service::service_fn(move |request| {
-        let routes = routes.clone();
-        async move { Ok::<_, std::convert::Infallible>(routes.serve(request).await) }
-    });
-    let mut connection =
-        pin!(http2_builder().serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = until(&mut draining) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        debug!(%peer, error = %error, "the connection ended early");
-    }
-}
-
-/// Completes when the server is draining.
-async fn until(draining: &mut watch::Receiver<bool>) {
-    // A sender that is gone means the same.
-    let _ = draining.wait_for(|draining| *draining).await;
-}
-
-fn http2_builder() -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADER_LIST)
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-        .max_local_error_reset_streams(MAX_ERROR_RESETS)
-        .max_send_buf_size(MAX_SEND_BUFFER)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-    builder
 }

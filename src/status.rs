@@ -2,7 +2,7 @@
 //!
 //! Proxies between HTTP and gRPC answer a 404 with UNIMPLEMENTED and paste raw
 //! bodies into the message. A caller deserves better: the code that means the
-//! same, whose fault it is, and whether to repeat the call. [`table`] is that
+//! same, whose fault it is, and whether to repeat the call. `status/table.rs` is that
 //! judgement as data; this is the only room that makes a [`tonic::Status`].
 
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub use self::{
 
 mod details;
 mod foreign;
+// A row a line, as in `table`.
+#[rustfmt::skip]
 mod local;
 mod markdown;
 mod message;
@@ -117,7 +119,7 @@ pub enum Failure {
     // === Polytomic answered ===
     /// Polytomic answered, but not with a success.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// A success that cannot be read; says what is wrong with it, without any of its text.
     #[error("Polytomic's answer cannot be read: {0}")]
     BadResponse(String),
@@ -288,7 +290,7 @@ impl Failure {
     fn outcome_of_rpc(&self, context: &Context<'_>) -> Outcome {
         let unsent = context.attempts == 0
             && matches!(self, Self::DeadlineExceeded | Self::Cancelled);
-        if context.in_doubt {
+        if context.in_doubt && !context.safe {
             Outcome::Unknown
         } else if unsent {
             Outcome::NotSent
@@ -297,13 +299,19 @@ impl Failure {
         }
     }
 
+    /// Says whether Polytomic records this as the outcome of a create: its own failures.
+    fn is_recorded(&self) -> bool {
+        let row = self.row();
+        row.create.1 == Reason::UpstreamError && row.repeat == Repeat::Never
+    }
+
     fn row(&self) -> &'static Row {
         match self {
             Self::CredentialsMissing => &local::CREDENTIALS_MISSING,
             Self::CredentialsMalformed(_) => &local::CREDENTIALS_MALFORMED,
             Self::CredentialsRejected => &local::CREDENTIALS_REJECTED,
-            Self::CallerTokenRejected => &local::CREDENTIALS_REJECTED,
-            Self::CredentialsUnavailable(_) => &local::DRAINING,
+            Self::CallerTokenRejected => &local::CALLER_TOKEN_REJECTED,
+            Self::CredentialsUnavailable(_) => &local::CREDENTIALS_UNAVAILABLE,
             Self::NotPartnerKey { .. } => &local::NOT_PARTNER_KEY,
             Self::InvalidFields(_) => &local::INVALID_FIELDS,
             Self::InvalidMessage(_) => &local::INVALID_MESSAGE,

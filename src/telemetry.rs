@@ -1,6 +1,6 @@
 //! What the process says about itself: its log.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
 use tracing::error;
@@ -28,7 +28,7 @@ pub fn init(filter: &str, format: Format) -> Result<(), String> {
     match format {
         // Colours only for a person at a terminal: elsewhere they are noise.
         Format::Text => {
-            lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init()
+            lines.with_ansi(io::stderr().is_terminal()).init();
         }
         Format::Json => lines.json().flatten_event(true).init(),
     }

@@ -1,5 +1,6 @@
 //! What an upstream call needs to know of its caller, made once and then shared.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,6 +49,27 @@ impl Credentials {
     #[must_use]
     pub fn authorization(&self) -> HeaderValue {
         self.0.authorization.clone()
+    }
+
+    /// Returns `text` without the key, which an upstream may repeat in a refusal.
+    #[must_use]
+    pub fn blank<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        const BLANK: &[u8] = b"[the key]";
+
+        let header = self.0.authorization.as_bytes();
+        let key = header.strip_prefix(b"Bearer ").unwrap_or(header);
+        let mut blanked = Vec::new();
+        let mut rest = text;
+        while let Some(place) = rest.windows(key.len()).position(|part| part == key) {
+            blanked.extend_from_slice(&rest[..place]);
+            blanked.extend_from_slice(BLANK);
+            rest = &rest[place + key.len()..];
+        }
+        if blanked.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        blanked.extend_from_slice(rest);
+        Cow::Owned(blanked)
     }
 
     /// Returns 16 hexadecimal digits that stand for the key in logs and limits.

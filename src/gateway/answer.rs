@@ -8,21 +8,25 @@ use http::{
 };
 
 use crate::{
+    auth::Credentials,
     contract::Rpc,
     status::{self, Failure, Refusal},
     transcode,
     upstream::Answer,
 };
 
-/// Translates Polytomic's answer into the wire bytes of the response message.
-pub(super) fn translate(rpc: &Rpc, answer: &Answer) -> Result<Bytes, Failure> {
+/// Translates Polytomic's answer to a call with some credentials into the wire
+/// bytes of the response message.
+pub(super) fn translate(
+    rpc: &Rpc,
+    answer: &Answer,
+    credentials: &Credentials,
+) -> Result<Bytes, Failure> {
     let body: &[u8] = match status::answer(answer.status, rpc.binding.is_safe()) {
         status::Answer::Refused => {
-            return Err(Failure::Refused(Refusal::new(
-                answer.status,
-                &answer.headers,
-                &answer.body,
-            )));
+            let body = credentials.blank(&answer.body);
+            let refusal = Refusal::new(answer.status, &answer.headers, &body);
+            return Err(Failure::Refused(Box::new(refusal)));
         }
         status::Answer::Empty => b"{}",
         status::Answer::Decode => {

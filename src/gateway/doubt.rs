@@ -48,7 +48,11 @@ mod tests {
 
     fn refused(status: u16, body: &str) -> Failure {
         let status = StatusCode::from_u16(status).unwrap();
-        Failure::Refused(Refusal::new(status, &HeaderMap::new(), body.as_bytes()))
+        Failure::Refused(Box::new(Refusal::new(
+            status,
+            &HeaderMap::new(),
+            body.as_bytes(),
+        )))
     }
 
     const OWN: &str = r#"{"key":"some_key","message":"no","metadata":{}}"#;

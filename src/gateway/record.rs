@@ -1,7 +1,7 @@
 //! What is known of an RPC while it runs: the source of its status, of its
 //! response metadata and of its one line in the log.
 
-use std::error::Error;
+use std::{error::Error, thread};
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, StatusCode};
@@ -31,6 +31,7 @@ pub(super) struct Record<'a> {
     attempts: u32,
     in_doubt: bool,
     http_status: Option<StatusCode>,
+    finished: bool,
 }
 
 impl<'a> Record<'a> {
@@ -52,6 +53,7 @@ impl<'a> Record<'a> {
             attempts: 0,
             in_doubt: false,
             http_status: None,
+            finished: false,
         }
     }
 
@@ -80,16 +82,17 @@ impl<'a> Record<'a> {
 
     /// Ends the RPC: logs it and makes its response.
     pub(super) fn finish(
-        self,
+        mut self,
         outcome: Result<Bytes, Failure>,
     ) -> Result<Response<Bytes>, Status> {
+        self.finished = true;
         match outcome {
             Ok(message) => {
                 self.log(Code::Ok, None);
                 Ok(Response::from_parts(self.metadata(), message, Extensions::new()))
             }
             Err(failure) => {
-                self.log(failure.code(self.rpc.binding.is_safe()), Some(&failure));
+                self.log_failure(&failure);
                 let mut status = failure.into_status(&self.context());
                 for (name, value) in &self.metadata().into_headers() {
                     status.metadata_mut().as_mut().insert(name, value.clone());
@@ -126,6 +129,10 @@ impl<'a> Record<'a> {
         MetadataMap::from_headers(headers)
     }
 
+    fn log_failure(&self, failure: &Failure) {
+        self.log(failure.code(self.rpc.binding.is_safe()), Some(failure));
+    }
+
     /// Writes the RPC's one line. A failure is a line at the same level: what a
     /// caller did wrong is no alarm of the operator's, and the code tells them
     /// apart.
@@ -133,6 +140,7 @@ impl<'a> Record<'a> {
         let context = self.context();
         let identity = self.credentials.as_ref().and_then(Credentials::identity);
         info!(
+            target: "rpc",
             rpc = self.rpc.path(),
             code = ?code,
             reason = failure.map(|failure| failure.reason(&context).as_str()),
@@ -146,16 +154,30 @@ impl<'a> Record<'a> {
             organization_id = identity.and_then(|identity| identity.organization_id.as_deref()),
             organization = identity.and_then(|identity| identity.organization_name.as_deref()),
             key_class = identity.map(|identity| identity.class.as_str()),
-            "rpc"
+            "an RPC has ended"
         );
     }
 
+    /// Returns the duration so far in milliseconds, to the microsecond.
     fn duration_ms(&self) -> f64 {
-        self.started.elapsed().as_secs_f64() * 1000.0
+        (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3
     }
 
     fn fingerprint(&self) -> Option<&str> {
         self.credentials.as_ref().map(Credentials::fingerprint)
+    }
+}
+
+/// An RPC whose future is dropped has its line too: its caller went away, or it
+/// panicked.
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        let failure =
+            if thread::panicking() { Failure::Panic } else { Failure::Cancelled };
+        self.log_failure(&failure);
     }
 }
 

@@ -8,11 +8,10 @@ use http::{
 };
 use hyper::body::Incoming;
 use tonic::{body::Body, service::Routes as Services};
-use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_reflection::server::Builder as Reflection;
 use tower::ServiceExt;
 
-use super::rpc;
+use super::{health::Health, rpc};
 use crate::{
     gateway::{self, Gateway},
     status::Failure,
@@ -24,7 +23,7 @@ use crate::{
 pub struct Routes {
     gateway: Arc<Gateway>,
     services: Services,
-    health: HealthReporter,
+    health: Health,
 }
 
 impl Routes {
@@ -38,10 +37,7 @@ impl Routes {
         gateway: Gateway,
         descriptor_set: &[u8],
     ) -> Result<Self, tonic_reflection::server::Error> {
-        let (health, health_service) = tonic_health::server::health_reporter();
-        for service in gateway.contract().services() {
-            health.set_service_status(service, ServingStatus::Serving).await;
-        }
+        let health = Health::of(gateway.contract().services()).await;
         // google.rpc is there for the error details, which clients such as
         // grpcurl can decode only if they can look them up.
         let reflection = || {
@@ -60,19 +56,16 @@ impl Routes {
                 .into_http::<axum::body::Body>()
         };
         let services = Services::from(axum::Router::new().fallback(unknown))
-            .add_service(health_service)
+            .add_service(health.service())
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .prepare();
         Ok(Self { gateway, services, health })
     }
 
-    /// Tells by the health service that no new RPCs should come.
-    pub(super) async fn set_not_serving(&self) {
-        let services = self.gateway.contract().services();
-        for service in services.into_iter().chain([""]) {
-            self.health.set_service_status(service, ServingStatus::NotServing).await;
-        }
+    /// Returns what is told of the server's health.
+    pub(super) fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Answers one request.

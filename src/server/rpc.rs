@@ -1,10 +1,12 @@
 //! One unary RPC on tonic's framing: bytes in, bytes out.
 
-use std::{pin::Pin, sync::Arc};
+use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::{Buf, BufMut, Bytes};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use futures_util::FutureExt;
+use http::HeaderMap;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use tokio::time::timeout;
 use tonic::{
     Request, Response, Status,
     body::Body,
@@ -15,32 +17,53 @@ use tonic::{
 use crate::{
     contract::Rpc,
     gateway::{self, Gateway},
-    status::Failure,
+    status::{BoxError, Failure},
 };
 
 /// The greatest request message, in bytes. The requests of the API are ids and
 /// names; the limit is there so that no peer can make the server hold more.
 const REQUEST_LIMIT: usize = 64 * 1024;
 
+/// How long a request message may take to arrive, from its RPC's headers. They
+/// are sent together; one that takes longer is held back on purpose, or its
+/// caller has given it up.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What gRPC puts before a message: a flag and the length.
 const PREFIX: usize = 5;
 
 /// Serves one request for an RPC of the table.
-pub(super) async fn serve(
+pub(super) async fn serve<B>(
     gateway: Arc<Gateway>,
     rpc: Arc<Rpc>,
-    request: http::Request<Incoming>,
-) -> http::Response<Body> {
+    request: http::Request<B>,
+) -> http::Response<Body>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
     let (parts, body) = request.into_parts();
-    let too_large = gateway::refuse(
-        &parts.headers,
-        Failure::RequestTooLarge { limit: REQUEST_LIMIT },
-    );
-    let body = Limited::new(body, PREFIX + REQUEST_LIMIT).map_err(move |error| {
-        if error.is::<LengthLimitError>() { too_large.clone().into() } else { error }
-    });
-    let request = http::Request::from_parts(parts, body);
+    let body = match receive(body).await {
+        Ok(body) => body,
+        Err(failure) => return gateway::refuse(&parts.headers, failure).into_http(),
+    };
+    let request = http::Request::from_parts(parts, Full::new(body));
     Grpc::new(BytesCodec).unary(Unary { gateway, rpc }, request).await
+}
+
+/// Reads the whole body of a request.
+async fn receive<B>(body: B) -> Result<Bytes, Failure>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let body = Limited::new(body, PREFIX + REQUEST_LIMIT);
+    match timeout(REQUEST_TIMEOUT, body.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Failure::RequestTooLarge { limit: REQUEST_LIMIT })
+        }
+        Ok(Err(_)) => Err(Failure::Cancelled),
+        Err(_) => Err(Failure::DeadlineExceeded),
+    }
 }
 
 struct Unary {
@@ -55,8 +78,24 @@ impl UnaryService<Bytes> for Unary {
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let gateway = Arc::clone(&self.gateway);
         let rpc = Arc::clone(&self.rpc);
-        Box::pin(async move { gateway.call(&rpc, request).await })
+        let metadata = request.metadata().as_ref().clone();
+        Box::pin(async move {
+            let outcome = gateway.call(&rpc, request);
+            survive(outcome, &metadata).await
+        })
     }
+}
+
+/// Turns a panic into the status of one RPC: the others on the connection have
+/// nothing to do with it. What panicked is gone with its future.
+async fn survive<T>(
+    outcome: impl Future<Output = Result<T, Status>>,
+    metadata: &HeaderMap,
+) -> Result<T, Status> {
+    AssertUnwindSafe(outcome)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(gateway::refuse(metadata, Failure::Panic)))
 }
 
 /// Leaves messages as they are on the wire.
@@ -99,5 +138,45 @@ impl Decoder for BytesCodec {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use futures_util::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use tokio::time::Instant;
+    use tonic::Code;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_does_not_arrive_is_given_up() {
+        let started = Instant::now();
+        let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, BoxError>>());
+        assert!(matches!(receive(body).await, Err(Failure::DeadlineExceeded)));
+        assert!(started.elapsed() < REQUEST_TIMEOUT + Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_too_large_is_refused() {
+        let allowed = Bytes::from(vec![0; PREFIX + REQUEST_LIMIT]);
+        assert_eq!(receive(Full::new(allowed.clone())).await.unwrap(), allowed);
+        let larger = Bytes::from(vec![0; PREFIX + REQUEST_LIMIT + 1]);
+        let refused = receive(Full::new(larger)).await;
+        assert!(matches!(refused, Err(Failure::RequestTooLarge { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_internal_and_says_nothing_more() {
+        let metadata = HeaderMap::new();
+        let outcome = async { panic!("a secret") };
+        let status = survive::<()>(outcome, &metadata).await.unwrap_err();
+        assert_eq!(status.code(), Code::Internal);
+        assert!(status.message().starts_with("internal error"), "{}", status.message());
+        assert!(!format!("{status:?}").contains("secret"));
     }
 }

@@ -1,8 +1,8 @@
 //! The `google.rpc` details of an error, at most one of each, each bounded.
 //!
 //! gRPC clients may refuse trailers above 8 KiB, and then a caller would learn
-//! nothing at all. So every part has a length here, and no combination of parts
-//! exceeds [`BUDGET`], whatever Polytomic sent.
+//! nothing at all. So every part has a length here: whatever Polytomic sent, the
+//! largest sum is about 3.8 KiB, message included, of the 4 KiB meant for it.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -11,19 +11,11 @@ use tonic_types::{
 };
 
 use super::{
-    Context, Failure, Outcome, Refusal, Violation, Whose,
-    row::{Attach, Page},
-    text,
+    Context, Failure, Outcome, Refusal, Violation, Whose, row::Attach, table, text,
 };
 
 /// The domain of every reason: ours, in the zone that no one else can own.
 pub const DOMAIN: &str = "polytomic-gateway.internal";
-
-/// Bytes of all details, the message included, before their base64 form.
-///
-/// The largest sum of the parts below is about 3.8 KiB.
-#[cfg(test)]
-pub(super) const BUDGET: usize = 4096;
 
 /// Bytes of a request id, and of a resource's name.
 const NAME: usize = 128;
@@ -39,10 +31,9 @@ const VIOLATIONS: usize = 768;
 const FIELD: usize = 64;
 const DESCRIPTION: usize = 256;
 
-const LIST_FIRST: Page = Page {
-    title: "the outcome is unknown: repeat with this idempotency key, or list before repeating",
-    url: "https://apidocs.polytomic.com/guides/idempotent-requests",
-};
+const REPEAT_OR_LIST: &str =
+    "the outcome is unknown: repeat with this idempotency key, or list before repeating";
+const LIST_FIRST: &str = "the outcome is unknown: list before repeating, this idempotency key replays the failure";
 
 /// Collects the details of a failure; `wait` is the delay that a caller is told.
 pub(super) fn collect(
@@ -64,7 +55,8 @@ pub(super) fn collect(
         add(&mut details, *attach, failure, context);
     }
     if is_in_doubt(failure, context) && !details.has_help_links() {
-        details.add_help_link(LIST_FIRST.title, LIST_FIRST.url);
+        let title = if failure.is_recorded() { LIST_FIRST } else { REPEAT_OR_LIST };
+        details.add_help_link(title, table::IDEMPOTENCY_PAGE);
     }
     details
 }
@@ -116,7 +108,7 @@ fn add(
     context: &Context<'_>,
 ) {
     let refusal = match failure {
-        Failure::Refused(refusal) => Some(refusal),
+        Failure::Refused(refusal) => Some(&**refusal),
         _ => None,
     };
     match attach {

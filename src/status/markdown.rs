@@ -36,15 +36,25 @@ fn print(page: &mut String, first: &str, rows: impl Iterator<Item = &'static Row
 fn cells(row: &'static Row) -> [String; 6] {
     let (list, create) = (row.list, row.create);
     let pair = |list: &str, create: &str| {
-        if list == create { list.to_owned() } else { format!("{list}, create: {create}") }
+        if list == create {
+            list.to_owned()
+        } else {
+            format!("{list} (create: {create})")
+        }
     };
     let codes = pair(code_name(list.0), code_name(create.0));
     let code = match row.body {
         Body::Refuse => codes,
         Body::Decode => format!("OK if the body is valid, else {codes}"),
-        Body::DecodeOfCreate => format!("create: OK if the body is valid, else {codes}"),
+        Body::DecodeOfCreate => {
+            format!(
+                "{} (create: OK if the body is valid, else {})",
+                code_name(list.0),
+                code_name(create.0)
+            )
+        }
         Body::EmptyOfList => {
-            format!("list: OK and empty; create: {}", code_name(create.0))
+            format!("OK and empty (create: {})", code_name(create.0))
         }
     };
     let reason = match row.body {

@@ -27,10 +27,8 @@ pub(super) fn compose(
     if is_for_partners && context.whose_credentials == Whose::Gateway {
         tail.push_str(" The credentials are the gateway's: its operator must mend this.");
     }
-    if let Some(advice) = advice(failure, context, wait) {
-        tail.push(' ');
-        tail.push_str(&advice);
-    }
+    tail.push(' ');
+    tail.push_str(&advice(failure, context, wait));
     // The advice stays whole; a long message of Polytomic's gives way.
     let room = MESSAGE.saturating_sub(tail.len() + 2);
     let encoded_room = ENCODED.saturating_sub(text::encoded_length(&tail) + 4);
@@ -55,20 +53,13 @@ fn sentence(failure: &Failure) -> String {
         .map_or_else(String::new, |first| first.to_uppercase().chain(rest).collect())
 }
 
-/// Says whether, when and how to repeat the call; nothing if that is of no use.
-fn advice(
-    failure: &Failure,
-    context: &Context<'_>,
-    wait: Option<Duration>,
-) -> Option<String> {
-    let invited = failure.invites_repeat(context.safe);
+/// Says whether, when and how to repeat the call.
+fn advice(failure: &Failure, context: &Context<'_>, wait: Option<Duration>) -> String {
     if details::is_in_doubt(failure, context) {
-        // Once an earlier attempt went missing, a refusal of the last is no recorded answer.
-        let is_recorded = !invited && failure.outcome(false) == Outcome::Unknown;
-        return Some(doubt(details::idempotency_key(context).as_deref(), is_recorded));
+        return doubt(failure, details::idempotency_key(context));
     }
-    if !invited {
-        return None;
+    if !failure.invites_repeat(context.safe) {
+        return "Repeating the call unchanged will not help.".to_owned();
     }
     let later = match wait {
         Some(wait) if !wait.is_zero() => {
@@ -78,18 +69,22 @@ fn advice(
     };
     let unsent = failure.outcome_of_rpc(context) == Outcome::NotSent;
     let unsent = if unsent { "Nothing was sent to Polytomic. " } else { "" };
-    Some(format!("{unsent}Repeating the call{later} is safe."))
+    format!("{unsent}Repeating the call{later} is safe.")
 }
 
-fn doubt(key: Option<&str>, is_recorded: bool) -> String {
+/// Says how to find out what became of a call, without it taking effect twice.
+fn doubt(failure: &Failure, key: Option<String>) -> String {
     let next = match key {
         None => "list before repeating".to_owned(),
-        Some(key) if is_recorded => format!(
-            "list before repeating, then with a new idempotency key, \
-             since {key} replays this answer"
+        Some(key) if failure.is_recorded() => format!(
+            "list before repeating, and use a new idempotency key then, \
+             since Polytomic replays this answer to {key}"
         ),
-        Some(key) => {
+        Some(key) if failure.invites_repeat(false) => {
             format!("repeat it with idempotency key {key}, or list before repeating")
+        }
+        Some(key) => {
+            format!("list before repeating, and then use idempotency key {key} again")
         }
     };
     format!("It is unknown whether the call took effect: {next}.")

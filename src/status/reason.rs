@@ -18,6 +18,10 @@ pub enum Reason {
     GatewayCredentialsRejected,
     /// The credentials are good, but not a partner's.
     PartnerKeyRequired,
+    /// The caller's token is not the one that the gateway takes.
+    CallerTokenRejected,
+    /// The gateway could not load a credential of its own.
+    GatewayCredentialsUnavailable,
     /// A field or metadata breaks a declared constraint.
     InvalidField,
     /// The bytes are not the request message.
@@ -104,6 +108,8 @@ impl Reason {
         Self::CallerCredentialsRejected,
         Self::GatewayCredentialsRejected,
         Self::PartnerKeyRequired,
+        Self::CallerTokenRejected,
+        Self::GatewayCredentialsUnavailable,
         Self::InvalidField,
         Self::InvalidMessage,
         Self::RequestTooLarge,
@@ -153,6 +159,8 @@ impl Reason {
             Self::CallerCredentialsRejected => "CALLER_CREDENTIALS_REJECTED",
             Self::GatewayCredentialsRejected => "GATEWAY_CREDENTIALS_REJECTED",
             Self::PartnerKeyRequired => "PARTNER_KEY_REQUIRED",
+            Self::CallerTokenRejected => "CALLER_TOKEN_REJECTED",
+            Self::GatewayCredentialsUnavailable => "GATEWAY_CREDENTIALS_UNAVAILABLE",
             Self::InvalidField => "INVALID_FIELD",
             Self::InvalidMessage => "INVALID_MESSAGE",
             Self::RequestTooLarge => "REQUEST_TOO_LARGE",

@@ -116,20 +116,27 @@ pub(super) enum Body {
     EmptyOfList,
 }
 
-impl Row {
-    /// Describes the same judgement on list and create, without details.
-    pub(super) const fn new(
-        when: When,
-        code: Code,
-        repeat: Repeat,
-        outcome: Outcome,
-        reason: Reason,
-    ) -> Self {
-        let verdict = (code, reason);
-        let (list, create) = (verdict, verdict);
-        Self { when, list, create, repeat, outcome, attach: &[], body: Body::Refuse }
+/// Writes a row with the same judgement on list and create, without details.
+pub(super) const fn row(
+    when: When,
+    code: Code,
+    repeat: Repeat,
+    outcome: Outcome,
+    reason: Reason,
+) -> Row {
+    let verdict = (code, reason);
+    Row {
+        when,
+        list: verdict,
+        create: verdict,
+        repeat,
+        outcome,
+        attach: &[],
+        body: Body::Refuse,
     }
+}
 
+impl Row {
     /// Adds details.
     pub(super) const fn with(mut self, attach: &'static [Attach]) -> Self {
         self.attach = attach;

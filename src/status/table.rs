@@ -6,9 +6,9 @@
 
 use http::StatusCode;
 use tonic::Code::{
-    self, Aborted, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument,
-    NotFound, OutOfRange, PermissionDenied, ResourceExhausted, Unauthenticated,
-    Unavailable, Unimplemented, Unknown,
+    Aborted, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, NotFound,
+    OutOfRange, PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable,
+    Unimplemented, Unknown,
 };
 
 use super::{
@@ -16,11 +16,12 @@ use super::{
     row::{
         Attach::{self, BadName, BadRequest, Help, Precondition, Quota, Resource, Retry},
         Body,
-        Outcome::{self, Rejected, Unknown as InDoubt},
+        Outcome::{Rejected, Unknown as InDoubt},
         Page,
         Repeat::{self, Any, Create, CreateOnce, Never},
         Row,
         When::{self, Each, Within},
+        row,
     },
 };
 
@@ -63,6 +64,8 @@ pub(super) static ROWS: &[Row] = &[
     row(Each(&[499]),                               Unknown,            Any,    InDoubt,  Reason::UpstreamReset),
     row(Within(400, 499),                           FailedPrecondition, Never,  Rejected, Reason::UpstreamRefused),
     // Failures.
+    // Its answer to a create is recorded, and replayed to a repeat with the same key.
+    row(Each(&[500]),                               Internal,           Never,  InDoubt,  Reason::UpstreamError),
     row(Each(&[501]),                               Unimplemented,      Never,  Rejected, Reason::UpstreamUnimplemented)     .with(&[REFERENCE]),
     row(Each(&[502]),                               Unavailable,        Any,    InDoubt,  Reason::UpstreamUnavailable),
     row(Each(&[503]),                               Unavailable,        Any,    Rejected, Reason::UpstreamUnavailable)       .with(&[Retry]),
@@ -76,31 +79,20 @@ pub(super) static ROWS: &[Row] = &[
     row(Within(500, 599),                           Internal,           Never,  InDoubt,  Reason::UpstreamError),
 ];
 
-const fn row(
-    when: When,
-    code: Code,
-    repeat: Repeat,
-    outcome: Outcome,
-    reason: Reason,
-) -> Row {
-    Row::new(when, code, repeat, outcome, reason)
-}
-
 /// A success, unless its body cannot be read: then a create may well exist.
 const fn success(when: When, repeat: Repeat, body: Body) -> Row {
-    Row::new(when, Internal, repeat, InDoubt, Reason::UpstreamBadResponse)
+    row(when, Internal, repeat, InDoubt, Reason::UpstreamBadResponse)
         .on_create(Unknown, Reason::OutcomeUnknown)
         .body(body)
 }
 
 /// Statuses of no class, which the `http` crate lets pass.
-pub(super) static NO_CLASS: Row = Row::new(
-    Within(600, u16::MAX),
-    Unknown,
-    Never,
-    InDoubt,
-    Reason::UpstreamUnexpectedStatus,
-);
+pub(super) static NO_CLASS: Row =
+    row(Within(600, u16::MAX), Unknown, Never, InDoubt, Reason::UpstreamUnexpectedStatus);
+
+/// Where Polytomic explains its idempotency keys.
+pub(super) const IDEMPOTENCY_PAGE: &str =
+    "https://apidocs.polytomic.com/guides/idempotent-requests";
 
 const REFERENCE: Attach = Help(Page {
     title: "the RPC's page in Polytomic's API reference",
@@ -112,7 +104,7 @@ const SHARING: Attach = Help(Page {
 });
 const IDEMPOTENCY: Attach = Help(Page {
     title: "idempotency keys: repeat with the same key",
-    url: "https://apidocs.polytomic.com/guides/idempotent-requests",
+    url: IDEMPOTENCY_PAGE,
 });
 const VERSIONING: Attach = Help(Page {
     title: "versions of Polytomic's API",

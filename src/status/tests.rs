@@ -43,12 +43,8 @@ fn refused_with(
     });
     let headers: HeaderMap = headers.collect();
     let status = StatusCode::from_u16(status).unwrap();
-    Failure::Refused(Refusal::at(
-        status,
-        &headers,
-        body.as_bytes(),
-        SystemTime::UNIX_EPOCH,
-    ))
+    let refusal = Refusal::at(status, &headers, body.as_bytes(), SystemTime::UNIX_EPOCH);
+    Failure::Refused(Box::new(refusal))
 }
 
 /// Translates without spreading the wait.
@@ -93,7 +89,8 @@ fn a_404_says_whose_it_may_be_and_not_which_id_was_wrong() {
     assert_eq!(
         status.message(),
         "Polytomic answered 404: connection not found. Polytomic answers so, too, when the \
-         organization does not own the connection: check both ids."
+         organization does not own the connection: check both ids. \
+         Repeating the call unchanged will not help."
     );
     let details = status.get_error_details();
     let resource = details.resource_info().unwrap();
@@ -120,6 +117,18 @@ fn the_request_id_travels_as_detail_and_as_metadata() {
 }
 
 #[test]
+fn the_trailers_hold_code_message_details_and_metadata() {
+    let status = translated(refused_with(429, &[("retry-after", "3")], ""), &list());
+    let response = status.into_http::<tonic::body::Body>();
+    let trailers = response.headers();
+    assert_eq!(trailers["grpc-status"], "8");
+    assert_eq!(trailers["grpc-retry-pushback-ms"], "3000");
+    assert_eq!(trailers["x-request-id"], REQUEST);
+    assert!(trailers.contains_key("grpc-message"));
+    assert!(trailers.contains_key("grpc-status-details-bin"));
+}
+
+#[test]
 fn an_ambiguous_create_names_its_key_and_the_way_out() {
     for failure in [Failure::Reset("eof".into()), Failure::Timeout, refused(502, "")] {
         let status = translated(failure, &create());
@@ -143,11 +152,27 @@ fn a_recorded_500_is_not_to_be_repeated_with_the_same_key() {
         status.message(),
         format!(
             "Polytomic answered 500: boom. The fault is Polytomic's, not the caller's. \
-             It is unknown whether the call took effect: list before repeating, then with a \
-             new idempotency key, since {KEY} replays this answer."
+             It is unknown whether the call took effect: list before repeating, and use a \
+             new idempotency key then, since Polytomic replays this answer to {KEY}."
         )
     );
+    assert!(
+        status.get_details_help().unwrap().links[0].description.contains("list before")
+    );
     assert_eq!(pushback(&status), Some("-1"));
+}
+
+#[test]
+fn a_useless_answer_in_doubt_is_repeated_with_the_same_key_or_not_at_all() {
+    for failure in
+        [refused(302, ""), refused(206, ""), Failure::ResponseTooLarge { limit: 9 }]
+    {
+        let status = translated(failure, &create());
+        let advice =
+            format!("list before repeating, and then use idempotency key {KEY} again");
+        assert!(status.message().contains(&advice), "{}", status.message());
+        assert_eq!(metadata(&status)["retryable"], "false");
+    }
 }
 
 #[test]
@@ -256,7 +281,8 @@ fn all_violations_are_told_at_once() {
     assert_eq!(
         status.message(),
         "The request is invalid: `connection_id` must be a UUID; `metadata.idempotency-key` \
-         must have 8 to 255 characters. Change the request before repeating it."
+         must have 8 to 255 characters. Nothing was sent to Polytomic. \
+         Repeating the call unchanged will not help."
     );
     let fields: Vec<_> = status
         .get_details_bad_request()

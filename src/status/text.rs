@@ -7,41 +7,71 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Text beyond this is not even looked at; a message keeps far less of it.
-const LONGEST_LOOKED_AT: usize = 8 * 1024;
-
-/// Bidirectional and other format characters, private and unassigned ones.
+/// Format characters (bidirectional ones among them), private and unassigned ones.
 static UNPRINTABLE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[\p{Cf}\p{Co}\p{Cn}]").expect("the pattern is valid"));
 
-/// Controls, line and paragraph ends, and every width of space become one space.
-static BLANK: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"[\p{Cc}\p{Z}]+").expect("the pattern is valid"));
+/// What a word that carries a secret may contain.
+const SECRETS: &[&str] = &[
+    "password=",
+    "secret=",
+    "token=",
+    "apikey=",
+    "api_key=",
+    "api-key=",
+    "authorization=",
+];
 
-static LINK: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)[a-z0-9+.\-]*://[^\s]*|\bwww\.[^\s]+").expect("the pattern is valid")
-});
-
-/// Bearer and Basic credentials, prefixed keys, and `secret=value` pairs.
-static SECRET: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"(?i)\bbearer[\s:]+[^\s]+",
-        r"|\bbasic\s+[a-z0-9+/=_\-]{12,}",
-        r"|\b[ps]k_[a-z0-9_\-]{6,}",
-        r"|\b(?:password|passwd|secret|token|api[_\-]?key|authorization)=[^\s]+",
-    ))
-    .expect("the pattern is valid")
-});
+/// How keys begin that tell by their first letters what they are.
+const KEYS: &[&str] = &["pk_", "sk_"];
 
 /// Cleans a line of text and cuts it to `limit` bytes.
 pub(super) fn clean(text: &str, limit: usize) -> String {
-    let text = prefix(text, LONGEST_LOOKED_AT);
+    // What is removed below makes room for a little more; the rest is not worth a look.
+    let text = prefix(text, 2 * limit + 64);
     // First of all: a zero-width character must not hide a link or a secret.
     let text = UNPRINTABLE.replace_all(text, "");
-    let text = BLANK.replace_all(&text, " ");
-    let text = SECRET.replace_all(&text, "(removed)");
-    let text = LINK.replace_all(&text, "(link removed)");
-    shorten(text.trim(), limit, usize::MAX)
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+
+    let mut line = String::with_capacity(text.len());
+    let mut is_announced = false;
+    for word in words.filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        let lower = word.to_lowercase();
+        line.push_str(if is_announced || is_secret(&lower) {
+            "(removed)"
+        } else if is_link(&lower) {
+            "(link removed)"
+        } else {
+            word
+        });
+        is_announced = announces_secret(&lower);
+    }
+    shorten(&line, limit, usize::MAX)
+}
+
+fn is_link(word: &str) -> bool {
+    word.contains("://") || bare(word).starts_with("www.")
+}
+
+fn is_secret(word: &str) -> bool {
+    let (before, after) = word.rsplit_once("bearer").unwrap_or((word, ""));
+    !bare(after).is_empty()
+        || SECRETS.iter().any(|name| before.contains(name))
+        || KEYS.iter().any(|start| bare(word).starts_with(start))
+}
+
+/// Says whether the next word is a secret: `Bearer ..`, `Authorization: ..`.
+fn announces_secret(word: &str) -> bool {
+    let bare = bare(word);
+    bare.ends_with("bearer") || (bare == "authorization" && word.contains(':'))
+}
+
+/// Strips what may surround a word: quotes, brackets, commas.
+fn bare(word: &str) -> &str {
+    word.trim_matches(|c: char| !c.is_alphanumeric())
 }
 
 /// Keeps the characters of an identifier, at most `limit` of them.
@@ -106,19 +136,23 @@ mod tests {
         let cases = [
             ("plain words stay", "plain words stay"),
             ("  two\r\n\tlines\u{2028}three ", "two lines three"),
-            ("esc\u{1b}[31mape", "esc [31mape"),
+            ("red\u{1b}[31mmark", "red [31mmark"),
+            ("a\u{301} नमस्ते", "a\u{301} नमस्ते"),
             ("bidi \u{202e}txt.exe\u{2069}", "bidi txt.exe"),
             ("zero\u{200b}width\u{feff}", "zerowidth"),
             ("see https://app.polytomic.com/x?k=1 now", "see (link removed) now"),
             ("ht\u{200b}tps://evil.example", "(link removed)"),
             ("go to www.example.com/a", "go to (link removed)"),
             ("postgres://u:p@host/db failed", "(link removed) failed"),
-            ("bad header: Bearer abc.def", "bad header: (removed)"),
+            ("bad header: Bearer abc.def", "bad header: Bearer (removed)"),
             ("key pk_live_4f8a9b is unknown", "key (removed) is unknown"),
-            ("Basic dXNlcjpwYXNzd29yZA==", "(removed)"),
-            ("a basic sanity check", "a basic sanity check"),
+            (r#"{"Authorization":"Bearer x"}"#, r#"{"Authorization":"Bearer (removed)"#),
+            ("Authorization: Bearer x y", "Authorization: (removed) (removed) y"),
+            ("bearer:abc bearer=abc", "(removed) (removed)"),
+            ("the authorization header", "the authorization header"),
+            ("the bearer of news", "the bearer (removed) news"),
             ("api_key=hunter2 refused", "(removed) refused"),
-            ("größer als 5 €", "größer als 5 €"),
+            ("größte Zahl: 5 €", "größte Zahl: 5 €"),
         ];
         for (raw, cleaned) in cases {
             assert_eq!(clean(raw, 1024), cleaned, "{raw:?}");
@@ -144,26 +178,5 @@ mod tests {
     fn an_identifier_keeps_only_its_characters() {
         assert_eq!(identifier("not_found\r\n<b>", 128), "not_foundb");
         assert_eq!(identifier(&"k".repeat(500), 128).len(), 128);
-    }
-}
-#[cfg(test)]
-mod timing {
-    #[test]
-    fn time_it() {
-        for t in ["x".repeat(8192), "語".repeat(2730), "word and word ".repeat(600)] {
-            for (n, r) in [
-                ("unp", &super::UNPRINTABLE),
-                ("blank", &super::BLANK),
-                ("secret", &super::SECRET),
-                ("link", &super::LINK),
-            ] {
-                r.replace_all("warm", "");
-                let s = std::time::Instant::now();
-                for _ in 0..10 {
-                    r.replace_all(&t, "");
-                }
-                eprintln!("{n} {:?}", s.elapsed() / 10);
-            }
-        }
     }
 }

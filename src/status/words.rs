@@ -4,8 +4,8 @@ use super::Reason;
 
 /// Explains a reason to the caller in one or two sentences.
 ///
-/// Whether to repeat the call is said elsewhere where it may be repeated.
-#[expect(clippy::too_many_lines, reason = "an arm per reason, and none can be missing")]
+/// Whether to repeat the call is not told here: it depends on more than the reason.
+#[expect(clippy::too_many_lines, reason = "one line a reason, to be read as a table")]
 pub(super) const fn explanation(reason: Reason) -> &'static str {
     match reason {
         Reason::CredentialsMissing | Reason::CredentialsMalformed => {
@@ -15,13 +15,17 @@ pub(super) const fn explanation(reason: Reason) -> &'static str {
             "The key in `authorization` is unknown or revoked: send a valid partner key."
         }
         Reason::GatewayCredentialsRejected => {
-            "These are the gateway's own credentials: its operator must replace them, \
-             the caller can do nothing."
+            "These are the gateway's own credentials: its operator must replace them."
         }
         Reason::PartnerKeyRequired => "Polytomic serves this call to partner keys only.",
-        Reason::InvalidField | Reason::UpstreamInvalidRequest => {
-            "Change the request before repeating it."
+        Reason::CallerTokenRejected => {
+            "This gateway holds the partner key itself: send the token that its operator gives out."
         }
+        Reason::GatewayCredentialsUnavailable => {
+            "The gateway's operator must mend its credential file."
+        }
+        Reason::InvalidField => "Nothing was sent to Polytomic.",
+        Reason::UpstreamInvalidRequest => "Polytomic finds fault with the request.",
         Reason::GatewayOverloaded => "Other calls took all of its room.",
         Reason::RateLimited => "Call less often, or ask its operator for a higher limit.",
         Reason::InvalidMessage => "The client's .proto may differ from the gateway's.",
@@ -45,12 +49,9 @@ pub(super) const fn explanation(reason: Reason) -> &'static str {
         Reason::CircuitOpen | Reason::UpstreamReset | Reason::UpstreamTimeout => {
             "The fault is Polytomic's or the network's."
         }
-        Reason::UpstreamResponseTooLarge => {
-            "The gateway's operator can raise the limit. The same call meets the same answer."
-        }
+        Reason::UpstreamResponseTooLarge => "The gateway's operator can raise the limit.",
         Reason::UpstreamBadResponse => {
-            "The fault is Polytomic's, or its API has changed. \
-             The same call likely meets the same answer."
+            "The fault is Polytomic's, or its API has changed."
         }
         Reason::OutcomeUnknown => {
             "Polytomic reports success without saying what was made."
@@ -65,7 +66,7 @@ pub(super) const fn explanation(reason: Reason) -> &'static str {
         }
         Reason::UpstreamRedirect => {
             "The gateway follows no redirects, which could leak credentials. \
-             Its operator should check the upstream URL; the caller can do nothing."
+             Its operator should check the upstream URL."
         }
         Reason::UpstreamPaymentRequired => {
             "The Polytomic account must be put in order before the call can succeed."
@@ -102,7 +103,7 @@ pub(super) const fn explanation(reason: Reason) -> &'static str {
         }
         Reason::UpstreamOverloaded => "Polytomic has too much to do for now.",
         Reason::UpstreamExhausted => {
-            "Polytomic is out of storage; the caller can do nothing."
+            "Polytomic is out of storage, which is not the caller's fault."
         }
         Reason::UpstreamProxyAuth => {
             "A proxy of Polytomic's could not check the credentials. The fault is Polytomic's."

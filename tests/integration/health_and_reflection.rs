@@ -1,7 +1,7 @@
 //! The services about the server itself, by their generated clients.
 
 use prost_reflect::{DescriptorPool, Value};
-use tonic::{Code, transport::Channel};
+use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -13,18 +13,10 @@ use tonic_reflection::pb::v1::{
 
 use crate::support::{Gateway, caller::SERVICE};
 
-async fn channel(gateway: &Gateway) -> Channel {
-    Channel::from_shared(format!("http://{}", gateway.address))
-        .unwrap()
-        .connect()
-        .await
-        .unwrap()
-}
-
 #[tokio::test]
 async fn the_server_and_each_service_are_healthy() {
     let gateway = Gateway::on_sandbox().await;
-    let mut client = HealthClient::new(channel(&gateway).await);
+    let mut client = HealthClient::new(gateway.channel().await);
     for service in ["", SERVICE] {
         let request = HealthCheckRequest { service: service.to_owned() };
         let response = client.check(request).await.unwrap().into_inner();
@@ -35,9 +27,22 @@ async fn the_server_and_each_service_are_healthy() {
 }
 
 #[tokio::test]
+async fn a_watch_on_an_unknown_service_says_so_and_stays_open() {
+    let gateway = Gateway::on_sandbox().await;
+    let mut client = HealthClient::new(gateway.channel().await);
+    let request = HealthCheckRequest { service: "nope".to_owned() };
+    let mut states = client.watch(request).await.unwrap().into_inner();
+    let state = states.message().await.unwrap().unwrap();
+    assert_eq!(state.status(), ServingStatus::ServiceUnknown);
+    let stopping = tokio::spawn(gateway.stop());
+    assert!(states.message().await.unwrap().is_none(), "it ends with the server");
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_gateway_that_stops_says_so_to_those_who_watch() {
     let gateway = Gateway::on_sandbox().await;
-    let mut client = HealthClient::new(channel(&gateway).await);
+    let mut client = HealthClient::new(gateway.channel().await);
     let request = HealthCheckRequest { service: SERVICE.to_owned() };
     let mut states = client.watch(request).await.unwrap().into_inner();
     assert_eq!(states.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
@@ -51,7 +56,7 @@ async fn a_gateway_that_stops_says_so_to_those_who_watch() {
 }
 
 async fn reflect(gateway: &Gateway, request: MessageRequest) -> MessageResponse {
-    let mut client = ServerReflectionClient::new(channel(gateway).await);
+    let mut client = ServerReflectionClient::new(gateway.channel().await);
     let request =
         ServerReflectionRequest { host: String::new(), message_request: Some(request) };
     let requests = tokio_stream::once(request);

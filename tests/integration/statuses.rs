@@ -100,10 +100,11 @@ async fn a_rate_limit_says_when_to_come_back() {
     assert_eq!(reply.code(), Code::ResourceExhausted);
     let details = reply.details();
     let delay = details.retry_info().unwrap().retry_delay.unwrap();
-    assert!((7..=9).contains(&delay.as_secs()), "{delay:?}");
+    assert_eq!(delay.as_secs(), 7);
     let pushback: u128 =
         reply.headers["grpc-retry-pushback-ms"].to_str().unwrap().parse().unwrap();
-    assert_eq!(pushback, delay.as_millis());
+    // Told to the millisecond to clients that obey it, hence spread out.
+    assert!((7000..=8400).contains(&pushback), "{pushback}");
     assert!(details.quota_failure().is_some());
 }
 

@@ -3,19 +3,25 @@
 pub(crate) mod caller;
 pub(crate) mod fake;
 pub(crate) mod frames;
+pub(crate) mod held;
+pub(crate) mod http2;
+pub(crate) mod log;
+pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod tls;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use clap::Parser;
 use polytomic_gateway::{
     app::App,
+    auth::Authenticator,
     config::{Cli, Command, Serve},
     contract::DESCRIPTOR_SET,
     sandbox,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
+use tonic::transport::Channel;
 
 pub(crate) use self::{caller::Caller, fake::Fake};
 
@@ -23,6 +29,7 @@ pub(crate) use self::{caller::Caller, fake::Fake};
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     sandbox: Option<sandbox::Handle>,
+    authenticator: Arc<Authenticator>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<std::io::Result<()>>,
 }
@@ -40,8 +47,12 @@ impl Gateway {
 
     /// Starts a gateway on a fake upstream, with further flags.
     pub(crate) async fn with(fake: &Fake, flags: &[&str]) -> Self {
-        let url = fake.url();
-        let flags: Vec<&str> = ["--upstream-url", &url, "--no-key-check"]
+        Self::at(&fake.url(), flags).await
+    }
+
+    /// Starts a gateway on any upstream, with further flags.
+    pub(crate) async fn at(url: &str, flags: &[&str]) -> Self {
+        let flags: Vec<&str> = ["--upstream-url", url, "--no-key-check"]
             .iter()
             .chain(flags)
             .copied()
@@ -54,16 +65,28 @@ impl Gateway {
         let app = App::bind(&settings, descriptor_set).await.unwrap();
         let address = app.local_addr();
         let sandbox = app.sandbox();
+        let authenticator = app.authenticator();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, sandbox, stop, running }
+        Self { address, sandbox, authenticator, stop, running }
+    }
+
+    /// Connects a generated client.
+    pub(crate) async fn channel(&self) -> Channel {
+        let url = format!("http://{}", self.address);
+        Channel::from_shared(url).unwrap().connect().await.unwrap()
     }
 
     /// Returns what looks into the sandbox.
     pub(crate) fn sandbox(&self) -> &sandbox::Handle {
         self.sandbox.as_ref().unwrap()
+    }
+
+    /// Has the credential files read again, as SIGHUP does.
+    pub(crate) async fn reload(&self) {
+        self.authenticator.reload().await;
     }
 
     /// Ends the gateway at once, as a crash does.
@@ -79,11 +102,15 @@ impl Gateway {
 }
 
 /// Returns the settings that a command line with these flags gives, on a free
-/// port.
+/// port, and without the wait for balancers unless it is asked for.
 pub(crate) fn settings(flags: &[&str]) -> Serve {
-    let command = ["polytomic-gateway", "serve", "--listen", "127.0.0.1:0"];
-    match Cli::try_parse_from(command.iter().chain(flags)).unwrap().command {
-        Command::Serve(settings) => settings,
+    let mut command = vec!["polytomic-gateway", "serve", "--listen", "127.0.0.1:0"];
+    command.extend(flags);
+    if !flags.contains(&"--lame-duck") {
+        command.extend(["--lame-duck", "0"]);
+    }
+    match Cli::try_parse_from(command).unwrap().command {
+        Command::Serve(settings) => *settings,
         other => panic!("not serve: {other:?}"),
     }
 }

@@ -22,13 +22,24 @@ impl Write for Log {
     }
 }
 
-fn keeping_log() -> (Log, tracing::subscriber::DefaultGuard) {
+/// Runs a scenario and returns what it showed and what was logged meanwhile.
+async fn watch<S: Future<Output = Vec<String>>>(
+    scenario: impl Fn() -> S,
+) -> (String, String) {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)
-        .with_writer(move || writer.clone());
-    (log, tracing::subscriber::set_default(subscriber.finish()))
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    scenario().await;
+    // A place in the code that another test reached first may be marked as listened to
+    // by no one. By now they all are known, so the marks can be set right.
+    tracing::callsite::rebuild_interest_cache();
+    let shown = scenario().await.join("\n");
+    let log = log.0.lock().unwrap().clone();
+    (shown, String::from_utf8(log).unwrap())
 }
 
 fn assert_clean(text: &str) {
@@ -37,69 +48,77 @@ fn assert_clean(text: &str) {
     assert!(!text.contains("cGtfbGl2ZV9jYW5hcnk"), "{text}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_callers_key_is_in_no_debug_no_error_and_no_log() {
-    let (log, _guard) = keeping_log();
+async fn a_caller_with_every_fortune() -> Vec<String> {
     let polytomic = Polytomic::new();
     let auth = passthrough(&polytomic).await;
     let metadata = bearer(CANARY);
-    let mut shown = String::new();
     polytomic.script(CANARY, Script::Silent);
     let credentials = auth.credentials(&metadata).await.unwrap();
     assert!(sent(&credentials).contains(CANARY), "the canary is at work");
-    shown += &format!("{credentials:?} {:?} {auth:?}", credentials.authorization());
+    let mut shown =
+        vec![format!("{credentials:?} {:?} {auth:?}", credentials.authorization())];
     auth.rejected(&credentials).await;
     for script in
         [Script::Class(Class::User), Script::Unknown, Script::Fails, Script::Hangs]
     {
         tokio::time::advance(SECOND * 61).await;
         polytomic.script(CANARY, script);
-        match auth.credentials(&metadata).await {
-            Ok(credentials) => shown += &format!("{credentials:?} {auth:?}"),
-            Err(error) => shown += &format!("{error} {error:?} {auth:?}"),
-        }
+        shown.push(match auth.credentials(&metadata).await {
+            Ok(credentials) => format!("{credentials:?} {auth:?}"),
+            Err(error) => format!("{error} {error:?} {auth:?}"),
+        });
     }
     for value in
         [CANARY.to_owned(), format!("Basic {CANARY}"), format!("Bearer {CANARY} x")]
     {
         let metadata = HeaderMap::from_iter([(AUTHORIZATION, value.try_into().unwrap())]);
         let error = auth.credentials(&metadata).await.unwrap_err();
-        shown += &format!("{error} {error:?}");
+        shown.push(format!("{error} {error:?}"));
     }
-    shown += &format!("{:?}", auth.stats());
-    assert_clean(&shown);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("without an identity"), "{log}");
-    assert_clean(&log);
+    shown.push(format!("{:?}", auth.stats()));
+    shown
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_gateways_key_and_the_caller_token_are_not_either() {
-    let (log, _guard) = keeping_log();
+async fn files_with_every_fortune() -> Vec<String> {
     let directory = TempDir::new().unwrap();
     let (key, token) = (directory.path().join("key"), directory.path().join("token"));
     std::fs::write(&key, format!("{CANARY}-key")).unwrap();
     std::fs::write(&token, format!("{CANARY}-token")).unwrap();
-    let mode = Mode::Static {
+    let settings = settings(Mode::Static {
         key: KeySource::File(key.clone()),
         caller_token: Some(token.clone()),
-    };
-    let settings = settings(mode);
-    let mut shown = format!("{settings:?}");
+    });
+    let mut shown = vec![format!("{settings:?}")];
     let auth = Authenticator::start(settings, Polytomic::new()).await.unwrap();
     let metadata = bearer(&format!("{CANARY}-token"));
     let credentials = auth.credentials(&metadata).await.unwrap();
     assert_eq!(sent(&credentials), format!("Bearer {CANARY}-key"));
-    shown += &format!("{credentials:?} {auth:?}");
+    shown.push(format!("{credentials:?} {auth:?}"));
     for broken in ["", "canary\ncanary", "canary\u{1b}", "canary canary", "canaryé"] {
         std::fs::write(&key, broken).unwrap();
         std::fs::write(&token, broken).unwrap();
         auth.reload().await;
     }
     let error = auth.credentials(&bearer("canary")).await.unwrap_err();
-    shown += &format!("{auth:?} {:?} {error} {error:?}", auth.stats());
+    shown.push(format!("{auth:?} {:?} {error} {error:?}", auth.stats()));
+    shown
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callers_key_is_in_no_debug_no_error_and_no_log() {
+    let (shown, log) = watch(a_caller_with_every_fortune).await;
+    assert!(log.contains("without an identity"), "{log}");
     assert_clean(&shown);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("more than one line") && log.contains("partner key loaded"));
+    assert_clean(&log);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_gateways_key_and_the_caller_token_are_not_either() {
+    let (shown, log) = watch(files_with_every_fortune).await;
+    assert!(
+        log.contains("more than one line") && log.contains("partner key loaded"),
+        "{log}"
+    );
+    assert_clean(&shown);
     assert_clean(&log);
 }

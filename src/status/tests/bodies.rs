@@ -26,7 +26,7 @@ fn the_message_is_found_in_every_shape() {
             r#"{"message":"see https://app.polytomic.com/a?b=c please"}"#,
             "see (link removed) please",
         ),
-        (r#"{"message":"bad Bearer abc123\u202e"}"#, "bad (removed)"),
+        (r#"{"message":"bad Bearer abc123\u202e"}"#, "bad Bearer (removed)"),
         (r#"{"message":"\ud83d\ude00 ok"}"#, "😀 ok"),
     ];
     for (body, message) in cases {
@@ -76,7 +76,8 @@ fn a_status_without_a_message_still_says_something() {
     assert_eq!(
         message(302, ""),
         "Polytomic answered 302 Found. The gateway follows no redirects, which could leak \
-         credentials. Its operator should check the upstream URL; the caller can do nothing."
+         credentials. Its operator should check the upstream URL. Repeating the \
+         call unchanged will not help."
     );
     assert!(
         message(777, "{}").starts_with("Polytomic answered 777. The gateway never asks")
@@ -94,7 +95,7 @@ fn a_long_message_is_cut_and_leaves_room_for_the_advice() {
     assert!(status.message().len() <= message::MESSAGE);
     assert!(status.message().contains("äää"));
     assert!(status.message().contains("… Polytomic answers so, too"));
-    assert!(status.message().ends_with("check both ids."));
+    assert!(status.message().ends_with("unchanged will not help."));
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn a_list_of_users_is_bounded() {
     let body = format!(r#"{{"metadata":{{"used_by":[{users}]}}}}"#);
     let metadata = metadata(&translated(refused(422, &body), &list()));
     assert!(metadata["upstreamUsedBy"].len() <= 224);
-    let short = vec![r#"{"id":"1"}"#; 9].join(",");
+    let short = [r#"{"id":"1"}"#; 9].join(",");
     let body = format!(r#"{{"metadata":{{"used_by":[{short}]}}}}"#);
     let metadata = super::metadata(&translated(refused(422, &body), &list()));
     assert!(metadata["upstreamUsedBy"].ends_with("; and more"), "{metadata:?}");

@@ -7,7 +7,8 @@ use crate::support::{
         Script,
         Step::{self, Answer, Close, Frame, GoAway, Reset, Write},
     },
-    frames::{END_HEADERS, END_STREAM, Kind, STATUS_200},
+    frames::{DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM},
+    http2::STATUS_200,
     tls::{Authority, self_signed},
 };
 
@@ -82,12 +83,12 @@ fn h2(authority: &Authority) -> Vec<Case> {
         case.flag("--upstream-ca-file", authority.file())
     };
     let body = br#"{"data":{"id":"248df4b7-aa70-47b8-a036-33ac447e668d"}}"#;
-    let headers = Frame(Kind::Headers, END_HEADERS, vec![STATUS_200]);
-    let fine = vec![headers.clone(), Frame(Kind::Data, END_STREAM, body.to_vec())];
+    let headers = Frame(HEADERS, END_HEADERS, vec![STATUS_200]);
+    let fine = vec![headers.clone(), Frame(DATA, END_STREAM, body.to_vec())];
     // The body is that of a create; what a list makes of it is not tested.
     let unread = "Internal UPSTREAM_BAD_RESPONSE * COMPLETED";
-    let refuse = Frame(Kind::RstStream, 0, REFUSED_STREAM.to_vec());
-    let fail = Frame(Kind::RstStream, 0, INTERNAL_ERROR.to_vec());
+    let refuse = Frame(RST_STREAM, 0, REFUSED_STREAM.to_vec());
+    let fail = Frame(RST_STREAM, 0, INTERNAL_ERROR.to_vec());
     vec![
         case("HTTP/2", vec![fine.clone()], unread, "Ok 1"),
         case("a refused stream", vec![vec![refuse.clone()]], UNREACHED, UNREACHED),

@@ -38,11 +38,7 @@ pub(crate) struct Reply {
 impl Caller {
     /// A list of the documented connection's copies.
     pub(crate) fn list(address: SocketAddr) -> Self {
-        let message = ListPartnerSharedConnectionsRequest {
-            org_id: ID.to_owned(),
-            connection_id: ID.to_owned(),
-        };
-        Self::new(address, "ListPartnerSharedConnections", &message)
+        Self::new(address, "ListPartnerSharedConnections", &list_request())
     }
 
     /// A create of a copy of the documented connection.
@@ -196,6 +192,14 @@ impl Reply {
         let length = u32::from_be_bytes(self.body[1..5].try_into().unwrap()) as usize;
         assert_eq!(self.body.len(), 5 + length);
         T::decode(&self.body[5..]).unwrap()
+    }
+}
+
+/// Returns the request for the documented connection's copies.
+pub(crate) fn list_request() -> ListPartnerSharedConnectionsRequest {
+    ListPartnerSharedConnectionsRequest {
+        org_id: ID.to_owned(),
+        connection_id: ID.to_owned(),
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::frames;
+use super::{frames, http2};
 
 const LISTED: &str = r#"{"data":[]}"#;
 const CREATED: &str = r#"{"data":{"id":"248df4b7-aa70-47b8-a036-33ac447e668d"}}"#;
@@ -71,7 +71,7 @@ pub(crate) enum Step {
     /// Ends the connection with a RST.
     Reset,
     /// Writes an HTTP/2 frame on the request's stream.
-    Frame(frames::Kind, u8, Vec<u8>),
+    Frame(u8, u8, Vec<u8>),
     /// Writes an HTTP/2 GOAWAY that names the last stream processed, and a code.
     GoAway(u32, u32),
 }
@@ -223,11 +223,11 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let mut buffer = Vec::new();
     if state.script.h2 {
-        frames::begin(stream).await?;
+        http2::begin(stream).await?;
     }
     loop {
         let (seen, id) = if state.script.h2 {
-            (Seen::default(), frames::read_request(stream).await?)
+            (Seen::default(), http2::read_request(stream).await?)
         } else {
             let Some(seen) = read_request(stream, &mut buffer).await else {
                 return Ok(Next::Close);
@@ -290,7 +290,7 @@ async fn play<S: AsyncRead + AsyncWrite + Unpin>(
             }
             Step::GoAway(last, code) => {
                 let payload = [last.to_be_bytes(), code.to_be_bytes()].concat();
-                let bytes = frames::frame(frames::Kind::GoAway, 0, 0, &payload);
+                let bytes = frames::frame(frames::GOAWAY, 0, 0, &payload);
                 write(stream, state, &bytes).await?;
             }
         }

@@ -1,62 +1,232 @@
-//! As much of HTTP/2's framing (RFC 9113 §4) as an upstream needs to misbehave.
+//! A peer that writes HTTP/2 frames by hand, for what a library will not send.
+//! The numbers are those of RFC 9113.
 
-use std::io;
+use std::{io, net::SocketAddr};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
 
-/// The kinds of frame that are written here, by their numbers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
-    Data = 0,
-    Headers = 1,
-    RstStream = 3,
-    Settings = 4,
-    GoAway = 7,
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const CONTINUATION: u8 = 9;
+
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+pub(crate) const CANCEL: u32 = 8;
+pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// A frame as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
 }
 
-pub(crate) const END_STREAM: u8 = 0x1;
-pub(crate) const END_HEADERS: u8 = 0x4;
+impl Frame {
+    /// Returns the last stream, the error code and the debug data of a GOAWAY.
+    pub(crate) fn goaway(&self) -> Option<(u32, u32, String)> {
+        if self.kind != GOAWAY {
+            return None;
+        }
+        let number = |at: usize| {
+            u32::from_be_bytes(self.payload[at..at + 4].try_into().expect("four bytes"))
+        };
+        let debug = String::from_utf8_lossy(&self.payload[8..]).into_owned();
+        Some((number(0), number(4), debug))
+    }
+}
 
-/// `:status: 200`, as HPACK's static table has it.
-pub(crate) const STATUS_200: u8 = 0x88;
-
-/// Writes a frame on a stream.
-pub(crate) fn frame(kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut bytes = length[1..].to_vec();
-    bytes.extend_from_slice(&[kind as u8, flags]);
-    bytes.extend_from_slice(&stream.to_be_bytes());
-    bytes.extend_from_slice(payload);
+/// Writes a frame.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a payload of a test is short");
+    let mut bytes = length.to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
     bytes
 }
 
-/// Reads the client's preface and sends the settings, all of them defaults.
-pub(crate) async fn begin<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-) -> io::Result<()> {
-    let mut preface = [0; 24];
-    stream.read_exact(&mut preface).await?;
-    stream.write_all(&frame(Kind::Settings, 0, 0, b"")).await?;
-    stream.flush().await
+/// Writes header fields as literals that are not indexed (RFC 7541, section
+/// 6.2.2), so that each block stands for itself.
+pub(crate) fn fields<'a>(
+    fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            assert!(text.len() < 127, "longer texts need a longer length");
+            block.push(u8::try_from(text.len()).expect("checked above"));
+            block.extend(text.as_bytes());
+        }
+    }
+    block
 }
 
-/// Reads up to the next request's headers, and returns their stream.
-pub(crate) async fn read_request<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-) -> io::Result<u32> {
-    loop {
+/// Writes the headers of an RPC.
+pub(crate) fn rpc<'a>(path: &'a str, more: &[(&'a str, &'a str)]) -> Vec<u8> {
+    let usual = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "localhost"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ];
+    fields(usual.into_iter().chain(more.iter().copied()))
+}
+
+/// What a peer sends again and again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flood {
+    pub(crate) name: &'static str,
+    /// What opens it.
+    pub(crate) start: fn() -> Vec<u8>,
+    /// One round, by its number.
+    pub(crate) round: fn(u32) -> Vec<u8>,
+    /// The debug data of the GOAWAY that ends it; none if it may go on, since
+    /// all it does is make the peer wait for its answers.
+    pub(crate) ends: Option<&'static str>,
+}
+
+/// An RPC that stays in flight until its body ends, whatever stands behind.
+const PATH: &str = "/grpc.health.v1.Health/Check";
+
+/// Streams that are opened and reset at once (CVE-2023-44487).
+pub(crate) const RAPID_RESET: Flood = Flood {
+    name: "rapid reset",
+    start: Vec::new,
+    round: |round| {
+        let stream = 2 * round + 1;
+        let mut bytes = frame(HEADERS, END_HEADERS, stream, &rpc(PATH, &[]));
+        bytes.extend(frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()));
+        bytes
+    },
+    ends: Some("too_many_resets"),
+};
+
+/// Streams that the server must reset (RUSTSEC-2024-0003).
+pub(crate) const MALFORMED_HEADERS: Flood = Flood {
+    name: "malformed HEADERS",
+    start: Vec::new,
+    round: |round| {
+        let block = rpc(PATH, &[("connection", "close")]);
+        frame(HEADERS, END_HEADERS | END_STREAM, 2 * round + 1, &block)
+    },
+    ends: Some("too_many_internal_resets"),
+};
+
+/// A header block without an end (RUSTSEC-2024-0332).
+pub(crate) const CONTINUATIONS: Flood = Flood {
+    name: "CONTINUATION",
+    start: || frame(HEADERS, 0, 1, &rpc(PATH, &[])),
+    round: |_| frame(CONTINUATION, 0, 1, &fields([("x", "y")])),
+    ends: Some("too_many_continuations"),
+};
+
+/// A body of nothing, without an end (RUSTSEC-2026-0258).
+pub(crate) const EMPTY_DATA: Flood = Flood {
+    name: "empty DATA",
+    start: || frame(HEADERS, END_HEADERS, 1, &rpc(PATH, &[])),
+    round: |_| frame(DATA, 0, 1, &[]),
+    ends: Some("too_many_data_frames"),
+};
+
+/// Settings that each want an acknowledgement.
+pub(crate) const SETTINGS_FLOOD: Flood = Flood {
+    name: "SETTINGS",
+    start: Vec::new,
+    round: |_| frame(SETTINGS, 0, 0, &[]),
+    ends: None,
+};
+
+/// Pings that each want an answer.
+pub(crate) const PINGS: Flood = Flood {
+    name: "PING",
+    start: Vec::new,
+    round: |_| frame(PING, 0, 0, &[0; 8]),
+    ends: None,
+};
+
+/// A connection on which anything can be sent.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) reader: Reader,
+    pub(crate) writer: OwnedWriteHalf,
+}
+
+impl Peer {
+    /// Connects, and sends nothing.
+    pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (reader, writer) = stream.into_split();
+        Ok(Self { reader: Reader(reader), writer })
+    }
+
+    /// Connects, and begins as a client does.
+    pub(crate) async fn greet(address: SocketAddr) -> io::Result<Self> {
+        let mut peer = Self::connect(address).await?;
+        peer.send(PREFACE).await?;
+        peer.send(&frame(SETTINGS, 0, 0, &[])).await?;
+        Ok(peer)
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write_all(bytes).await
+    }
+}
+
+/// The half of a connection that is read.
+#[derive(Debug)]
+pub(crate) struct Reader(OwnedReadHalf);
+
+impl Reader {
+    /// Reads the next frame, or nothing if the connection has ended.
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
-        stream.read_exact(&mut head).await?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; length as usize];
-        stream.read_exact(&mut payload).await?;
-        let (kind, flags) = (head[3], head[4]);
-        if kind == Kind::Headers as u8 {
-            return Ok(u32::from_be_bytes(head[5..].try_into().unwrap()));
+        self.0.read_exact(&mut head).await.ok()?;
+        let [a, b, c, kind, flags, stream @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        self.0.read_exact(&mut payload).await.ok()?;
+        let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
+        Some(Frame { kind, flags, stream, payload })
+    }
+
+    /// Reads the next frame that `wanted` holds for.
+    pub(crate) async fn find(
+        &mut self,
+        wanted: impl Fn(&Frame) -> bool,
+    ) -> Option<Frame> {
+        loop {
+            let frame = self.next().await?;
+            if wanted(&frame) {
+                return Some(frame);
+            }
         }
-        if kind == Kind::Settings as u8 && flags == 0 {
-            stream.write_all(&frame(Kind::Settings, 1, 0, b"")).await?;
-            stream.flush().await?;
+    }
+
+    /// Reads until the connection has ended.
+    pub(crate) async fn rest(&mut self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        while let Some(frame) = self.next().await {
+            frames.push(frame);
         }
+        frames
     }
 }

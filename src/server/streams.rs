@@ -1,0 +1,112 @@
+//! The streams of one connection, counted.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use hyper::rt::Executor;
+use tokio::time::sleep;
+
+/// Runs the streams of one connection. hyper hands over each as a future that
+/// lasts from its request's headers to its response's last byte.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Streams(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    started: AtomicU64,
+    open: AtomicUsize,
+}
+
+impl Streams {
+    /// Completes when no stream has been open for `limit`, and before twice
+    /// that. Looking once in a while keeps timers out of the way of RPCs.
+    pub(super) async fn idle(&self, limit: Duration) {
+        loop {
+            let started = self.0.started.load(Relaxed);
+            let open = self.0.open.load(Relaxed);
+            sleep(limit).await;
+            if open == 0 && self.0.started.load(Relaxed) == started {
+                return;
+            }
+        }
+    }
+
+    fn open(&self) -> Open {
+        self.0.started.fetch_add(1, Relaxed);
+        self.0.open.fetch_add(1, Relaxed);
+        Open(Arc::clone(&self.0))
+    }
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let open = self.open();
+        tokio::spawn(async move {
+            stream.await;
+            drop(open);
+        });
+    }
+}
+
+/// A stream that is open while this lives.
+#[derive(Debug)]
+struct Open(Arc<Counts>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use tokio::{
+        sync::oneshot,
+        time::{Instant, timeout},
+    };
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_streams_is_idle_after_the_limit() {
+        let started = Instant::now();
+        Streams::default().idle(LIMIT).await;
+        assert!(started.elapsed() < LIMIT + Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_stream_keeps_a_connection_for_as_long_as_it_takes() {
+        let streams = Streams::default();
+        let (end, ended) = oneshot::channel::<()>();
+        streams.execute(async move {
+            let _ = ended.await;
+        });
+        assert!(timeout(100 * LIMIT, streams.idle(LIMIT)).await.is_err());
+        drop(end);
+        timeout(3 * LIMIT, streams.idle(LIMIT)).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn short_streams_keep_a_connection_too() {
+        let streams = Streams::default();
+        let idle = streams.clone();
+        let mut idle = tokio::spawn(async move { idle.idle(LIMIT).await });
+        for _ in 0..100 {
+            streams.execute(async {});
+            assert!(timeout(LIMIT / 2, &mut idle).await.is_err());
+        }
+        timeout(3 * LIMIT, idle).await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,195 @@
+//! What becomes of a connection: its beginning, its age, its end.
+
+use std::time::Duration;
+
+use prost::Message;
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, timeout},
+};
+use tonic::Code;
+
+use crate::support::{
+    Caller, Fake, Gateway,
+    caller::{KEY, SERVICE, frame as message, list_request},
+    frames::{
+        ACK, CANCEL, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING,
+        PREFACE, Peer, RST_STREAM, SETTINGS, frame, rpc,
+    },
+    held::Held,
+    log::Log,
+};
+
+/// More than any of these tests takes on a busy machine.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The last stream of a GOAWAY that announces another.
+const ANY_STREAM: u32 = 0x7fff_ffff;
+
+/// Waits until the server has closed the connection; returns what it sent.
+async fn ended(peer: &mut Peer) -> Vec<Frame> {
+    timeout(SOON, peer.reader.rest()).await.expect("the connection is still open")
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_say_what_it_speaks_is_closed() {
+    let fake = Fake::answering([]).await;
+    let gateway = Gateway::with(&fake, &["--handshake-timeout", "0.2"]).await;
+    for start in [0, 1, 12, PREFACE.len() - 1] {
+        let started = Instant::now();
+        let mut peer = Peer::connect(gateway.address).await.unwrap();
+        peer.send(&PREFACE[..start]).await.unwrap();
+        assert!(ended(&mut peer).await.is_empty());
+        assert!(started.elapsed() >= Duration::from_millis(200), "{start} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_speaks_something_else_is_closed_at_once() {
+    let gateway = Gateway::on_sandbox().await;
+    let mut peer = Peer::connect(gateway.address).await.unwrap();
+    peer.send(b"GET / HTTP/1.1\r\n").await.unwrap();
+    assert!(ended(&mut peer).await.is_empty());
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_closed_until_others_end() {
+    let fake = Fake::answering([]).await;
+    let gateway = Gateway::with(&fake, &["--max-connections", "2"]).await;
+    let mut first = Peer::greet(gateway.address).await.unwrap();
+    let mut second = Peer::greet(gateway.address).await.unwrap();
+    for peer in [&mut first, &mut second] {
+        assert_eq!(peer.reader.next().await.unwrap().kind, SETTINGS);
+    }
+    let mut third = Peer::connect(gateway.address).await.unwrap();
+    assert!(ended(&mut third).await.is_empty());
+
+    drop(first);
+    let served = async {
+        loop {
+            let Ok(mut peer) = Peer::greet(gateway.address).await else { continue };
+            if peer.reader.next().await.is_some() {
+                return;
+            }
+        }
+    };
+    timeout(SOON, served).await.expect("there is room for a new connection");
+    drop(second);
+}
+
+#[tokio::test]
+async fn a_connection_without_rpcs_is_ended() {
+    let fake = Fake::answering([]).await;
+    let gateway = Gateway::with(&fake, &["--max-connection-idle", "0.2"]).await;
+    let mut peer = Peer::greet(gateway.address).await.unwrap();
+    let goaway = timeout(SOON, peer.reader.find(|frame| frame.kind == GOAWAY));
+    let (last, code, _) = goaway.await.unwrap().unwrap().goaway().unwrap();
+    assert_eq!((last, code), (ANY_STREAM, 0));
+}
+
+/// Opens an RPC on stream 1, which the upstream holds.
+async fn list(peer: &mut Peer) {
+    let authorization = format!("Bearer {KEY}");
+    let path = format!("/{SERVICE}/ListPartnerSharedConnections");
+    let headers = rpc(&path, &[("authorization", &authorization)]);
+    peer.send(&frame(HEADERS, END_HEADERS, 1, &headers)).await.unwrap();
+    let body = message(&list_request().encode_to_vec());
+    peer.send(&frame(DATA, END_STREAM, 1, &body)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_old_connection_is_ended_in_two_steps_and_its_rpc_is_answered() {
+    let upstream = Held::start().await;
+    let flags = ["--max-connection-age", "0.3"];
+    let gateway = Gateway::at(&upstream.url(), &flags).await;
+    let mut peer = Peer::greet(gateway.address).await.unwrap();
+    list(&mut peer).await;
+    let mut request = upstream.request().await;
+
+    let is_end = |frame: &Frame| frame.kind == GOAWAY;
+    let first = timeout(SOON, peer.reader.find(is_end)).await.unwrap().unwrap();
+    assert_eq!(first.goaway().unwrap().0, ANY_STREAM);
+    let ping = peer.reader.find(|frame| frame.kind == PING).await.unwrap();
+    peer.send(&frame(PING, ACK, 0, &ping.payload)).await.unwrap();
+    let second = peer.reader.find(is_end).await.unwrap();
+    assert_eq!(second.goaway().unwrap().0, 1, "the RPC in flight is the last");
+
+    request.answer().await;
+    let rest = ended(&mut peer).await;
+    let answer: Vec<(u8, u32)> =
+        rest.iter().map(|frame| (frame.kind, frame.stream)).collect();
+    assert_eq!(answer, [(HEADERS, 1), (DATA, 1), (HEADERS, 1)]);
+}
+
+#[tokio::test]
+async fn an_old_connection_is_closed_when_its_grace_is_over() {
+    let upstream = Held::start().await;
+    let flags = ["--max-connection-age", "0.2", "--max-connection-age-grace", "0.2"];
+    let gateway = Gateway::at(&upstream.url(), &flags).await;
+    let mut peer = Peer::greet(gateway.address).await.unwrap();
+    list(&mut peer).await;
+    let request = upstream.request().await;
+    assert!(ended(&mut peer).await.iter().any(|frame| frame.kind == GOAWAY));
+    timeout(SOON, request.given_up()).await.unwrap();
+}
+
+/// Checks what becomes of an RPC whose caller goes away as `leave` says.
+async fn is_given_up(leave: impl AsyncFnOnce(&mut Peer)) {
+    let log = Log::keep();
+    let upstream = Held::start().await;
+    let gateway = Gateway::at(&upstream.url(), &[]).await;
+    let mut peer = Peer::greet(gateway.address).await.unwrap();
+    list(&mut peer).await;
+    let request = upstream.request().await;
+    leave(&mut peer).await;
+    timeout(SOON, request.given_up()).await.expect("the upstream is told");
+    let line = timeout(SOON, log.rpc()).await.expect("the RPC has its line");
+    assert_eq!(line["code"], "Cancelled");
+    assert_eq!(line["reason"], "CANCELLED");
+    assert_eq!(line["attempts"], 1);
+    drop(peer);
+    gateway.stop().await;
+    assert_eq!(log.rpcs().len(), 1);
+}
+
+#[tokio::test]
+async fn an_rpc_that_its_caller_cancels_is_given_up() {
+    is_given_up(async |peer| {
+        let reason = CANCEL.to_be_bytes();
+        peer.send(&frame(RST_STREAM, 0, 1, &reason)).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_rpc_whose_connection_closes_is_given_up() {
+    is_given_up(async |peer| peer.writer.shutdown().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn an_rpc_that_ends_has_one_readable_line() {
+    let log = Log::keep();
+    let fake = Fake::json(200, r#"{"data":[]}"#).await;
+    let gateway = Gateway::on(&fake).await;
+    assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);
+    gateway.stop().await;
+    let [line] = &log.rpcs()[..] else { panic!("{:?}", log.rpcs()) };
+    assert_eq!(line["message"], "an RPC has ended");
+    assert_eq!(line["code"], "Ok");
+    let duration = line["duration_ms"].to_string();
+    let decimals = duration.split_once('.').map_or("", |(_, decimals)| decimals);
+    assert!(decimals.len() <= 3, "{duration}");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_on_one_connection_is_no_matter_on_another() {
+    let fake = Fake::json(200, r#"{"data":[]}"#).await;
+    let gateway = Gateway::on(&fake).await;
+    let mut peer = Peer::greet(gateway.address).await.unwrap();
+    peer.send(&frame(DATA, 0, 1, b"no stream")).await.unwrap();
+    let frames = ended(&mut peer).await;
+    assert!(
+        frames.iter().any(|frame| frame.goaway().is_some_and(|(_, code, _)| code == 1))
+    );
+    assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);
+}

@@ -1,0 +1,70 @@
+//! What the gateway logs while a test runs.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::Value;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// The log of this thread, which is that of a test and of its gateway.
+pub(crate) struct Log {
+    written: Written,
+    _guard: DefaultGuard,
+}
+
+impl Log {
+    /// Keeps what is logged from now on.
+    pub(crate) fn keep() -> Self {
+        let written = Written::default();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_writer(written.clone())
+            .finish();
+        Self { written, _guard: tracing::subscriber::set_default(subscriber) }
+    }
+
+    /// Returns the lines about RPCs so far.
+    pub(crate) fn rpcs(&self) -> Vec<Value> {
+        let bytes = self.written.0.lock().unwrap();
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .filter(|line: &Value| line["target"] == "rpc")
+            .collect()
+    }
+
+    /// Waits for the first line about an RPC.
+    pub(crate) async fn rpc(&self) -> Value {
+        loop {
+            if let Some(line) = self.rpcs().into_iter().next() {
+                return line;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl MakeWriter<'_> for Written {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -71,7 +71,7 @@ fn always() -> Vec<Case> {
             "521",
             status(521),
             "Unavailable UPSTREAM_UNAVAILABLE 3 REJECTED",
-            "Unavailable UPSTREAM_UNAVAILABLE 3 UNKNOWN",
+            "Unavailable UPSTREAM_UNAVAILABLE 3 REJECTED",
         ),
         case(
             "522",

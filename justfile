@@ -49,6 +49,11 @@ drain restarts="100":
 clients:
     .ci/run clients
 
+# Writes docs/FAILURES.md anew, from what grpcurl prints.
+failures:
+    cargo build
+    source .ci/tools; use_go .ci; python3 -B tests/clients/failures.py
+
 # Looks for known vulnerabilities; downloads the advisory database.
 advisories:
     source .ci/tools; use_cargo_deny; cargo deny check advisories
@@ -56,3 +61,7 @@ advisories:
 # Looks for changes to the contract, since main, that would break a caller.
 breaking:
     source .ci/tools; use_python .ci/requirements.txt; buf breaking --against '.git#branch=main,subdir=proto'
+
+# Creates shares while everything fails, and looks for lost and doubled ones.
+exactly-once creates="20000" seed="20250918":
+    EXACTLY_ONCE_CREATES={{ creates }} EXACTLY_ONCE_SEED={{ seed }} cargo test --release --test integration exactly_once -- --nocapture

@@ -4,10 +4,16 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{BoolishValueParser, PossibleValuesParser},
+};
 use secrecy::SecretString;
 
 use crate::{gateway::API_VERSIONS, telemetry::Format};
+
+/// The place in `--help` of flags that all commands have: after their own.
+const LAST: usize = 900;
 
 /// A gRPC gateway to Polytomic's partner API.
 #[derive(Debug, Parser)]
@@ -19,7 +25,13 @@ pub struct Cli {
 
     /// What to log: error, warn, info, debug or trace, or a list such as
     /// `info,hyper=debug`. The default is info, for the demo warn
-    #[arg(long, global = true, env = "POLYTOMIC_GATEWAY_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "POLYTOMIC_GATEWAY_LOG",
+        value_name = "FILTER",
+        display_order = LAST
+    )]
     pub log: Option<String>,
 
     /// How to write a log line
@@ -29,17 +41,17 @@ pub struct Cli {
         env = "POLYTOMIC_GATEWAY_LOG_FORMAT",
         value_name = "FORMAT",
         value_enum,
-        default_value_t = Format::Text
+        default_value_t = Format::Text,
+        display_order = LAST
     )]
     pub log_format: Format,
 }
 
 /// What the program does.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, and it is parsed once")]
 pub enum Command {
     /// Serve the gateway
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Serve an embedded Polytomic, to try things on
     Sandbox(Sandbox),
     /// Show the gateway at work: list, share, list again, on an embedded Polytomic
@@ -54,7 +66,8 @@ pub struct Sandbox {
         long,
         env = "POLYTOMIC_GATEWAY_LISTEN",
         value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080"
+        default_value = "127.0.0.1:8080",
+        value_parser = address
     )]
     pub listen: SocketAddr,
 }
@@ -67,27 +80,39 @@ pub struct Serve {
         long,
         env = "POLYTOMIC_GATEWAY_LISTEN",
         value_name = "ADDRESS",
-        default_value = "127.0.0.1:50051"
+        default_value = "127.0.0.1:50051",
+        value_parser = address
     )]
     pub listen: SocketAddr,
 
-    /// The URL of Polytomic
+    /// The URL of Polytomic. The default is <https://app.polytomic.com>
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_UPSTREAM_URL",
         value_name = "URL",
-        default_value = "https://app.polytomic.com",
         hide_env_values = true
     )]
-    pub upstream_url: String,
+    pub upstream_url: Option<String>,
 
     /// Serve from an embedded Polytomic instead, with data to try things on
-    #[arg(long, env = "POLYTOMIC_GATEWAY_SANDBOX", conflicts_with = "upstream_url")]
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_SANDBOX",
+        value_parser = BoolishValueParser::new()
+    )]
     pub sandbox: bool,
 
     /// Allow an `http://` URL to another host, which sends keys unencrypted
-    #[arg(long, env = "POLYTOMIC_GATEWAY_ALLOW_PLAINTEXT_UPSTREAM")]
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_ALLOW_PLAINTEXT_UPSTREAM",
+        value_parser = BoolishValueParser::new()
+    )]
     pub allow_plaintext_upstream: bool,
+
+    /// Certificate authorities to trust beside the system's: a file in PEM
+    #[arg(long, env = "POLYTOMIC_GATEWAY_UPSTREAM_CA_FILE", value_name = "FILE")]
+    pub upstream_ca_file: Option<PathBuf>,
 
     /// The version of Polytomic's API, unless a caller asks for another
     #[arg(
@@ -105,29 +130,82 @@ pub struct Serve {
         env = "POLYTOMIC_GATEWAY_TIMEOUT",
         value_name = "SECONDS",
         default_value = "30",
-        value_parser = seconds
+        value_parser = some_seconds
     )]
     pub timeout: Duration,
+
+    /// The seconds after which an attempt is given up for another, if there is as
+    /// much time again
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_ATTEMPT_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "10",
+        value_parser = some_seconds
+    )]
+    pub attempt_timeout: Duration,
+
+    /// The most seconds it may take to connect to Polytomic
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_CONNECT_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "5",
+        value_parser = seconds
+    )]
+    pub connect_timeout: Duration,
+
+    /// The most seconds that Polytomic may be silent within an answer
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_READ_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "10",
+        value_parser = some_seconds
+    )]
+    pub read_timeout: Duration,
+
+    /// The most attempts an RPC takes, if one fails in a way that a repeat may
+    /// mend. A create is repeated with the same idempotency key
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_ATTEMPTS",
+        value_name = "NUMBER",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..=10)
+    )]
+    pub attempts: u32,
+
+    /// The most RPCs under way at a time; one more is refused at once. At a tenth
+    /// of a second each, the default is ten thousand a second
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_IN_FLIGHT",
+        value_name = "NUMBER",
+        default_value_t = 1024
+    )]
+    pub max_in_flight: usize,
 
     /// The most bytes an answer of Polytomic may have
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_ANSWER_LIMIT",
         value_name = "BYTES",
-        default_value_t = 32 * 1024 * 1024
+        default_value_t = 32 * 1024 * 1024,
+        value_parser = bytes
     )]
     pub answer_limit: usize,
 
     /// The seconds for which a stopping gateway serves on while it tells the health
-    /// checks that it stops. Balancers need them; 0 where there are none
+    /// checks that it stops, so that balancers take note. The default is 5, with
+    /// --sandbox 0
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_LAME_DUCK",
         value_name = "SECONDS",
-        default_value = "5",
         value_parser = seconds
     )]
-    pub lame_duck: Duration,
+    pub lame_duck: Option<Duration>,
 
     /// The most seconds that RPCs in flight then get to end
     #[arg(
@@ -187,7 +265,7 @@ pub struct Serve {
         env = "POLYTOMIC_GATEWAY_HANDSHAKE_TIMEOUT",
         value_name = "SECONDS",
         default_value = "10",
-        value_parser = seconds
+        value_parser = some_seconds
     )]
     pub handshake_timeout: Duration,
 
@@ -216,7 +294,11 @@ pub struct Serve {
     pub caller_token_file: Option<PathBuf>,
 
     /// Do not ask Polytomic who holds a key (`GET /api/me`) before its first use
-    #[arg(long, env = "POLYTOMIC_GATEWAY_NO_KEY_CHECK")]
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_NO_KEY_CHECK",
+        value_parser = BoolishValueParser::new()
+    )]
     pub no_key_check: bool,
 }
 
@@ -227,6 +309,30 @@ pub enum AuthMode {
     Passthrough,
     /// The gateway's own, for every caller
     Static,
+}
+
+/// Parses where to listen.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "give an IP address and a port, such as 127.0.0.1:50051 or [::]:50051".to_owned()
+    })
+}
+
+/// Parses a number of bytes.
+fn bytes(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "give a number of bytes, such as 33554432".to_owned())
+}
+
+/// Parses a length of time that cannot be none.
+fn some_seconds(text: &str) -> Result<Duration, String> {
+    let length = seconds(text)?;
+    if length.is_zero() {
+        return Err("it must be more than 0".to_owned());
+    }
+    Ok(length)
 }
 
 /// Parses a length of time as operators write it: `30`, `0.5`.

@@ -3,38 +3,44 @@
 //! The gateway knows no particular RPC. It follows the compiled [`Contract`],
 //! and whatever goes wrong becomes a status in one place.
 
+mod answer;
 mod deadline;
+mod doubt;
 mod idempotency;
 mod identity;
 mod metadata;
 mod record;
+mod retry;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method,
-    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE},
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
 };
 use tonic::Status;
 
-use self::{deadline::Deadline, record::Record};
+use self::{deadline::Deadline, record::Record, retry::Retries};
 pub use self::{deadline::parse_timeout, metadata::API_VERSIONS};
 use crate::{
     auth::{self, Authenticator, Credentials, Holder},
     contract::{Contract, Rpc},
-    status::{self, Context, Failure, Refusal, Violation, Whose},
+    status::{Context, Failure, Violation, Whose},
     transcode::{self, RequestError},
-    upstream::{Answer, Call, Upstream},
+    upstream::{Call, Upstream},
 };
 
 /// Serves the RPCs of a contract from one upstream.
 #[derive(Debug)]
 pub struct Gateway {
     contract: Contract,
-    authenticator: Authenticator,
+    authenticator: Arc<Authenticator>,
     upstream: Upstream,
     settings: Settings,
+    retries: Retries,
+    slots: Semaphore,
 }
 
 /// What a gateway can be told.
@@ -45,18 +51,30 @@ pub struct Settings {
     /// How long an RPC may take at most, and takes if its caller sets no
     /// deadline.
     pub timeout: Duration,
+    /// How long an attempt may take if there is as much time again for another.
+    pub attempt_timeout: Duration,
+    /// How many attempts an RPC may take.
+    pub attempts: u32,
+    /// How many RPCs may be under way at a time.
+    pub max_in_flight: usize,
 }
+
+/// How long a caller is told to wait that was one too many: about as long as
+/// those before it take.
+const SHED_WAIT: Duration = Duration::from_secs(1);
 
 impl Gateway {
     /// Makes a gateway that serves `contract` from `upstream`.
     #[must_use]
     pub fn new(
         contract: Contract,
-        authenticator: Authenticator,
+        authenticator: Arc<Authenticator>,
         upstream: Upstream,
         settings: Settings,
     ) -> Self {
-        Self { contract, authenticator, upstream, settings }
+        let retries = Retries::new(settings.attempts);
+        let slots = Semaphore::new(settings.max_in_flight.min(Semaphore::MAX_PERMITS));
+        Self { contract, authenticator, upstream, settings, retries, slots }
     }
 
     /// Returns what is served.
@@ -82,7 +100,12 @@ impl Gateway {
         let (metadata, _, message) = request.into_parts();
         let metadata = metadata.into_headers();
         let mut record = Record::new(rpc, &metadata, &self.settings.api_version);
-        let outcome = self.perform(rpc, &metadata, &message, &mut record).await;
+        // Whoever is one too many is told at once: a queue would only make every
+        // caller's answer late.
+        let outcome = match self.slots.try_acquire() {
+            Ok(_slot) => self.perform(rpc, &metadata, &message, &mut record).await,
+            Err(_) => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
+        };
         record.finish(outcome)
     }
 
@@ -93,11 +116,15 @@ impl Gateway {
         message: &[u8],
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
-        let credentials = self.credentials(metadata, record).await?;
-        let (mut call, deadline) = self.prepare(rpc, metadata, message, record)?;
-        call.headers.insert(AUTHORIZATION, credentials.authorization());
-        let answer = self.send(call, &deadline, &credentials, record).await?;
-        translate(rpc, &answer, &credentials)
+        let most = self.settings.timeout;
+        let stated = Deadline::new(metadata, record.started, most);
+        // One that is malformed is told with all other violations, to callers
+        // that have credentials.
+        let deadline =
+            stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
+        let credentials = deadline.bound(self.credentials(metadata, record)).await?;
+        let call = Self::prepare(rpc, metadata, message, stated, record)?;
+        self.send(rpc, call, deadline, credentials, record).await
     }
 
     async fn credentials(
@@ -122,18 +149,15 @@ impl Gateway {
     /// Makes the REST call of an RPC, but for its credentials. Tells everything
     /// that is wrong with the metadata and the message at once.
     fn prepare(
-        &self,
         rpc: &Rpc,
         metadata: &HeaderMap,
         message: &[u8],
+        deadline: Result<Deadline, Violation>,
         record: &mut Record<'_>,
-    ) -> Result<(Call, Deadline), Failure> {
+    ) -> Result<Call, Failure> {
         let mut violations = Vec::new();
         let mut headers = HeaderMap::new();
-        let deadline = note(
-            &mut violations,
-            Deadline::new(metadata, record.started, self.settings.timeout),
-        );
+        note(&mut violations, deadline);
         if let Some(Some(version)) = note(&mut violations, metadata::version(metadata)) {
             record.api_version = version;
         }
@@ -148,110 +172,91 @@ impl Gateway {
             record.idempotency_key = Some(key);
         }
 
-        match (transcode::request(rpc, message), deadline) {
-            (Err(RequestError::Malformed(problem)), _) => {
+        match transcode::request(rpc, message) {
+            Err(RequestError::Malformed(problem)) => {
                 Err(Failure::InvalidMessage(problem))
             }
-            (Err(RequestError::Invalid(more)), _) => {
+            Err(RequestError::Invalid(more)) => {
                 violations.extend(more);
                 Err(Failure::InvalidFields(violations))
             }
-            (Ok(rest), Some(deadline)) if violations.is_empty() => {
+            Ok(rest) if violations.is_empty() => {
                 record.resource = rest.resource;
-                let call = Call {
+                Ok(Call {
                     method: rest.method,
                     path_and_query: rest.path_and_query,
                     headers,
                     body: rest.body.map(Bytes::from),
-                };
-                Ok((call, deadline))
+                })
             }
-            (Ok(_), _) => Err(Failure::InvalidFields(violations)),
+            Ok(_) => Err(Failure::InvalidFields(violations)),
         }
     }
 
-    /// Sends a call, and sends it again if Polytomic refuses the gateway's own
-    /// credentials and there are newer ones.
+    /// Sends a call until it succeeds or another attempt would be of no use.
     async fn send(
         &self,
-        mut call: Call,
-        deadline: &Deadline,
-        credentials: &Credentials,
+        rpc: &Rpc,
+        call: Call,
+        deadline: Deadline,
+        mut credentials: Credentials,
         record: &mut Record<'_>,
-    ) -> Result<Answer, Failure> {
-        let answer = self.attempt(call.clone(), deadline, record).await?;
-        if answer.status != http::StatusCode::UNAUTHORIZED {
-            return Ok(answer);
+    ) -> Result<Bytes, Failure> {
+        let mut retry = self.retries.first(rpc.binding.is_safe());
+        let mut renewed = false;
+        loop {
+            let until = if retry.is_last() {
+                deadline.at()
+            } else {
+                deadline.of_attempt(self.settings.attempt_timeout)
+            };
+            let attempt = self.attempt(rpc, call.clone(), &credentials, until, record);
+            let failure = match deadline.bound(attempt).await {
+                Ok(message) => return Ok(message),
+                Err(failure) => failure,
+            };
+            record.failed(&failure);
+            if is_unauthorized(&failure) {
+                // The rejected credentials must be forgotten in any case.
+                let newer = self.authenticator.rejected(&credentials).await;
+                // Keys are unique among one holder's calls, perhaps: what others'
+                // credentials begin, newer ones might begin again.
+                let Some(newer) = newer.filter(|_| !renewed && !record.is_in_doubt())
+                else {
+                    return Err(failure);
+                };
+                credentials = newer;
+                renewed = true;
+                continue;
+            }
+            let Some(delay) = retry.delay(&failure, deadline.left(), retry::draw())
+            else {
+                return Err(failure);
+            };
+            sleep(delay).await;
         }
-        let Some(newer) = self.authenticator.rejected(credentials).await else {
-            return Ok(answer);
-        };
-        call.headers.insert(AUTHORIZATION, newer.authorization());
-        self.attempt(call, deadline, record).await
     }
 
     async fn attempt(
         &self,
-        call: Call,
-        deadline: &Deadline,
+        rpc: &Rpc,
+        mut call: Call,
+        credentials: &Credentials,
+        until: Instant,
         record: &mut Record<'_>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Bytes, Failure> {
+        call.headers.insert(AUTHORIZATION, credentials.authorization());
+        let admission = self.upstream.admit()?;
         record.attempt();
-        let answer =
-            self.upstream.send(call, deadline.at()).await.map_err(|failure| {
-                if matches!(failure, Failure::Timeout) {
-                    deadline.failure()
-                } else {
-                    failure
-                }
-            })?;
+        let answer = admission.send(call, until).await?;
         record.answered(answer.status);
-        Ok(answer)
+        answer::translate(rpc, &answer, credentials)
     }
 }
 
-/// Translates Polytomic's answer into the wire bytes of the response message.
-fn translate(
-    rpc: &Rpc,
-    answer: &Answer,
-    credentials: &Credentials,
-) -> Result<Bytes, Failure> {
-    let body: &[u8] = match status::answer(answer.status, rpc.binding.is_safe()) {
-        status::Answer::Refused => {
-            let body = credentials.blank(&answer.body);
-            let refusal = Refusal::new(answer.status, &answer.headers, &body);
-            return Err(Failure::Refused(Box::new(refusal)));
-        }
-        status::Answer::Empty => b"{}",
-        status::Answer::Decode => {
-            check_is_json(&answer.headers)?;
-            &answer.body
-        }
-    };
-    transcode::response(&rpc.response, body)
-        .map(Bytes::from)
-        .map_err(|error| Failure::BadResponse(error.to_string()))
-}
-
-/// Refuses an answer that says of itself that it is not plain JSON. One that
-/// says nothing is read as JSON.
-fn check_is_json(headers: &HeaderMap) -> Result<(), Failure> {
-    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Failure::BadResponse(
-            "it is compressed, which was not asked for".to_owned(),
-        ));
-    }
-    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let essence =
-        content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    if essence == "application/json" || essence.ends_with("+json") {
-        return Ok(());
-    }
-    Err(Failure::BadResponse(
-        "its content type is not JSON; the usual cause is a wrong upstream URL or a login page"
-            .to_owned(),
-    ))
+/// Tells that Polytomic does not accept the credentials.
+fn is_unauthorized(failure: &Failure) -> bool {
+    matches!(failure, Failure::Refused(refusal) if refusal.status() == StatusCode::UNAUTHORIZED)
 }
 
 /// Refuses a request before it has become an RPC.

@@ -6,6 +6,7 @@ use std::{
     io::{self, Write},
     pin::pin,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,6 +14,7 @@ use clap::{Parser, error::ErrorKind};
 use futures_util::future::BoxFuture;
 use polytomic_gateway::{
     app::{self, App},
+    auth::Authenticator,
     config::{Cli, Command, Sandbox as SandboxSettings, Serve},
     contract::DESCRIPTOR_SET,
     demo,
@@ -24,7 +26,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 /// How the process ends if it was told something that cannot be meant.
 const USAGE: u8 = 2;
@@ -49,13 +51,16 @@ fn main() -> ExitCode {
     if let Err(problem) = telemetry::init(filter, cli.log_format) {
         return usage(&problem);
     }
+    if let Err(error) = forbid_core_dumps() {
+        warn!(%error, "a crash may write credentials to a core dump");
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
     let ended = runtime.block_on(async {
         match cli.command {
-            Command::Serve(settings) => serve(settings).await,
+            Command::Serve(settings) => serve(*settings).await,
             Command::Sandbox(settings) => sandbox(settings).await,
             Command::Demo => demo::run(&mut io::stdout().lock()).await,
         }
@@ -71,16 +76,16 @@ fn main() -> ExitCode {
 }
 
 async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
-    settings.partner_key =
-        env::var(PARTNER_KEY).ok().filter(|key| !key.is_empty()).map(SecretString::from);
+    settings.partner_key = partner_key();
     let signals = Signals::listen()?;
     let app = App::bind(&settings, DESCRIPTOR_SET).await?;
     info!(
         address = %app.local_addr(),
-        upstream = if settings.sandbox { "the sandbox" } else { &settings.upstream_url },
+        upstream = app.upstream(),
         version = env!("CARGO_PKG_VERSION"),
         "the gateway listens"
     );
+    tokio::spawn(reload_on_hangup(app.authenticator(), signal(SignalKind::hangup())?));
     until_signaled(signals, |shutdown| app.run(shutdown)).await?;
     info!("the gateway has stopped");
     Ok(())
@@ -96,6 +101,27 @@ async fn sandbox(settings: SandboxSettings) -> Result<(), Box<dyn Error>> {
     until_signaled(signals, |shutdown| sandbox.run(shutdown)).await?;
     info!("the sandbox has stopped");
     Ok(())
+}
+
+/// Returns the partner key of the variable, if it has one.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a flag would show the key in the list of processes, and in --help"
+)]
+fn partner_key() -> Option<SecretString> {
+    env::var(PARTNER_KEY).ok().filter(|key| !key.is_empty()).map(SecretString::from)
+}
+
+/// Keeps what is in memory, credentials among it, from being written to disk
+/// when the process crashes, or read by a debugger that is not root's.
+fn forbid_core_dumps() -> rustix::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(
+        rustix::process::DumpableBehavior::NotDumpable,
+    )?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
 }
 
 /// Runs a server until it has drained after Ctrl-C or SIGTERM. A second signal
@@ -119,6 +145,14 @@ where
     tokio::select! {
         ended = running => ended,
         _ = signals.next() => Err(io::Error::other("a second signal came; nothing was waited for")),
+    }
+}
+
+/// Reads the credential files again at every SIGHUP.
+async fn reload_on_hangup(authenticator: Arc<Authenticator>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        info!("reading the credential files again");
+        authenticator.reload().await;
     }
 }
 

@@ -40,6 +40,11 @@
 //! | `…429` `…503` | that status, with `Retry-After: 2` | same |
 //! | `…502` | that status, with an HTML page, as from a load balancer | same |
 //!
+//! # Failures at random
+//!
+//! After [`Handle::set_faults`] requests to the partner endpoints are lost,
+//! delayed, doubled, or answered by something in between, as [`Faults`] says.
+//!
 //! # Assumptions
 //!
 //! Polytomic does not document these; only the first can be switched.
@@ -86,6 +91,7 @@ mod caller;
 mod directory;
 mod exchange;
 mod failures;
+mod faults;
 mod idempotency;
 mod journal;
 mod model;
@@ -99,7 +105,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-pub use self::journal::Request;
+pub use self::{faults::Faults, journal::Request};
 
 /// An embedded Polytomic, bound to its port.
 pub struct Sandbox {
@@ -212,6 +218,22 @@ impl Handle {
     /// Revokes a key: it is answered 401 from now on.
     pub fn revoke(&self, key: &str) {
         self.0.directory.revoke(key);
+    }
+
+    /// Gives the holder of a key another one: both are good until one is revoked.
+    pub fn issue(&self, key: &str, holder_of: &str) {
+        self.0.directory.issue(key, holder_of);
+    }
+
+    /// Lets requests to the partner endpoints fail at random, or no longer.
+    pub fn set_faults(&self, faults: Option<Faults>) {
+        self.0.faults.set(faults);
+    }
+
+    /// Waits until no request is being handled, whether or not its caller waits
+    /// for the answer.
+    pub async fn idle(&self) {
+        self.0.faults.idle().await;
     }
 
     /// Chooses between `data: null` and `data: []` for connection lists without

@@ -5,27 +5,42 @@
 //! retries of its own, no body beyond the limit, and no URL in an error.
 
 mod base_url;
+mod breaker;
+mod classify;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{ACCEPT, CONTENT_TYPE, USER_AGENT},
 };
-
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub use self::base_url::BaseUrl;
+use self::{
+    breaker::{Breaker, Permit},
+    classify::{failure, verdict},
+};
 use crate::status::Failure;
-
-/// How long it may take to reach Polytomic. A connection that takes longer is
-/// not coming, and the caller's time is better spent on an answer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long an unused connection is kept. Below the 60 s after which common
 /// load balancers close one, so that a call seldom meets a closing connection.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// How often an HTTP/2 connection with calls on it is asked whether it still
+/// lives, and how long it may take to say so. A call that times out leaves such
+/// a connection open, and the next call would be lost on it too.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most headers of an answer, and the most bytes of them over HTTP/2. Over
+/// HTTP/1 the client's buffer of about 400 KiB bounds the bytes.
+const MAX_HEADERS: usize = 100;
+const MAX_HEADER_LIST: u32 = 64 * 1024;
+
+/// The most bytes that are set aside for a body because its length says so.
+const MAX_RESERVED: usize = 1024 * 1024;
 
 /// What identifies the gateway to Polytomic.
 const AGENT: HeaderValue =
@@ -39,6 +54,34 @@ pub struct Upstream {
     client: reqwest::Client,
     url: BaseUrl,
     answer_limit: usize,
+    read_timeout: Duration,
+    breaker: Arc<Breaker>,
+}
+
+/// What a client can be told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The most bytes that the body of an answer may have.
+    pub answer_limit: usize,
+    /// How long it may take to connect, TLS included.
+    pub connect_timeout: Duration,
+    /// How long Polytomic may be silent within an answer's body.
+    pub read_timeout: Duration,
+    /// Certificate authorities to trust beside the system's, in PEM.
+    pub authorities: Option<Vec<u8>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            answer_limit: 32 * 1024 * 1024,
+            // A connection that takes longer is not coming, and the caller's time
+            // is better spent on another.
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(10),
+            authorities: None,
+        }
+    }
 }
 
 /// A request to Polytomic.
@@ -65,42 +108,94 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// The leave to send one call: the circuit is closed, or this is its probe.
+#[derive(Debug)]
+pub struct Admission<'a> {
+    upstream: &'a Upstream,
+    permit: Permit<'a>,
+}
+
 impl Upstream {
-    /// Makes a client that accepts answers of up to `answer_limit` bytes.
+    /// Makes a client.
     ///
     /// # Errors
     ///
-    /// If the system's certificate authorities cannot be used.
-    pub fn new(url: BaseUrl, answer_limit: usize) -> Result<Self, Error> {
-        let client = reqwest::Client::builder()
+    /// If the certificate authorities cannot be used.
+    pub fn new(url: BaseUrl, settings: &Settings) -> Result<Self, Error> {
+        let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .referer(false)
             .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(settings.connect_timeout)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .tcp_nodelay(true)
+            .http1_max_headers(MAX_HEADERS)
             .http2_adaptive_window(true)
-            .build()
-            .map_err(|error| Error(error.without_url().into()))?;
-        Ok(Self { client, url, answer_limit })
+            .http2_max_header_list_size(MAX_HEADER_LIST)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        if !url.is_https() {
+            // Nothing is to be trusted, and the system's authorities take a while
+            // to read.
+            builder = builder.tls_certs_only([]);
+        } else if let Some(pem) = &settings.authorities {
+            let authorities = reqwest::Certificate::from_pem_bundle(pem)
+                .map_err(|error| Error(error.without_url().into()))?;
+            if authorities.is_empty() {
+                return Err(Error("there is no certificate in the file".into()));
+            }
+            builder = builder.tls_certs_merge(authorities);
+        }
+        Ok(Self {
+            client: builder.build().map_err(|error| Error(error.without_url().into()))?,
+            url,
+            answer_limit: settings.answer_limit,
+            read_timeout: settings.read_timeout,
+            breaker: Arc::new(Breaker::new()),
+        })
     }
 
-    /// Sends a call and reads the whole answer, until the deadline.
-    ///
-    /// Dropping the future ends the call at once.
+    /// Gives leave to send a call.
     ///
     /// # Errors
     ///
-    /// If there is no whole answer within the deadline and the size limit.
-    pub async fn send(&self, call: Call, deadline: Instant) -> Result<Answer, Failure> {
+    /// While Polytomic keeps failing: [`Failure::CircuitOpen`].
+    pub fn admit(&self) -> Result<Admission<'_>, Failure> {
+        match self.breaker.admit() {
+            Ok(permit) => Ok(Admission { upstream: self, permit }),
+            Err(retry_after) => Err(Failure::CircuitOpen { retry_after }),
+        }
+    }
+
+    /// Sends a call that the gateway could do without, such as `GET /api/me`.
+    ///
+    /// It is not sent while Polytomic keeps failing, and what becomes of it counts
+    /// for nothing: an identity that cannot be looked up must not shut out the RPCs
+    /// that would work, nor one that can be let in those that would fail.
+    ///
+    /// # Errors
+    ///
+    /// As [`Admission::send`], and [`Failure::CircuitOpen`].
+    pub async fn send_aside(
+        &self,
+        call: Call,
+        until: Instant,
+    ) -> Result<Answer, Failure> {
+        if !self.breaker.is_closed() {
+            return Err(Failure::CircuitOpen { retry_after: Duration::ZERO });
+        }
+        self.send(call, until).await
+    }
+
+    async fn send(&self, call: Call, until: Instant) -> Result<Answer, Failure> {
         let url = self.url.join(&call.path_and_query);
         let mut request = self
             .client
             .request(call.method, url)
             .headers(call.headers)
-            .header(ACCEPT, JSON);
-        request = request.header(USER_AGENT, AGENT);
+            .header(ACCEPT, JSON)
+            .header(USER_AGENT, AGENT);
         if let Some(body) = call.body {
             request = request.header(CONTENT_TYPE, JSON).body(body);
         }
@@ -108,10 +203,7 @@ impl Upstream {
             let response = request.send().await.map_err(failure)?;
             self.read(response).await
         };
-        match timeout_at(deadline, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Failure::Timeout),
-        }
+        timeout_at(until, exchange).await.unwrap_or(Err(Failure::Timeout))
     }
 
     async fn read(&self, mut response: reqwest::Response) -> Result<Answer, Failure> {
@@ -124,14 +216,13 @@ impl Upstream {
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let mut body = BytesMut::new();
-        let first = response.chunk().await.map_err(failure)?.unwrap_or_default();
+        let first = self.chunk(&mut response).await?.unwrap_or_default();
         // An answer of one chunk is passed on as it is.
         let mut whole = first;
-        while let Some(chunk) = response.chunk().await.map_err(failure)? {
+        while let Some(chunk) = self.chunk(&mut response).await? {
             if body.is_empty() {
-                body.reserve(
-                    usize::try_from(stated).unwrap_or(0).max(whole.len() + chunk.len()),
-                );
+                let stated = usize::try_from(stated).unwrap_or(0).min(MAX_RESERVED);
+                body.reserve(stated.max(whole.len() + chunk.len()));
                 body.extend_from_slice(&whole);
                 whole = Bytes::new();
             }
@@ -148,20 +239,38 @@ impl Upstream {
         }
         Ok(Answer { status, headers, body: whole })
     }
+
+    /// Reads the next part of a body.
+    async fn chunk(
+        &self,
+        response: &mut reqwest::Response,
+    ) -> Result<Option<Bytes>, Failure> {
+        match timeout(self.read_timeout, response.chunk()).await {
+            Ok(chunk) => chunk.map_err(failure),
+            Err(_) => Err(Failure::Timeout),
+        }
+    }
+}
+
+impl Admission<'_> {
+    /// Sends a call, once, and reads the whole answer, until the moment given.
+    ///
+    /// Dropping the future ends the call at once.
+    ///
+    /// # Errors
+    ///
+    /// If there is no whole answer within the time and the size limit.
+    pub async fn send(self, call: Call, until: Instant) -> Result<Answer, Failure> {
+        let started = Instant::now();
+        let outcome = self.upstream.send(call, until).await;
+        if let Some(failed) = verdict(&outcome, started.elapsed()) {
+            self.permit.judge(failed);
+        }
+        outcome
+    }
 }
 
 /// Why there can be no client: the cause, without a URL.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be set up")]
+#[error("the HTTP client cannot be set up: {0}")]
 pub struct Error(#[source] Box<dyn std::error::Error + Send + Sync>);
-
-fn failure(error: reqwest::Error) -> Failure {
-    let error = error.without_url();
-    if error.is_connect() {
-        Failure::ConnectFailed(error.into())
-    } else if error.is_timeout() {
-        Failure::Timeout
-    } else {
-        Failure::Reset(error.into())
-    }
-}

@@ -19,7 +19,7 @@ const TYPES: [(&str, &str, &str); 6] = [
     (
         "salesforce",
         "Salesforce",
-        r##"{"connect_mode":"browser","daily_api_calls":15000,"domain":"https://org-#.my.salesforce.com","enforce_api_limits":true,"oauth_token_expiry":"2026-02-0#T10:00:00Z"}"##,
+        r#"{"connect_mode":"browser","daily_api_calls":15000,"domain":"https://org-#.my.salesforce.com","enforce_api_limits":true,"oauth_token_expiry":"2026-02-01T10:00:00Z"}"#,
     ),
     (
         "s3",
@@ -45,7 +45,7 @@ const PEOPLE: [(&str, &str); 4] = [
 ];
 
 /// Writes the answer to a list of so many shared connections.
-pub fn list(length: usize) -> String {
+pub(crate) fn list(length: usize) -> String {
     let mut random = Random(0x2545_F491_4F6C_DD1D);
     let mut json = String::from(r#"{"data":["#);
     for index in 0..length {

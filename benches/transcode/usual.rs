@@ -1,13 +1,18 @@
 //! The usual way to do the same: JSON into structs with serde, then the structs
 //! onto the wire with prost.
 
+use std::{collections::BTreeMap, fmt};
+
 use prost::Message;
 use prost_types::{ListValue, Struct, Timestamp, Value, value::Kind};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, SeqAccess, Visitor},
+};
 
 #[derive(Clone, PartialEq, Message, Deserialize)]
 #[serde(default)]
-pub struct List {
+struct List {
     #[prost(message, repeated, tag = "1")]
     #[serde(deserialize_with = "null_as_empty")]
     data: Vec<Connection>,
@@ -78,7 +83,7 @@ struct Actor {
 }
 
 /// Reads an answer into structs and encodes them.
-pub fn response(json: &[u8]) -> Vec<u8> {
+pub(crate) fn response(json: &[u8]) -> Vec<u8> {
     serde_json::from_slice::<List>(json).unwrap().encode_to_vec()
 }
 
@@ -103,27 +108,72 @@ fn structure<'de, D>(deserializer: D) -> Result<Option<Struct>, D::Error>
 where
     D: Deserializer<'de>,
 {
-    let object =
-        Option::<serde_json::Map<String, serde_json::Value>>::deserialize(deserializer)?;
-    Ok(object.map(to_struct))
-}
-
-fn to_struct(object: serde_json::Map<String, serde_json::Value>) -> Struct {
-    Struct {
-        fields: object.into_iter().map(|(key, value)| (key, to_value(value))).collect(),
+    match Option::<Any>::deserialize(deserializer)?.map(|Any(value)| value.kind) {
+        None => Ok(None),
+        Some(Some(Kind::StructValue(object))) => Ok(Some(object)),
+        Some(_) => Err(D::Error::custom("not an object")),
     }
 }
 
-fn to_value(json: serde_json::Value) -> Value {
-    let kind = match json {
-        serde_json::Value::Null => Kind::NullValue(0),
-        serde_json::Value::Bool(value) => Kind::BoolValue(value),
-        serde_json::Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap()),
-        serde_json::Value::String(text) => Kind::StringValue(text),
-        serde_json::Value::Array(values) => Kind::ListValue(ListValue {
-            values: values.into_iter().map(to_value).collect(),
-        }),
-        serde_json::Value::Object(object) => Kind::StructValue(to_struct(object)),
-    };
-    Value { kind: Some(kind) }
+/// Reads JSON into a `Value` directly, with no `serde_json::Value` in between.
+struct Any(Value);
+
+impl<'de> Deserialize<'de> for Any {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(AnyVisitor)
+            .map(|kind| Self(Value { kind: Some(kind) }))
+    }
+}
+
+struct AnyVisitor;
+
+impl<'de> Visitor<'de> for AnyVisitor {
+    type Value = Kind;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Kind, E> {
+        Ok(Kind::NullValue(0))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Kind, E> {
+        Ok(Kind::BoolValue(value))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a Value has no integers")]
+    fn visit_i64<E>(self, value: i64) -> Result<Kind, E> {
+        Ok(Kind::NumberValue(value as f64))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a Value has no integers")]
+    fn visit_u64<E>(self, value: u64) -> Result<Kind, E> {
+        Ok(Kind::NumberValue(value as f64))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Kind, E> {
+        Ok(Kind::NumberValue(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Kind, E> {
+        Ok(Kind::StringValue(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Kind, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Any(value)) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(Kind::ListValue(ListValue { values }))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
+        let mut fields = BTreeMap::new();
+        while let Some((key, Any(value))) = map.next_entry()? {
+            fields.insert(key, value);
+        }
+        Ok(Kind::StructValue(Struct { fields }))
+    }
 }

@@ -9,7 +9,7 @@ use super::annotations;
 
 /// The greatest number of fields of a message. The reader of answers keeps a
 /// bit for each.
-const MAX_FIELDS: usize = 128;
+const MAX_FIELDS: usize = 64;
 
 /// A message type and every message type within it.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Message {
     /// The fields in the order of their declaration.
     pub fields: Vec<Field>,
     /// A bit for each field that must be set, the first field's the lowest.
-    pub required: u128,
+    pub required: u64,
 }
 
 /// A field of a message type.
@@ -184,7 +184,7 @@ impl Compiler {
         let required = fields
             .iter()
             .rev()
-            .fold(0, |bits, field| bits << 1 | u128::from(field.rules.required));
+            .fold(0, |bits, field| bits << 1 | u64::from(field.rules.required));
         Ok(Message { name, fields, required })
     }
 

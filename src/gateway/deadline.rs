@@ -1,14 +1,21 @@
 //! When an RPC must have ended.
+//!
+//! The deadline is one moment, set when the RPC comes in; whatever is done for
+//! the RPC after that spends of the same time.
 
 use std::time::Duration;
 
 use http::HeaderMap;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::status::{Failure, Violation};
 
 /// The metadata in which a caller says how long it will wait.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
+
+/// The most that the gateway stops before its caller would, so that a status with
+/// details is there before the caller's own timer goes off.
+const MARGIN: Duration = Duration::from_millis(100);
 
 /// The moment at which an RPC must have ended, and whose wish that is.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +36,7 @@ impl Deadline {
         most: Duration,
     ) -> Result<Self, Violation> {
         let Some(value) = metadata.get(GRPC_TIMEOUT) else {
-            return Ok(Self { at: started + most, callers: false });
+            return Ok(Self::of_gateway(started, most));
         };
         let asked = parse_timeout(value.as_bytes()).ok_or_else(|| Violation {
             field: format!("metadata.{GRPC_TIMEOUT}"),
@@ -38,12 +45,49 @@ impl Deadline {
                           `500m` for half a second"
                     .to_owned(),
         })?;
-        Ok(Self { at: started + asked.min(most), callers: asked <= most })
+        if asked > most {
+            return Ok(Self::of_gateway(started, most));
+        }
+        // A tenth is all that a short timeout can spare.
+        let margin = (asked / 10).min(MARGIN);
+        Ok(Self { at: started + asked - margin, callers: true })
+    }
+
+    /// Returns the deadline of an RPC whose caller has set none.
+    pub(super) fn of_gateway(started: Instant, most: Duration) -> Self {
+        Self { at: started + most, callers: false }
+    }
+
+    /// Does some work of the RPC, until the deadline. If that has passed the work
+    /// is not even begun.
+    pub(super) async fn bound<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        if self.left().is_zero() {
+            return Err(self.failure());
+        }
+        match timeout_at(self.at, work).await {
+            Ok(Err(Failure::Timeout)) if self.left().is_zero() => Err(self.failure()),
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.failure()),
+        }
     }
 
     /// Returns the moment.
     pub(super) fn at(&self) -> Instant {
         self.at
+    }
+
+    /// Returns how much time is left.
+    pub(super) fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
+    /// Returns when to give up the next attempt. One that takes longer than
+    /// `patience` is given up if there is as much time again for another.
+    pub(super) fn of_attempt(&self, patience: Duration) -> Instant {
+        if self.left() < patience * 2 { self.at } else { Instant::now() + patience }
     }
 
     /// Returns how an RPC fails that has come to its deadline.
@@ -109,9 +153,11 @@ mod tests {
             let metadata = HeaderMap::from_iter([(name, timeout.parse().unwrap())]);
             Deadline::new(&metadata, now, most)
         };
-        assert_eq!(until("1S").unwrap().at(), now + Duration::from_secs(1));
-        assert_eq!(until("1H").unwrap().at(), now + most);
-        assert_eq!(Deadline::new(&HeaderMap::new(), now, most).unwrap().at(), now + most);
+        assert_eq!(until("5S").unwrap().at, now + Duration::from_millis(4900));
+        assert_eq!(until("200m").unwrap().at, now + Duration::from_millis(180));
+        assert_eq!(until("30S").unwrap().at, now + most - MARGIN);
+        assert_eq!(until("1H").unwrap().at, now + most);
+        assert_eq!(Deadline::new(&HeaderMap::new(), now, most).unwrap().at, now + most);
         assert_eq!(until("soon").unwrap_err().field, "metadata.grpc-timeout");
     }
 
@@ -125,5 +171,28 @@ mod tests {
         let ours = Deadline::new(&HeaderMap::new(), now, most).unwrap();
         assert!(matches!(callers.failure(), Failure::DeadlineExceeded));
         assert!(matches!(ours.failure(), Failure::Timeout));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_ends_at_the_deadline_and_does_not_begin_after_it() {
+        let deadline = Deadline::of_gateway(Instant::now(), Duration::from_secs(1));
+        let slow = async {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            Ok(())
+        };
+        assert!(matches!(deadline.bound(slow).await, Err(Failure::Timeout)));
+        assert_eq!(deadline.left(), Duration::ZERO);
+        let begun = deadline.bound::<()>(async { panic!("begun") });
+        assert!(matches!(begun.await, Err(Failure::Timeout)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_is_given_up_early_only_if_another_can_be_as_long() {
+        let now = Instant::now();
+        let seconds = Duration::from_secs;
+        let deadline = Deadline::of_gateway(now, seconds(30));
+        assert_eq!(deadline.of_attempt(seconds(10)), now + seconds(10));
+        assert_eq!(deadline.of_attempt(seconds(15)), now + seconds(15));
+        assert_eq!(deadline.of_attempt(seconds(16)), now + seconds(30));
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
-
 use tokio::time::Instant;
 
 use crate::{
@@ -23,8 +22,8 @@ impl LookUp for Upstream {
             headers: HeaderMap::from_iter([(AUTHORIZATION, authorization)]),
             body: None,
         };
-        let answer =
-            self.send(call, Instant::now() + LONGEST).await.map_err(LookUpError::new)?;
+        let until = Instant::now() + LONGEST;
+        let answer = self.send_aside(call, until).await.map_err(LookUpError::new)?;
         match answer.status {
             StatusCode::OK => Identity::from_json(&answer.body)
                 .map(Verdict::Known)

@@ -114,7 +114,7 @@ mod tests {
     fn a_request_id_is_kept_if_it_can_be_logged() {
         assert_eq!(request_id(&map(&[("x-request-id", "a/b:c-1")])), "a/b:c-1");
         let long = "x".repeat(129);
-        for bad in ["", "two words", "tab\tbed", "caf\u{e9}", &long] {
+        for bad in ["", "two words", "tab\tbed", "\u{e9}t\u{e9}", &long] {
             let id = request_id(&map(&[("x-request-id", bad)]));
             assert_eq!(id.len(), 36, "{bad:?}");
         }

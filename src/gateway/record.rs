@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tonic::{Code, Response, Status, metadata::MetadataMap};
 use tracing::info;
 
-use super::{idempotency, metadata};
+use super::{doubt, idempotency, metadata};
 use crate::{
     auth::Credentials,
     contract::Rpc,
@@ -29,6 +29,7 @@ pub(super) struct Record<'a> {
     pub(super) whose_credentials: Whose,
     pub(super) resource: Option<Resource>,
     attempts: u32,
+    in_doubt: bool,
     http_status: Option<StatusCode>,
     finished: bool,
 }
@@ -50,6 +51,7 @@ impl<'a> Record<'a> {
             whose_credentials: Whose::Caller,
             resource: None,
             attempts: 0,
+            in_doubt: false,
             http_status: None,
             finished: false,
         }
@@ -64,6 +66,18 @@ impl<'a> Record<'a> {
     /// Notes the status of Polytomic's answer.
     pub(super) fn answered(&mut self, status: StatusCode) {
         self.http_status = Some(status);
+    }
+
+    /// Notes how an attempt has failed, and whether that leaves in doubt what
+    /// became of the RPC.
+    pub(super) fn failed(&mut self, failure: &Failure) {
+        self.in_doubt =
+            !self.rpc.binding.is_safe() && doubt::remains(self.in_doubt, failure);
+    }
+
+    /// Tells whether an attempt that failed may have taken effect.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.in_doubt
     }
 
     /// Ends the RPC: logs it and makes its response.
@@ -92,6 +106,7 @@ impl<'a> Record<'a> {
         Context {
             safe: self.rpc.binding.is_safe(),
             attempts: self.attempts,
+            in_doubt: self.in_doubt,
             idempotency_key: self.idempotency_key.as_ref().map(text),
             resource: self
                 .resource

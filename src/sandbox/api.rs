@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     caller::{Caller, Class, Member, Partner, authenticate},
     exchange::exchange,
-    failures, idempotency,
+    failures, faults, idempotency,
     model::{Actor, Connection, Data, Identity, Organization},
     refusal::Refusal,
     seed, version,
@@ -26,18 +26,19 @@ use super::{
 
 /// Builds the API.
 ///
-/// Injected faults belong in one layer: inside `exchange` to lose or delay
-/// answers whose outcome is already recorded, inside `idempotency::once` to keep
-/// a create in flight. Either may replace an answer or put a `Fault` into its
-/// extensions.
+/// Faults befall a request outside of `idempotency::once`, so that what is lost
+/// or delayed is an answer that was recorded; but a create is kept in flight
+/// inside of it.
 pub(super) fn router(world: &Arc<World>) -> Router {
     let shared = Router::new()
         .route(
             "/api/organizations/{org_id}/connections/{connection_id}/shared",
             get(list_shared).post(share),
         )
+        .route_layer(from_fn(faults::linger))
         .route_layer(from_fn_with_state(Arc::clone(world), idempotency::once))
-        .route_layer(from_fn(version::only_latest));
+        .route_layer(from_fn(version::only_latest))
+        .route_layer(from_fn_with_state(Arc::clone(world), faults::befall));
     Router::new()
         .route("/api/me", get(me))
         .route("/api/organization", get(current_organization))

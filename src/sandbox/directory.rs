@@ -1,7 +1,7 @@
 //! Who and what the sandbox knows: keys, organizations, connections, copies.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -22,12 +22,17 @@ const UNKNOWN_CONNECTION: &str = "connection not found";
 
 /// The accounts of the sandbox and what they own.
 pub(super) struct Directory {
-    keys: HashMap<&'static str, Caller>,
-    revoked: Mutex<HashSet<String>>,
+    keys: Mutex<HashMap<String, Key>>,
     accounts: Vec<Vec<Organization>>,
     connections: Vec<Arc<Connection>>,
     copies: Mutex<Copies>,
     null_when_empty: AtomicBool,
+}
+
+/// A key that was issued once.
+struct Key {
+    holder: Caller,
+    revoked: bool,
 }
 
 /// Every shared copy, in the order in which they were made.
@@ -44,9 +49,12 @@ impl Directory {
         for copy in seed::copies() {
             copies.add(copy);
         }
+        let keys = seed::keys()
+            .into_iter()
+            .map(|(key, holder)| (key.to_owned(), Key { holder, revoked: false }))
+            .collect();
         Self {
-            keys: seed::keys().into_iter().collect(),
-            revoked: Mutex::default(),
+            keys: Mutex::new(keys),
             accounts: seed::accounts(),
             connections: seed::connections().into_iter().map(Arc::new).collect(),
             copies: Mutex::new(copies),
@@ -56,24 +64,36 @@ impl Directory {
 
     /// Returns the caller whose key the headers bear, unless it is revoked.
     pub(super) fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
-        let key = caller::bearer_key(headers)?;
-        let revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-        if revoked.contains(key) {
-            return None;
-        }
-        self.keys.get(key).copied()
+        let bearer = caller::bearer_key(headers)?;
+        let keys = self.keys();
+        let key = keys.get(bearer)?;
+        (!key.revoked).then_some(key.holder)
     }
 
     /// Names the key in an `authorization` value, for the request log.
     pub(super) fn key_name(&self, value: &HeaderValue) -> &'static str {
+        let keys = self.keys();
         caller::key_of(value)
-            .and_then(|key| self.keys.get(key))
-            .map_or("unknown", |caller| caller.name)
+            .and_then(|key| keys.get(key))
+            .map_or("unknown", |key| key.holder.name)
     }
 
     pub(super) fn revoke(&self, key: &str) {
-        let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-        revoked.insert(key.to_owned());
+        if let Some(key) = self.keys().get_mut(key) {
+            key.revoked = true;
+        }
+    }
+
+    /// Gives the holder of a key another one. Does nothing without a holder.
+    pub(super) fn issue(&self, key: &str, holder_of: &str) {
+        let mut keys = self.keys();
+        if let Some(holder) = keys.get(holder_of).map(|key| key.holder) {
+            keys.insert(key.to_owned(), Key { holder, revoked: false });
+        }
+    }
+
+    fn keys(&self) -> MutexGuard<'_, HashMap<String, Key>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set_null_when_empty(&self, null: bool) {

@@ -47,7 +47,13 @@ pub(super) async fn exchange(
 
     // In a task of its own: a request that has arrived takes effect even if its
     // caller hangs up before the answer.
+    let under_way = world.faults.under_way();
     let answering = respond(Arc::clone(&world), entry, head, body, next);
+    let answering = async move {
+        let answer = answering.await;
+        drop(under_way);
+        answer
+    };
     let answer = tokio::spawn(answering).await.unwrap_or_else(|panic| {
         tracing::error!(%panic, "sandbox handler failed");
         let status = StatusCode::INTERNAL_SERVER_ERROR;

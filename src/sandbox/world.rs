@@ -2,13 +2,14 @@
 
 use tokio::sync::watch;
 
-use super::{directory::Directory, idempotency, journal::Journal};
+use super::{directory::Directory, faults, idempotency, journal::Journal};
 
 /// The state of a sandbox.
 pub(super) struct World {
     pub(super) directory: Directory,
     pub(super) journal: Journal,
     pub(super) idempotency: idempotency::Store,
+    pub(super) faults: faults::Plan,
     stopping: watch::Sender<bool>,
 }
 
@@ -18,6 +19,7 @@ impl World {
             directory: Directory::seeded(),
             journal: Journal::default(),
             idempotency: idempotency::Store::default(),
+            faults: faults::Plan::default(),
             stopping: watch::Sender::new(false),
         }
     }

@@ -27,10 +27,9 @@ pub use self::{error::ResponseError, free_form::MAX_DEPTH};
 /// byte, or the keys and indices that lead to the value. Nothing is quoted from
 /// the JSON.
 pub fn response(schema: &Schema, json: &[u8]) -> Result<Vec<u8>, ResponseError> {
-    let json = Reader::new(json)?;
     // Wire bytes are shorter than the JSON of almost every answer.
     let out = Vec::with_capacity(json.len());
-    let mut transcoder = Transcoder { schema, json, out, level: 0 };
+    let mut transcoder = Transcoder { schema, json: Reader::new(json)?, out, level: 0 };
     transcoder.message(schema.root())?;
     transcoder.json.end()?;
     Ok(transcoder.out)
@@ -50,8 +49,7 @@ impl<'a> Transcoder<'a> {
         if self.json.peek()? != b'{' {
             return Err(self.expected("an object"));
         }
-        let mut seen = 0u128;
-        let mut filled = 0u128;
+        let mut seen = 0;
         let mut next = 0;
         let mut more = self.json.open(b'}')?;
         while more {
@@ -63,14 +61,16 @@ impl<'a> Transcoder<'a> {
                 }
                 seen |= bit;
                 let some = self.field(field).map_err(|error| error.within(&field.key))?;
-                filled |= if some { bit } else { 0 };
+                if field.rules.required && !some {
+                    return Err(ResponseError::missing(message, bit));
+                }
                 next = index + 1;
             } else {
                 self.json.skip(&mut self.out)?;
             }
             more = self.json.more(b'}')?;
         }
-        let missing = message.required & !filled;
+        let missing = message.required & !seen;
         if missing == 0 { Ok(()) } else { Err(ResponseError::missing(message, missing)) }
     }
 
@@ -98,8 +98,9 @@ impl<'a> Transcoder<'a> {
     /// empty string and an empty list are not.
     #[inline]
     fn field(&mut self, field: &'a Field) -> Result<bool, ResponseError> {
-        let byte = self.json.peek()?;
-        if byte == b'n' && field.kind != Kind::Value && self.json.take(b"null") {
+        // Null is one of the values that a `Value` can have.
+        let nullable = field.repeated || field.kind != Kind::Value;
+        if self.json.peek()? == b'n' && nullable && self.json.take(b"null") {
             return Ok(false);
         }
         if field.repeated {

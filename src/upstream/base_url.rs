@@ -23,6 +23,11 @@ impl BaseUrl {
         self.plaintext
     }
 
+    /// Tells whether the scheme is `https`.
+    pub(super) fn is_https(&self) -> bool {
+        self.prefix.starts_with("https:")
+    }
+
     /// Returns the URL of a path, which starts with `/`.
     pub(super) fn join(&self, path_and_query: &str) -> String {
         format!("{}{path_and_query}", self.prefix)

@@ -6,21 +6,26 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-# The first port that the log tells, in any of its formats, is the gateway's.
-ADDRESS = re.compile(r"127\.0\.0\.1:[1-9]\d*")
+# What the log says once the gateway can be called.
+LISTENS = re.compile(r"the gateway listens.* address=(127\.0\.0\.1:\d+)")
+
+FOR_TESTS = ("--listen", "127.0.0.1:0", "--lame-duck", "0")
 
 PARTNER_KEY = "sandbox-partner-key"
 USER_KEY = "sandbox-user-key"
 
 
 @contextmanager
-def serving(binary: Path):
+def serving(binary: Path, *flags: str):
     """Serves on a free port, yields its address, and stops as Kubernetes would.
+
+    It serves its sandbox, unless flags say otherwise. No balancer has to take
+    note that it stops.
 
     On the way out it must have exited cleanly and logged no key.
     """
     process = subprocess.Popen(
-        [binary, "serve", "--sandbox", "--listen", "127.0.0.1:0"],
+        [binary, "serve", *(flags or ["--sandbox"]), *FOR_TESTS],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -33,8 +38,8 @@ def serving(binary: Path):
     def read():
         for line in process.stdout:
             log.append(line)
-            if "listening" in line and "sandbox" not in line and not address:
-                address.extend(ADDRESS.findall(line))
+            if listens := LISTENS.search(line):
+                address.append(listens[1])
                 serving.set()
         serving.set()
 

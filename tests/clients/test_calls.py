@@ -14,8 +14,10 @@ from google.rpc.error_details_pb2 import (
     RetryInfo,
 )
 
+from clients import Call
+from conftest import BINARY
 from contract import messages
-from gateway import PARTNER_KEY, USER_KEY
+from gateway import PARTNER_KEY, USER_KEY, serving
 
 LIST = "ListPartnerSharedConnections"
 CREATE = "CreatePartnerSharedConnection"
@@ -40,7 +42,6 @@ FAILURES = {
     "200": ("INTERNAL", "UPSTREAM_BAD_RESPONSE", {RequestInfo}),
     "302": ("INTERNAL", "UPSTREAM_REDIRECT", {RequestInfo}),
     "400": ("INVALID_ARGUMENT", "UPSTREAM_INVALID_REQUEST", {RequestInfo, Help}),
-    "401": ("UNAUTHENTICATED", "CALLER_CREDENTIALS_REJECTED", {RequestInfo, Help}),
     "403": ("PERMISSION_DENIED", "UPSTREAM_FORBIDDEN", {RequestInfo, Help}),
     "404": ("NOT_FOUND", "UPSTREAM_NOT_FOUND", {RequestInfo, ResourceInfo, Help}),
     "409": ("ABORTED", "UPSTREAM_CONFLICT", {RequestInfo}),
@@ -51,6 +52,12 @@ FAILURES = {
     "503": ("UNAVAILABLE", "UPSTREAM_UNAVAILABLE", {RequestInfo, RetryInfo}),
     "504": ("DEADLINE_EXCEEDED", "UPSTREAM_TIMEOUT", {RequestInfo}),
 }
+
+
+def failing(digits):
+    """The id of a connection that fails as FAILURES says."""
+    return f"00000000-0000-4000-8000-000000000{digits}"
+
 
 # The answer on Polytomic's page, as protobuf's JSON spells it.
 DOCUMENTED_ANSWER = {
@@ -179,10 +186,25 @@ def test_every_invalid_field_is_named_at_once(call):
 def test_a_failure_of_polytomic_has_its_code_its_reason_and_its_details(call, digits):
     code, reason, details = FAILURES[digits]
 
-    outcome = call(LIST, of(f"00000000-0000-4000-8000-000000000{digits}"))
+    outcome = call(LIST, of(failing(digits)))
 
     assert outcome.code == code
     assert outcome.status.message
     assert outcome.detail(ErrorInfo).reason == reason
     for detail in details:
         assert outcome.detail(detail).ByteSize() > 0
+
+
+def test_a_key_that_polytomic_rejects_is_rejected_at_once_the_next_time(client):
+    metadata = {"authorization": f"Bearer {PARTNER_KEY}"}
+
+    # A gateway of its own: it remembers for some seconds that a key was rejected.
+    with serving(BINARY) as address:
+        rejected = client(address, Call(LIST, of(failing("401")), metadata))
+        again = client(address, Call(LIST, of(DOCUMENTED), metadata))
+
+    for outcome, outcome_upstream in [(rejected, "REJECTED"), (again, "NOT_SENT")]:
+        assert outcome.code == "UNAUTHENTICATED"
+        error = outcome.detail(ErrorInfo)
+        assert error.reason == "CALLER_CREDENTIALS_REJECTED"
+        assert error.metadata["outcome"] == outcome_upstream

@@ -31,7 +31,7 @@ def test_an_rpc_is_described_with_its_comment_and_its_rest_form(address):
     described = run_or_fail("grpcurl", "-plaintext", address, "describe", rpc)
 
     assert "// Shares a connection with another organization" in described
-    assert "(google.api.http)" in described
+    assert "(.google.api.http)" in described
     assert "/api/organizations/{org_id}/connections/{connection_id}/shared" in described
 
 

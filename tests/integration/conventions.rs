@@ -1,8 +1,9 @@
 //! What gRPC asks of every server, looked up on the wire.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::StatusCode;
+use tokio::time::Instant;
 use tonic::Code;
 
 use crate::support::{

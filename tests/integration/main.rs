@@ -6,13 +6,20 @@
 
 mod bad_answers;
 mod bad_requests;
+mod command_line;
 mod connections;
 mod contract;
 mod conventions;
+mod credentials;
 mod drain;
+mod exactly_once;
+mod faults;
 mod floods;
 mod health_and_reflection;
 mod metadata;
 mod outcomes;
+mod protection;
+mod readme;
+mod secrets;
 mod statuses;
 mod support;

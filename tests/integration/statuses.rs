@@ -36,7 +36,7 @@ const ROWS: [(u16, Code, &str); 19] = [
 
 async fn exchange(caller: fn(SocketAddr) -> Caller, bytes: Vec<u8>) -> (Seen, Reply) {
     // As often as the gateway asks.
-    let fake = Fake::answering(vec![bytes; 5]).await;
+    let fake = Fake::answering(vec![bytes; 8]).await;
     let gateway = Gateway::on(&fake).await;
     let reply = caller(gateway.address).send().await;
     (fake.seen().remove(0), reply)

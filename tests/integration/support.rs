@@ -4,13 +4,18 @@ pub(crate) mod caller;
 pub(crate) mod fake;
 pub(crate) mod frames;
 pub(crate) mod held;
+pub(crate) mod http2;
 pub(crate) mod log;
+pub(crate) mod process;
+pub(crate) mod relay;
+pub(crate) mod tls;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use clap::Parser;
 use polytomic_gateway::{
     app::App,
+    auth::Authenticator,
     config::{Cli, Command, Serve},
     contract::DESCRIPTOR_SET,
     sandbox,
@@ -24,6 +29,7 @@ pub(crate) use self::{caller::Caller, fake::Fake};
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     sandbox: Option<sandbox::Handle>,
+    authenticator: Arc<Authenticator>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<std::io::Result<()>>,
 }
@@ -59,11 +65,12 @@ impl Gateway {
         let app = App::bind(&settings, descriptor_set).await.unwrap();
         let address = app.local_addr();
         let sandbox = app.sandbox();
+        let authenticator = app.authenticator();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, sandbox, stop, running }
+        Self { address, sandbox, authenticator, stop, running }
     }
 
     /// Connects a generated client.
@@ -75,6 +82,16 @@ impl Gateway {
     /// Returns what looks into the sandbox.
     pub(crate) fn sandbox(&self) -> &sandbox::Handle {
         self.sandbox.as_ref().unwrap()
+    }
+
+    /// Has the credential files read again, as SIGHUP does.
+    pub(crate) async fn reload(&self) {
+        self.authenticator.reload().await;
+    }
+
+    /// Ends the gateway at once, as a crash does.
+    pub(crate) fn kill(self) {
+        self.running.abort();
     }
 
     /// Stops the gateway and waits until it has drained.
@@ -93,7 +110,7 @@ pub(crate) fn settings(flags: &[&str]) -> Serve {
         command.extend(["--lame-duck", "0"]);
     }
     match Cli::try_parse_from(command).unwrap().command {
-        Command::Serve(settings) => settings,
+        Command::Serve(settings) => *settings,
         other => panic!("not serve: {other:?}"),
     }
 }

@@ -51,7 +51,7 @@ async fn a_caller_with_the_token_gets_the_gateways_key() {
 async fn no_other_caller_does_and_nothing_falls_back_to_its_own_key() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     let auth = lending(&polytomic, &directory).await;
-    for token in ["calle", "caller2", "CALLER", "old"] {
+    for token in ["calling", "caller2", "CALLER", "old"] {
         let error = auth.credentials(&bearer(token)).await.unwrap_err();
         assert_eq!(error, Error::CallerToken, "{token}");
     }

@@ -1,3 +1,5 @@
+//! What is wrong with an answer, and where.
+
 use std::borrow::Cow;
 
 use crate::{contract::Message, transcode::json};
@@ -27,7 +29,7 @@ impl ResponseError {
 
     /// Returns an error about fields that must be set: a bit for each.
     #[cold]
-    pub(super) fn missing(message: &Message, bits: u128) -> Self {
+    pub(super) fn missing(message: &Message, bits: u64) -> Self {
         let keys: Vec<&str> = message
             .fields
             .iter()

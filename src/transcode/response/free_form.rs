@@ -3,7 +3,7 @@
 //! An error within one has the path of the field and no keys of the value, which
 //! are not ours to show.
 
-use super::{ResponseError, Transcoder, scalar, wire};
+use super::{ResponseError, Transcoder, wire};
 
 /// The greatest nesting of objects and lists within a field of any shape, its
 /// own object or list counted: 32 objects are `{"a":{"a": … {} … }}` with 32
@@ -73,7 +73,7 @@ impl Transcoder<'_> {
             b'{' => return self.nested(number::STRUCT, |this| this.entries(depth)),
             b'[' => return self.nested(number::LIST, |this| this.values(depth)),
             b'-' | b'0'..=b'9' => {
-                let double = scalar::double(self.json.number()?).ok_or_else(|| {
+                let double = self.json.number()?.to_double().ok_or_else(|| {
                     ResponseError::new("expected a number in the range of a double")
                 })?;
                 (number::DOUBLE, wire::Scalar::Fixed64(double.to_bits()))

@@ -85,16 +85,27 @@ impl Transcoder<'_> {
     }
 
     /// Reads a bool or a number.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the value is in the range of its type, and the wire has the bits of it"
+    )]
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "a method is of one lifetime, a closure of any"
+    )]
     pub(super) fn scalar(&mut self, kind: Kind) -> Result<Scalar, ResponseError> {
         let value = match kind {
             Kind::Bool => return self.bool(),
             Kind::Float => {
+                let special = |word: &[u8]| Some(special(word)? as f32);
                 let value =
-                    self.number("a float", float, |word| Some(special(word)? as f32))?;
+                    self.number("a float", |number| number.to_float(), special)?;
                 return Ok(Scalar::Fixed32(value.to_bits()));
             }
             Kind::Double => {
-                let value = self.number("a double", double, special)?;
+                let value =
+                    self.number("a double", |number| number.to_double(), special)?;
                 return Ok(Scalar::Fixed64(value.to_bits()));
             }
             Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
@@ -110,6 +121,7 @@ impl Transcoder<'_> {
         };
         Ok(match kind {
             Kind::Sint32 | Kind::Sint64 => {
+                // Zigzag: the sign moves to the lowest bit.
                 Scalar::Varint((value << 1 ^ value >> 127) as u64)
             }
             Kind::Fixed32 | Kind::Sfixed32 => Scalar::Fixed32(value as u32),
@@ -136,8 +148,9 @@ impl Transcoder<'_> {
     ) -> Result<i128, ResponseError> {
         let (least, greatest) = range.into_inner();
         let range = least.into()..=greatest.into();
-        let convert =
-            |number: Number<'_>| integer(number).filter(|value| range.contains(value));
+        let convert = |number: Number<'_>| {
+            number.to_integer().filter(|value| range.contains(value))
+        };
         self.number(what, convert, |_| None)
     }
 
@@ -173,62 +186,6 @@ impl Transcoder<'_> {
         let value = parse(&self.out[mark..]);
         self.out.truncate(mark);
         value.ok_or_else(|| ResponseError::new(format!("expected {what}")))
-    }
-}
-
-/// Returns a number that is an integer, however it is written: `1000`, `1e3` and
-/// `1000.0` are one and the same. Nothing for one out of the range of all types.
-fn integer(number: Number<'_>) -> Option<i128> {
-    const MAX_DIGITS: usize = 20;
-
-    let text = match number {
-        Number::Integer(value) => return Some(value.into()),
-        Number::Text(text) => text,
-    };
-    let (negative, text) = match text.strip_prefix('-') {
-        Some(text) => (true, text),
-        None => (false, text),
-    };
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = [whole, fraction].concat();
-    let significant = digits.trim_end_matches('0');
-    if significant.is_empty() {
-        return Some(0);
-    }
-
-    // The value is 0.significant times ten to the power of this.
-    let power =
-        exponent.parse::<i64>().ok()?.checked_add(i64::try_from(whole.len()).ok()?)?;
-    let length =
-        usize::try_from(power).ok().filter(|power| *power >= significant.len())?;
-    let zeros = length - significant.len();
-    let significant = significant.trim_start_matches('0');
-    if significant.len() + zeros > MAX_DIGITS {
-        return None;
-    }
-    let value =
-        significant.parse::<i128>().ok()? * 10i128.pow(u32::try_from(zeros).ok()?);
-    Some(if negative { -value } else { value })
-}
-
-/// Returns a number as a double, if it is in range.
-pub(super) fn double(number: Number<'_>) -> Option<f64> {
-    match number {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "doubles are what JSON's readers make"
-        )]
-        Number::Integer(value) => Some(value as f64),
-        Number::Text(text) => text.parse().ok().filter(|value: &f64| value.is_finite()),
-    }
-}
-
-fn float(number: Number<'_>) -> Option<f32> {
-    match number {
-        #[expect(clippy::cast_precision_loss, reason = "the schema asks for a float")]
-        Number::Integer(value) => Some(value as f32),
-        Number::Text(text) => text.parse().ok().filter(|value: &f32| value.is_finite()),
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) const DELIMITED: u32 = 2;
 const FIXED32: u32 = 5;
 
 /// The greatest length that a single byte holds.
-const MAX_SHORT: usize = 0x7f;
+const MAX_SHORT: u8 = 0x7f;
 
 /// A scalar other than a string, as it stands on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +65,10 @@ pub(super) fn untagged(out: &mut Vec<u8>, scalar: Scalar) {
 #[inline]
 fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value > 0x7f {
-        out.push(value as u8 | 0x80);
+        out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push(value.to_le_bytes()[0]);
 }
 
 /// Begins a part that is preceded by its length. Returns where it starts.
@@ -83,21 +83,16 @@ pub(super) fn begin(out: &mut Vec<u8>, number: u32) -> usize {
 #[inline]
 pub(super) fn end(out: &mut Vec<u8>, start: usize) {
     let length = out.len() - start;
-    if length <= MAX_SHORT {
-        out[start - 1] = length as u8;
-    } else {
-        end_long(out, start, length);
+    match u8::try_from(length) {
+        Ok(length @ ..=MAX_SHORT) => out[start - 1] = length,
+        _ => end_long(out, start, length),
     }
 }
 
 fn end_long(out: &mut Vec<u8>, start: usize, length: usize) {
-    // The bytes of the length are first written behind the part, then change
-    // places with it.
-    varint(out, length as u64);
-    let prefix = out.len() - start - length;
-    let mut bytes = [0; 10];
-    bytes[..prefix].copy_from_slice(&out[start + length..]);
-    out.copy_within(start..start + length, start - 1 + prefix);
-    out[start - 1..start - 1 + prefix].copy_from_slice(&bytes[..prefix]);
-    out.truncate(start - 1 + prefix + length);
+    // The first byte goes where it belongs, the others behind the part first.
+    out[start - 1] = length.to_le_bytes()[0] | 0x80;
+    varint(out, length as u64 >> 7);
+    let rest = out.len() - start - length;
+    out[start..].rotate_right(rest);
 }

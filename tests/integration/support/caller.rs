@@ -1,7 +1,7 @@
 //! A caller on bare HTTP/2. Generated clients rewrite some outcomes, so what
 //! is promised about the wire is looked up on the wire.
 
-use std::net::SocketAddr;
+use std::{error::Error, net::SocketAddr};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode};
@@ -92,9 +92,14 @@ impl Caller {
     }
 
     pub(crate) async fn send(self) -> Reply {
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
-        let connection = tokio::spawn(connection);
+        self.try_send().await.unwrap()
+    }
+
+    /// Sends a request to a server that may go away.
+    pub(crate) async fn try_send(self) -> Result<Reply, Box<dyn Error + Send + Sync>> {
+        let stream = TcpStream::connect(self.address).await?;
+        let (mut send, connection) = h2::client::handshake(stream).await?;
+        let connection = Connection(tokio::spawn(connection));
         let mut request = Request::post(format!("http://{}{}", self.address, self.path))
             .body(())
             .unwrap();
@@ -103,27 +108,36 @@ impl Caller {
             let value = http::HeaderValue::from_bytes(value.as_bytes()).unwrap();
             request.headers_mut().append(name, value);
         }
-        std::future::poll_fn(|context| send.poll_ready(context)).await.unwrap();
-        let (response, mut stream) = send.send_request(request, false).unwrap();
+        std::future::poll_fn(|context| send.poll_ready(context)).await?;
+        let (response, mut stream) = send.send_request(request, false)?;
         // A server that has heard enough may reset the stream before its end.
         let _ = stream.send_data(self.body.into(), true);
 
-        let (parts, mut incoming) = response.await.unwrap().into_parts();
+        let (parts, mut incoming) = response.await?.into_parts();
         let mut body = BytesMut::new();
         while let Some(data) = incoming.data().await {
-            let data = data.unwrap();
-            incoming.flow_control().release_capacity(data.len()).unwrap();
+            let data = data?;
+            incoming.flow_control().release_capacity(data.len())?;
             body.extend_from_slice(&data);
         }
-        let trailers = incoming.trailers().await.unwrap();
-        connection.abort();
-        Reply {
+        let trailers = incoming.trailers().await?;
+        drop(connection);
+        Ok(Reply {
             status: parts.status,
             // A response without a body has its trailers in the place of headers.
             trailers: trailers.unwrap_or_else(|| parts.headers.clone()),
             headers: parts.headers,
             body: body.freeze(),
-        }
+        })
+    }
+}
+
+/// A connection that is closed when its caller goes away.
+struct Connection(tokio::task::JoinHandle<Result<(), h2::Error>>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

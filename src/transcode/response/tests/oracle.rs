@@ -1,1 +1,197 @@
+//! What we read is what `prost-reflect` reads, an implementation of proto3's
+//! JSON form that builds messages and shares no code with ours.
 
+mod generator;
+mod requests;
+
+use std::str;
+
+use proptest::prelude::*;
+use prost_reflect::{DeserializeOptions, FieldDescriptor, SerializeOptions, Value};
+
+use self::generator::{Choices, Generator};
+use super::*;
+
+/// Errors of ours about JSON that the oracle reads.
+const STRICTER: [&str; 6] = [
+    // The oracle takes the last of two.
+    "is there twice",
+    // The oracle looks at no escape of what it skips.
+    "half of a surrogate pair",
+    // The oracle cuts off what is behind the ninth digit of a fraction, and knows
+    // dates that no calendar has.
+    "expected an RFC 3339 time",
+    // The oracle takes "+1" and "01", and rounds 18446744073709551616.0 down.
+    "bit integer",
+    // The oracle takes ".5", "5.", "+5", "inf" and "nan" in strings.
+    "expected a float",
+    "expected a double",
+];
+
+/// Errors of the oracle about JSON that we read.
+const LAXER: [&str; 3] = [
+    // We take 3.4028235e38, the greatest float as it is usually written.
+    "float value out of range",
+    // We take small `t` and `z`, as the RFC does.
+    "rfc3339",
+    // We take "1e3" and "1.0" for integers, as for numbers that are no strings.
+    "invalid digit found in string",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn answers_are_read_as_the_oracle_reads_them(choices in choices()) {
+        for rpc in [LIST, EVERY] {
+            let json = generate(rpc, &choices);
+            agree(rpc, json.as_bytes())?;
+        }
+    }
+
+    #[test]
+    fn mutilated_answers_are_read_as_the_oracle_reads_them_or_refused(
+        choices in choices(),
+        mutations in prop::collection::vec(any::<(u16, u8, u8)>(), 1..4),
+    ) {
+        for rpc in [LIST, EVERY] {
+            let mut json = generate(rpc, &choices).into_bytes();
+            for mutation in &mutations {
+                mutate(&mut json, *mutation);
+            }
+            agree(rpc, &json)?;
+        }
+    }
+
+    #[test]
+    fn a_generated_answer_that_stops_short_is_refused(choices in choices(), end: u16) {
+        for rpc in [LIST, EVERY] {
+            let json = generate(rpc, &choices);
+            let end = usize::from(end) % json.trim_end().len();
+            prop_assert!(transcode(rpc, &json.as_bytes()[..end]).is_err());
+        }
+    }
+
+    #[test]
+    fn what_the_oracle_writes_is_read_as_the_same_message(choices in choices()) {
+        let Ok(message) = transcode(EVERY, generate(EVERY, &choices).as_bytes()) else {
+            return Ok(());
+        };
+        let options = SerializeOptions::new().use_proto_field_name(true);
+        let mut json = serde_json::Serializer::new(Vec::new());
+        message.serialize_with_options(&mut json, &options).unwrap();
+        let json = String::from_utf8(json.into_inner()).unwrap();
+        // The oracle knows two keys for each field, and this one has a third.
+        if !json.contains(r#""renamed""#) {
+            let again = transcode(EVERY, json.as_bytes()).unwrap();
+            prop_assert!(same(&Value::Message(again), &Value::Message(message)), "{json}");
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_as_the_oracle_reads_them(json: Vec<u8>) {
+        agree(EVERY, &json)?;
+    }
+}
+
+fn choices() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..600)
+}
+
+fn generate(rpc: &str, choices: &[u8]) -> String {
+    let table = if rpc == LIST { &OURS } else { &TESTS };
+    let schema = &table.contract.rpc(rpc).unwrap().response;
+    Generator::new(schema, Choices::new(choices)).answer()
+}
+
+fn mutate(json: &mut Vec<u8>, (place, what, with): (u16, u8, u8)) {
+    const TOKENS: [&str; 26] = [
+        "null", "true", "0", "1", "9", "-", "+", ".", ".0", "e", "e5", "E-1", "\"", "\\",
+        "\\u", "\\ud800", "\\udc00", "{", "}", "[", "]", ",", ":", " ", "t", "z",
+    ];
+
+    let place = usize::from(place) % json.len().max(1);
+    let token = TOKENS[usize::from(with) % TOKENS.len()].bytes();
+    match what % 5 {
+        0 => json.truncate(place),
+        1 => drop(json.splice(place..(place + 1).min(json.len()), [])),
+        2 => drop(json.splice(place..(place + 1).min(json.len()), token)),
+        3 => drop(json.splice(place..place, token)),
+        _ => drop(json.splice(place..place, [with])),
+    }
+}
+
+/// Checks that both read JSON as the same message, or that both refuse it, or
+/// that the difference is one of those above.
+fn agree(rpc: &str, json: &[u8]) -> Result<(), TestCaseError> {
+    let shown = String::from_utf8_lossy(json);
+    match (transcode(rpc, json), oracle(rpc, json)) {
+        (Ok(ours), Ok(theirs)) => {
+            let (ours, theirs) = (Value::Message(ours), Value::Message(theirs));
+            prop_assert!(same(&ours, &theirs), "{shown}\n{ours}\n{theirs}");
+        }
+        (Err(_), Err(_)) => {}
+        (Err(ours), Ok(_)) => {
+            prop_assert!(
+                STRICTER.iter().any(|known| ours.contains(known)),
+                "{shown}\n{ours}"
+            );
+        }
+        (Ok(_), Err(theirs)) => {
+            prop_assert!(
+                LAXER.iter().any(|known| theirs.contains(known)),
+                "{shown}\n{theirs}"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn oracle(rpc: &str, json: &[u8]) -> Result<DynamicMessage, String> {
+    let table = if rpc == LIST { &OURS } else { &TESTS };
+    let name = &table.contract.rpc(rpc).unwrap().response.root().name;
+    let message = table.pool.get_message_by_name(name).unwrap();
+    // The JSON reader looks for UTF-8 only where it makes strings.
+    let json = str::from_utf8(json).map_err(|error| error.to_string())?;
+    let mut json = serde_json::Deserializer::from_str(json);
+    let options = DeserializeOptions::new().deny_unknown_fields(false);
+    let message = DynamicMessage::deserialize_with_options(message, &mut json, &options)
+        .map_err(|error| error.to_string())?;
+    json.end().map_err(|error| error.to_string())?;
+    Ok(message)
+}
+
+/// Compares two values. NaN is NaN, and the oracle's JSON reader may be off by
+/// the last bit of a number.
+fn same(ours: &Value, theirs: &Value) -> bool {
+    match (ours, theirs) {
+        (Value::F32(ours), Value::F32(theirs)) => {
+            ours.to_bits().abs_diff(theirs.to_bits()) <= 1
+                || ours.is_nan() && theirs.is_nan()
+        }
+        (Value::F64(ours), Value::F64(theirs)) => {
+            ours.to_bits().abs_diff(theirs.to_bits()) <= 1
+                || ours.is_nan() && theirs.is_nan()
+        }
+        (Value::List(ours), Value::List(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| same(a, b))
+        }
+        (Value::Map(ours), Value::Map(theirs)) => {
+            ours.len() == theirs.len()
+                && ours.iter().all(|(key, value)| {
+                    theirs.get(key).is_some_and(|their| same(value, their))
+                })
+        }
+        (Value::Message(ours), Value::Message(theirs)) => {
+            // The oracle reads `null` for a list of `Value`s as one `Value`.
+            let is_set = |(field, value): &(FieldDescriptor, &Value)| {
+                !field.is_list() || value.as_list().is_some()
+            };
+            ours.fields().count() == theirs.fields().filter(is_set).count()
+                && ours.fields().all(|(field, value)| {
+                    theirs.has_field(&field) && same(value, &theirs.get_field(&field))
+                })
+        }
+        _ => ours == theirs,
+    }
+}

@@ -1,0 +1,142 @@
+//! Strings: most of an answer is in them, so this is where the time goes.
+
+use super::{Error, Problem, Reader};
+
+/// How many bytes are looked at together.
+const BLOCK: usize = size_of::<u64>();
+
+impl Reader<'_> {
+    /// Reads a string, whose opening quote is next, to the end of a buffer.
+    #[inline]
+    pub(crate) fn string(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.at += 1;
+        loop {
+            self.plain(out);
+            match self.text.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.escape(out)?,
+                _ => return Err(self.error(Problem::Control)),
+            }
+        }
+    }
+
+    /// Copies what stands for itself, up to the first byte that does not.
+    #[inline]
+    fn plain(&mut self, out: &mut Vec<u8>) {
+        let mut rest = self.rest();
+        while let Some((block, after)) = rest.split_first_chunk() {
+            // A copy of known size is one instruction; one of the right size
+            // would be a call.
+            out.extend_from_slice(block);
+            let plain = plain(*block);
+            if plain < BLOCK {
+                out.truncate(out.len() - BLOCK + plain);
+                self.at = self.text.len() - rest.len() + plain;
+                return;
+            }
+            rest = after;
+        }
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..0x20);
+        let plain = rest.iter().position(special).unwrap_or(rest.len());
+        out.extend_from_slice(&rest[..plain]);
+        self.at = self.text.len() - rest.len() + plain;
+    }
+
+    #[cold]
+    fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.at += 1;
+        let character = match self.text.get(self.at) {
+            Some(byte @ (b'"' | b'\\' | b'/')) => *byte,
+            Some(b'b') => b'\x08',
+            Some(b'f') => b'\x0c',
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => return self.unicode_escape(out),
+            _ => return Err(self.error(Problem::Escape)),
+        };
+        self.at += 1;
+        out.push(character);
+        Ok(())
+    }
+
+    /// Reads the character whose UTF-16 is `uXXXX` or `uXXXX\uXXXX`.
+    fn unicode_escape(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        let start = self.at - 1;
+        self.at += 1;
+        let first = self.hexadecimal()?;
+        let is_pair = (0xd800..0xdc00).contains(&first) && self.take(b"\\u");
+        let second = if is_pair { Some(self.hexadecimal()?) } else { None };
+        let mut characters = char::decode_utf16([first].into_iter().chain(second));
+        let Some(Ok(character)) = characters.next() else {
+            let ended = self.at == self.text.len();
+            let problem = if ended { Problem::EndsEarly } else { Problem::Surrogate };
+            return Err(Error { problem, byte: if ended { self.at } else { start } });
+        };
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        Ok(())
+    }
+
+    fn hexadecimal(&mut self) -> Result<u16, Error> {
+        let mut unit = 0;
+        for _ in 0..4 {
+            let digit = match self.text.get(self.at) {
+                Some(byte @ b'0'..=b'9') => byte - b'0',
+                Some(byte @ b'a'..=b'f') => byte - b'a' + 10,
+                Some(byte @ b'A'..=b'F') => byte - b'A' + 10,
+                _ => return Err(self.error(Problem::Escape)),
+            };
+            unit = unit << 4 | u16::from(digit);
+            self.at += 1;
+        }
+        Ok(unit)
+    }
+}
+
+/// Returns the number of bytes before the first that ends a string or is special
+/// in it: a quote, a backslash or a control character.
+#[inline]
+fn plain(block: [u8; BLOCK]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([0x01; BLOCK]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; BLOCK]);
+    const QUOTES: u64 = u64::from_le_bytes([b'"'; BLOCK]);
+    const BACKSLASHES: u64 = u64::from_le_bytes([b'\\'; BLOCK]);
+    const SPACES: u64 = u64::from_le_bytes([b' '; BLOCK]);
+
+    // A byte that is less than what is taken from it borrows, which sets its high
+    // bit. A borrow may mark later bytes too, but the first mark is right.
+    let bytes = u64::from_le_bytes(block);
+    let quote = bytes ^ QUOTES;
+    let backslash = bytes ^ BACKSLASHES;
+    let special = (quote.wrapping_sub(ONES) & !quote)
+        | (backslash.wrapping_sub(ONES) & !backslash)
+        | (bytes.wrapping_sub(SPACES) & !bytes);
+    (special & HIGH).trailing_zeros() as usize / 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_special_byte_is_found_at_each_place() {
+        for place in 0..BLOCK {
+            for byte in 0..=u8::MAX {
+                for others in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff] {
+                    let mut block = [others; BLOCK];
+                    block[place] = byte;
+                    let special = byte == b'"' || byte == b'\\' || byte < 0x20;
+                    let expected = if special { place } else { BLOCK };
+                    assert_eq!(plain(block), expected, "{block:?}");
+                    if special {
+                        block[place..].fill(byte);
+                        assert_eq!(plain(block), place, "{block:?}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Leaves Polytomic alone while it keeps failing.
+//!
+//! Calls that would fail anyway cost their callers a timeout each, and an
+//! upstream in trouble its recovery. So after enough failures calls fail at once
+//! for a while; then a single one finds out whether Polytomic is back.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// How many failures in a row open the circuit, once they have lasted for
+/// [`LASTING`]. The calls that are cut off when one of Polytomic's servers goes
+/// away fail together; their repeats are served by the others.
+const IN_A_ROW: u32 = 20;
+
+/// See [`IN_A_ROW`].
+const LASTING: Duration = Duration::from_secs(1);
+
+/// How long outcomes are counted before the share of failures is looked at.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// The fewest outcomes whose share of failures says anything.
+const FEWEST: u32 = 50;
+
+/// How long the circuit is open the first time. Doubles with each probe that
+/// fails.
+const FIRST_REST: Duration = Duration::from_secs(1);
+
+/// The longest that the circuit is open before a probe.
+const LONGEST_REST: Duration = Duration::from_secs(30);
+
+/// A circuit breaker.
+#[derive(Debug)]
+pub(super) struct Breaker(Mutex<State>);
+
+#[derive(Debug)]
+enum State {
+    Closed(Tally),
+    Open { until: Instant, rest: Duration },
+    Probing { rest: Duration },
+}
+
+/// What happened of late.
+#[derive(Debug)]
+struct Tally {
+    in_a_row: u32,
+    row_since: Instant,
+    window_since: Instant,
+    failed: u32,
+    all: u32,
+}
+
+/// The leave to make one call. Dropped without a verdict, for instance because
+/// the caller went away, it says nothing of Polytomic.
+#[derive(Debug)]
+pub(super) struct Permit<'a> {
+    breaker: &'a Breaker,
+    is_probe: bool,
+}
+
+impl Breaker {
+    /// Makes a breaker whose circuit is closed.
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(State::Closed(Tally::new())))
+    }
+
+    /// Tells whether calls go through.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(*self.state(), State::Closed(_))
+    }
+
+    /// Gives leave to call.
+    ///
+    /// # Errors
+    ///
+    /// While the circuit is open, how long to wait.
+    pub(super) fn admit(&self) -> Result<Permit<'_>, Duration> {
+        let mut state = self.state();
+        match *state {
+            State::Closed(_) => Ok(Permit { breaker: self, is_probe: false }),
+            State::Open { until, rest } => {
+                let left = until.saturating_duration_since(Instant::now());
+                if !left.is_zero() {
+                    return Err(left);
+                }
+                *state = State::Probing { rest };
+                Ok(Permit { breaker: self, is_probe: true })
+            }
+            State::Probing { .. } => Err(FIRST_REST),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit<'_> {
+    /// Notes whether Polytomic was there and able to answer.
+    pub(super) fn judge(mut self, failed: bool) {
+        let is_probe = std::mem::take(&mut self.is_probe);
+        let mut state = self.breaker.state();
+        match &mut *state {
+            State::Closed(tally) => {
+                if tally.is_too_much(failed) {
+                    *state = State::open(FIRST_REST);
+                }
+            }
+            State::Probing { rest } if is_probe => {
+                *state = if failed {
+                    State::open((*rest * 2).min(LONGEST_REST))
+                } else {
+                    State::Closed(Tally::new())
+                };
+            }
+            // A call from before the circuit was opened.
+            State::Open { .. } | State::Probing { .. } => {}
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if self.is_probe {
+            let mut state = self.breaker.state();
+            if let State::Probing { rest } = *state {
+                *state = State::Open { until: Instant::now(), rest };
+            }
+        }
+    }
+}
+
+impl State {
+    fn open(rest: Duration) -> Self {
+        tracing::warn!(?rest, "Polytomic keeps failing; no calls for a while");
+        Self::Open { until: Instant::now() + rest, rest }
+    }
+}
+
+impl Tally {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { in_a_row: 0, row_since: now, window_since: now, failed: 0, all: 0 }
+    }
+
+    /// Counts an outcome, and tells whether too many have failed.
+    fn is_too_much(&mut self, failed: bool) -> bool {
+        let now = Instant::now();
+        let window_is_over = now - self.window_since >= WINDOW;
+        let too_often =
+            window_is_over && self.all >= FEWEST && self.failed * 2 >= self.all;
+        if window_is_over {
+            (self.window_since, self.failed, self.all) = (now, 0, 0);
+        }
+        self.all += 1;
+        if !failed {
+            self.in_a_row = 0;
+            return too_often;
+        }
+        self.failed += 1;
+        if self.in_a_row == 0 {
+            self.row_since = now;
+        }
+        self.in_a_row += 1;
+        too_often || (self.in_a_row >= IN_A_ROW && now - self.row_since >= LASTING)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn judge(breaker: &Breaker, failed: bool, times: u32) {
+        for _ in 0..times {
+            breaker.admit().unwrap().judge(failed);
+        }
+    }
+
+    /// A breaker that has just opened.
+    async fn open() -> Breaker {
+        let breaker = Breaker::new();
+        judge(&breaker, true, IN_A_ROW - 1);
+        advance(LASTING).await;
+        judge(&breaker, true, 1);
+        assert!(!breaker.is_closed());
+        breaker
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_in_a_row_open_it_if_they_last() {
+        let breaker = Breaker::new();
+        judge(&breaker, true, 10 * IN_A_ROW);
+        assert!(breaker.is_closed(), "they came all at once");
+        advance(LASTING).await;
+        judge(&breaker, false, 1);
+        judge(&breaker, true, 1);
+        assert!(breaker.is_closed(), "one succeeded in between");
+        open().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_share_of_failures_opens_it() {
+        for (failures, successes, is_closed) in
+            [(25_u32, 25_u32, false), (24, 26, true), (24, 24, true)]
+        {
+            let breaker = Breaker::new();
+            for _ in 0..failures.min(successes) {
+                judge(&breaker, true, 1);
+                judge(&breaker, false, 1);
+            }
+            judge(&breaker, false, successes.saturating_sub(failures));
+            advance(WINDOW).await;
+            judge(&breaker, false, 1);
+            assert_eq!(breaker.is_closed(), is_closed, "{failures} and {successes}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_probe_at_a_time_closes_it_or_opens_it_for_longer() {
+        let breaker = open().await;
+        assert_eq!(breaker.admit().unwrap_err(), FIRST_REST);
+        advance(FIRST_REST).await;
+        let probe = breaker.admit().unwrap();
+        assert!(breaker.admit().is_err(), "a probe is under way");
+        probe.judge(true);
+        assert_eq!(breaker.admit().unwrap_err(), FIRST_REST * 2);
+        advance(FIRST_REST * 2).await;
+        breaker.admit().unwrap().judge(false);
+        assert!(breaker.is_closed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_is_given_up_leaves_its_place_to_another() {
+        let breaker = open().await;
+        advance(FIRST_REST).await;
+        drop(breaker.admit().unwrap());
+        breaker.admit().unwrap().judge(false);
+        assert!(breaker.is_closed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_has_a_limit() {
+        let breaker = open().await;
+        for _ in 0..20 {
+            advance(LONGEST_REST).await;
+            breaker.admit().unwrap().judge(true);
+        }
+        assert_eq!(breaker.admit().unwrap_err(), LONGEST_REST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_from_before_it_opened_does_not_count() {
+        let breaker = Breaker::new();
+        let early = breaker.admit().unwrap();
+        judge(&breaker, true, IN_A_ROW);
+        advance(LASTING).await;
+        judge(&breaker, true, 1);
+        early.judge(false);
+        assert!(!breaker.is_closed());
+    }
+}

@@ -1,0 +1,138 @@
+//! The program as an operator meets it: flags, exit codes, signals.
+
+use tonic::Code;
+
+use crate::support::{
+    Caller,
+    process::{Process, run},
+};
+
+/// Runs the program with something that cannot be meant and returns what it
+/// says.
+async fn refusal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let output = run(arguments, variables).await;
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    assert_eq!(told.lines().count(), 1, "{arguments:?}: {told}");
+    assert!(told.starts_with("polytomic-gateway: "), "{told}");
+    told
+}
+
+/// Arguments, variables, and what must be told of them.
+type Mistake<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
+#[tokio::test]
+async fn a_mistake_is_one_line_and_exit_code_2() {
+    let static_mode = ["serve", "--listen", "127.0.0.1:0", "--auth-mode", "static"];
+    let cases: [Mistake<'_>; 18] = [
+        (&["nonsense"], &[], "unrecognized subcommand 'nonsense'"),
+        (&["serve", "--nonsense"], &[], "unexpected argument '--nonsense'"),
+        (&["serve", "--listen", "here"], &[], "--listen"),
+        (&["serve", "--listen", "127.0.0.1:70000"], &[], "--listen"),
+        (&["serve"], &[("POLYTOMIC_GATEWAY_LISTEN", "here")], "--listen"),
+        (&["serve", "--timeout", "soon"], &[], "a number of seconds"),
+        (&["serve", "--timeout", "0"], &[], "must be more than 0"),
+        (&["serve", "--log", "verbose"], &[], "is no level"),
+        (&["serve", "--answer-limit", "32MiB"], &[], "a number of bytes"),
+        (&["serve", "--api-version", "latest"], &[], "2025-09-18"),
+        (&["serve", "--upstream-url", "ftp://x"], &[], "use https"),
+        (&["serve", "--upstream-url", "http://polytomic.example"], &[], "unencrypted"),
+        (
+            &["serve", "--upstream-url", "https://u:secret@x"],
+            &[],
+            "user name or password",
+        ),
+        (&["serve", "--sandbox", "--upstream-url", "https://x"], &[], "leave one out"),
+        (&["serve", "--log", "a=b=c"], &[], "log filter"),
+        (&["serve", "--partner-key-file", "key"], &[], "--auth-mode static"),
+        (&static_mode, &[], "needs a partner key"),
+        (
+            &["serve", "--listen", "0.0.0.0:0", "--auth-mode", "static"],
+            &[("POLYTOMIC_PARTNER_KEY", "secret-key")],
+            "not a loopback address",
+        ),
+    ];
+    for (arguments, variables, expected) in cases {
+        let told = refusal(arguments, variables).await;
+        assert!(told.contains(expected), "{arguments:?}: {told}");
+        assert!(!told.contains("secret"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_one_line_and_exit_code_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for command in [
+        &["serve", "--sandbox", "--listen", &address][..],
+        &["sandbox", "--listen", &address],
+    ] {
+        let output = run(command, &[("POLYTOMIC_GATEWAY_LOG", "error")]).await;
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.contains(&format!("cannot listen on {address}")), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn help_and_version_are_no_mistakes() {
+    for arguments in
+        [&["--help"][..], &["serve", "--help"], &["help", "sandbox"], &["--version"]]
+    {
+        let output = run(arguments, &[]).await;
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(!output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_lists_shares_and_lists_again() {
+    let output = run(&["demo"], &[]).await;
+    assert_eq!(output.status.code(), Some(0));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("OK, 2 shared copies"), "{shown}");
+    assert!(shown.contains("OK, 3 shared copies"), "{shown}");
+    assert!(shown.contains("grpcurl -plaintext"), "{shown}");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[tokio::test]
+async fn a_signal_stops_it_cleanly() {
+    for signal in ["TERM", "INT"] {
+        let arguments = ["serve", "--sandbox", "--listen", "127.0.0.1:0"];
+        let process = Process::start(&arguments, &[]).await;
+        let reply = Caller::list(process.address).send().await;
+        assert_eq!(reply.code(), Code::Ok);
+        process.signal(signal).await;
+        let (code, written) = process.wait().await;
+        assert_eq!(code, Some(0), "{written}");
+        assert!(written.contains("the gateway has stopped"), "{written}");
+    }
+}
+
+#[tokio::test]
+async fn every_line_of_the_json_log_is_json() {
+    let flags = ["--log-format", "json", "--log", "debug"];
+    let arguments = ["serve", "--sandbox", "--listen", "127.0.0.1:0"];
+    let process = Process::start(&[&arguments[..], &flags].concat(), &[]).await;
+    // What a caller sends must not break out of its line.
+    let id = r#"","level":"ERROR"}"#;
+    let reply = Caller::list(process.address).with("x-request-id", id).send().await;
+    assert_eq!(reply.code(), Code::Ok);
+    process.signal("TERM").await;
+    let (_, written) = process.wait().await;
+    let lines: Vec<serde_json::Value> =
+        written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rpcs: Vec<_> = lines.iter().filter(|line| line["code"].is_string()).collect();
+    let [rpc] = rpcs[..] else { panic!("not one line for the RPC: {written}") };
+    assert_eq!(rpc["code"], "Ok");
+    assert_eq!(rpc["level"], "INFO");
+    assert_eq!(rpc["request_id"], id);
+    assert_eq!(rpc["http_status"], 200);
+    assert_eq!(
+        rpc["organization"],
+        polytomic_gateway::sandbox::seed::OWNER_ORGANIZATION_NAME
+    );
+}

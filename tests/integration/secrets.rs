@@ -1,0 +1,130 @@
+//! No credential leaves: a canary is looked for in everything that is written,
+//! at the most talkative log level, whatever fails.
+
+use std::{fmt::Write, fs};
+
+use polytomic_gateway::sandbox::seed;
+use tonic::Code;
+
+use crate::support::{
+    Caller, Fake,
+    caller::{ID, KEY, Reply},
+    fake::answer,
+    process::Process,
+};
+
+/// What must never be found.
+const CANARY: &str = "canary-7d1f9a52-key";
+
+/// Fails if a canary, or a key of the sandbox, stands in what was written.
+fn assert_clean(written: &str) {
+    for secret in [CANARY, KEY, seed::USER_KEY, "Y2FuYXJ5LTdkMWY5YTUy"] {
+        let found = written.lines().find(|line| line.contains(secret));
+        assert_eq!(found, None, "{secret} was written");
+    }
+}
+
+fn show(reply: &Reply) -> String {
+    let mut shown = String::new();
+    write!(shown, "{reply:?} {:?} {:?}", reply.grpc(), reply.details()).unwrap();
+    shown
+}
+
+fn bearer(caller: Caller, key: &str) -> Caller {
+    caller.without("authorization").with("authorization", &format!("Bearer {key}"))
+}
+
+#[tokio::test]
+async fn a_callers_key_is_written_nowhere() {
+    let arguments = [
+        "serve",
+        "--sandbox",
+        "--listen",
+        "127.0.0.1:0",
+        "--log",
+        "trace",
+        "--timeout",
+        "1",
+    ];
+    let process = Process::start(&arguments, &[]).await;
+    let mut replies = String::new();
+    for key in
+        [KEY, seed::USER_KEY, CANARY, &format!("{CANARY} {CANARY}"), &CANARY.repeat(450)]
+    {
+        for caller in [Caller::list, Caller::create] {
+            let reply = bearer(caller(process.address), key).send().await;
+            replies.push_str(&show(&reply));
+        }
+    }
+    for connection in
+        [seed::RESET, seed::HALF_ANSWERED, seed::NEVER_ANSWERED, seed::HTML_PAGE]
+    {
+        let message = polytomic_gateway::proto::ListPartnerSharedConnectionsRequest {
+            org_id: ID.to_owned(),
+            connection_id: connection.to_owned(),
+        };
+        let caller =
+            Caller::new(process.address, "ListPartnerSharedConnections", &message);
+        let reply = caller.send().await;
+        assert_ne!(reply.code(), Code::Ok);
+        replies.push_str(&show(&reply));
+    }
+    let twice = Caller::list(process.address).with("authorization", CANARY).send().await;
+    replies.push_str(&show(&twice));
+
+    process.signal("TERM").await;
+    let (code, written) = process.wait().await;
+    assert_eq!(code, Some(0));
+    assert!(written.contains("TRACE"), "the log is not at its most talkative");
+    assert_clean(&written);
+    assert_clean(&replies);
+}
+
+#[tokio::test]
+async fn the_gateways_own_keys_are_written_nowhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("partner-key");
+    let token = directory.path().join("caller-token");
+    fs::write(&key, CANARY).unwrap();
+    fs::write(&token, "another-canary-7d1f9a52-key").unwrap();
+    let arguments = [
+        "serve",
+        "--sandbox",
+        "--listen",
+        "127.0.0.1:0",
+        "--log",
+        "trace",
+        "--auth-mode",
+        "static",
+        "--partner-key-file",
+        key.to_str().unwrap(),
+        "--caller-token-file",
+        token.to_str().unwrap(),
+    ];
+    let process = Process::start(&arguments, &[]).await;
+    let right =
+        bearer(Caller::list(process.address), "another-canary-7d1f9a52-key").send().await;
+    assert_eq!(right.code(), Code::Unauthenticated, "the sandbox does not know the key");
+    assert_eq!(right.reason(), "GATEWAY_CREDENTIALS_REJECTED");
+    let wrong = bearer(Caller::list(process.address), CANARY).send().await;
+    assert_eq!(wrong.reason(), "CALLER_TOKEN_REJECTED");
+    fs::write(&key, format!("{CANARY}\n{CANARY}")).unwrap();
+    process.signal("HUP").await;
+    let again =
+        bearer(Caller::list(process.address), "another-canary-7d1f9a52-key").send().await;
+    process.signal("TERM").await;
+    let (_, written) = process.wait().await;
+    assert_clean(&written);
+    assert_clean(&[right, wrong, again].iter().map(show).collect::<String>());
+}
+
+#[tokio::test]
+async fn a_key_that_polytomic_repeats_is_blanked() {
+    let body = format!(r#"{{"message":"the key {CANARY} may not","key":"{CANARY}"}}"#);
+    let fake = Fake::answering([answer(403, &[], body.as_bytes())]).await;
+    let gateway = crate::support::Gateway::on(&fake).await;
+    let reply = bearer(Caller::list(gateway.address), CANARY).send().await;
+    assert_eq!(reply.code(), Code::PermissionDenied);
+    assert!(reply.message().contains("may not"), "{}", reply.message());
+    assert_clean(&show(&reply));
+}

@@ -1,0 +1,52 @@
+//! A way to the upstream that can go away and come back, as the upstream's own
+//! servers do.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+/// Passes connections on to an upstream.
+pub(crate) struct Relay {
+    address: SocketAddr,
+    upstream: SocketAddr,
+    running: JoinHandle<()>,
+}
+
+impl Relay {
+    pub(crate) async fn start(upstream: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        Self { address, upstream, running: tokio::spawn(serve(listener, upstream)) }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Cuts all connections, and refuses new ones.
+    pub(crate) async fn cut(&mut self) {
+        self.running.abort();
+        let _ = (&mut self.running).await;
+    }
+
+    /// Takes connections again.
+    pub(crate) async fn mend(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.running = tokio::spawn(serve(listener, self.upstream));
+    }
+}
+
+async fn serve(listener: TcpListener, upstream: SocketAddr) {
+    let mut connections = JoinSet::new();
+    while let Ok((mut near, _)) = listener.accept().await {
+        while connections.try_join_next().is_some() {}
+        connections.spawn(async move {
+            let Ok(mut far) = TcpStream::connect(upstream).await else { return };
+            // However it ends, both ends are closed.
+            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+        });
+    }
+}

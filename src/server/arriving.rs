@@ -13,7 +13,7 @@ use std::sync::{
 const PLACES: usize = 1024;
 
 /// How many there may be on one connection once half of the places are taken.
-const SHARE: usize = 16;
+const SHARE: usize = 4;
 
 /// The requests that are arriving, on all connections and on one.
 #[derive(Debug, Clone, Default)]

@@ -57,7 +57,7 @@ pub(crate) async fn run() {
         let deaf = format!("{}, by peers that do not read", flood.name);
         under.by(&deaf, async |address| attack(address, *flood, true).await).await;
     }
-    under.by("50 × 128 bodies that do not end", open_streams).await;
+    under.by("50 × 100 bodies that do not end", open_streams).await;
     under.by("10,000 idle connections", idle).await;
     drop(under);
 
@@ -189,7 +189,7 @@ async fn open_streams(address: SocketAddr) {
     let mut peers = Vec::new();
     for _ in 0..50 {
         let mut peer = Peer::greet(address).await.unwrap();
-        for stream in 0..128 {
+        for stream in 0..100 {
             let headers = frame(HEADERS, END_HEADERS, 2 * stream + 1, &rpc(path, &[]));
             peer.send(&headers).await.unwrap();
         }

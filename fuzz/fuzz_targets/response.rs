@@ -1,0 +1,66 @@
+//! Whatever an upstream answers, the transcoder does not panic, accepts nothing
+//! but JSON, and writes what protobuf can read.
+
+#![no_main]
+
+use std::{str, sync::LazyLock};
+
+use libfuzzer_sys::fuzz_target;
+use polytomic_gateway::{
+    contract::{Contract, DESCRIPTOR_SET},
+    transcode,
+};
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use serde::{Deserialize, de::IgnoredAny};
+
+/// A table of RPCs and the descriptors that it was compiled from.
+struct Table {
+    contract: Contract,
+    pool: DescriptorPool,
+}
+
+impl Table {
+    fn compile(descriptors: &[u8]) -> Self {
+        Self {
+            contract: Contract::compile(descriptors).expect("the descriptors are right"),
+            pool: DescriptorPool::decode(descriptors).expect("the descriptors are right"),
+        }
+    }
+}
+
+/// The RPCs that are served, and those of the tests, with every kind of field.
+static TABLES: LazyLock<[Table; 2]> = LazyLock::new(|| {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let tests = format!("{root}/src/transcode/response/tests");
+    let mut compiler = protox::Compiler::new([tests, format!("{root}/proto")])
+        .expect("the directories are there");
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_file("every.proto").expect("the file is right");
+    [
+        Table::compile(DESCRIPTOR_SET),
+        Table::compile(&compiler.encode_file_descriptor_set()),
+    ]
+});
+
+fuzz_target!(|json: &[u8]| {
+    for table in TABLES.iter() {
+        for rpc in table.contract.rpcs() {
+            let Ok(bytes) = transcode::response(&rpc.response, json) else {
+                continue;
+            };
+            assert!(is_json(json), "accepted what is no JSON");
+            let name = &rpc.response.root().name;
+            let message =
+                table.pool.get_message_by_name(name).expect("the type is there");
+            DynamicMessage::decode(message, bytes.as_slice()).expect("the bytes decode");
+        }
+    }
+});
+
+fn is_json(json: &[u8]) -> bool {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    reader.disable_recursion_limit();
+    let read = IgnoredAny::deserialize(&mut reader).and_then(|_| reader.end());
+    // The reader does not look for UTF-8 in what it ignores.
+    read.is_ok() && str::from_utf8(json).is_ok()
+}

@@ -85,7 +85,7 @@ pub struct Serve {
     )]
     pub listen: SocketAddr,
 
-    /// The URL of Polytomic. The default is <https://app.polytomic.com>
+    /// The URL of Polytomic. The default is `https://app.polytomic.com`
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_UPSTREAM_URL",

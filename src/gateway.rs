@@ -259,11 +259,20 @@ fn is_unauthorized(failure: &Failure) -> bool {
     matches!(failure, Failure::Refused(refusal) if refusal.status() == StatusCode::UNAUTHORIZED)
 }
 
-/// Refuses a request before it has become an RPC.
+/// Refuses a request before it has become an RPC, and logs that.
 #[must_use]
 pub fn refuse(metadata: &HeaderMap, failure: Failure) -> Status {
     let request_id = metadata::request_id(metadata);
-    failure.into_status(&Context::new(request_id.to_str().unwrap_or_default()))
+    let context = Context::new(request_id.to_str().unwrap_or_default());
+    tracing::info!(
+        target: "rpc",
+        code = ?failure.code(context.safe),
+        reason = failure.reason(&context).as_str(),
+        error = %failure,
+        request_id = context.request_id,
+        "a request was refused"
+    );
+    failure.into_status(&context)
 }
 
 fn whose(holder: Holder) -> Whose {

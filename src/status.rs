@@ -77,6 +77,9 @@ pub enum Failure {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// The request message is compressed, which the gateway does not read.
+    #[error("the request message is compressed")]
+    CompressionUnsupported,
     /// The gateway serves no RPC of this name.
     #[error("the gateway serves no RPC of this name")]
     UnknownRpc,
@@ -316,6 +319,7 @@ impl Failure {
             Self::InvalidFields(_) => &local::INVALID_FIELDS,
             Self::InvalidMessage(_) => &local::INVALID_MESSAGE,
             Self::RequestTooLarge { .. } => &local::REQUEST_TOO_LARGE,
+            Self::CompressionUnsupported => &local::COMPRESSION_UNSUPPORTED,
             Self::UnknownRpc => &local::UNKNOWN_RPC,
             Self::DeadlineExceeded => &local::DEADLINE_EXCEEDED,
             Self::Cancelled => &local::CANCELLED,

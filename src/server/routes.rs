@@ -95,7 +95,7 @@ impl Routes {
             return response.unwrap_or_else(|never: Infallible| match never {});
         };
         let (parts, body) = request.into_parts();
-        match rpc::receive(body).await {
+        match rpc::receive(body).await.and_then(rpc::framed) {
             Ok(body) => {
                 drop(arriving);
                 let request = Request::from_parts(parts, body);

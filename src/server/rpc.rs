@@ -57,6 +57,30 @@ where
     }
 }
 
+/// Checks that a body is one message that is not compressed, in the frame of
+/// gRPC (PROTOCOL-HTTP2, "Length-Prefixed-Message").
+///
+/// tonic checks the same, but its refusals have no details.
+pub(super) fn framed(body: Bytes) -> Result<Bytes, Failure> {
+    let Some(([flag, length @ ..], message)) = body.split_first_chunk::<PREFIX>() else {
+        return Err(Failure::InvalidMessage("it ends before its message".to_owned()));
+    };
+    if *flag == 1 {
+        return Err(Failure::CompressionUnsupported);
+    }
+    if *flag != 0 {
+        return Err(Failure::InvalidMessage("its frame begins with no flag".to_owned()));
+    }
+    let stated = u32::from_be_bytes(*length) as usize;
+    if message.len() != stated {
+        return Err(Failure::InvalidMessage(format!(
+            "it states {stated} bytes and has {}",
+            message.len()
+        )));
+    }
+    Ok(body)
+}
+
 struct Unary {
     gateway: Arc<Gateway>,
     rpc: Arc<Rpc>,
@@ -159,6 +183,26 @@ mod tests {
         let larger = Bytes::from(vec![0; PREFIX + REQUEST_LIMIT + 1]);
         let refused = receive(Full::new(larger)).await;
         assert!(matches!(refused, Err(Failure::RequestTooLarge { .. })));
+    }
+
+    #[test]
+    fn a_body_is_one_whole_message_that_is_not_compressed() {
+        let framed = |bytes: &'static [u8]| framed(Bytes::from_static(bytes));
+        assert_eq!(framed(b"\0\0\0\0\x02ab").unwrap(), &b"\0\0\0\0\x02ab"[..]);
+        assert_eq!(framed(b"\0\0\0\0\0").unwrap().len(), PREFIX);
+        let compressed = framed(b"\x01\0\0\0\x01a");
+        assert!(matches!(compressed, Err(Failure::CompressionUnsupported)));
+        for bad in [
+            &b""[..],
+            b"\0\0\0\0",
+            b"\x02\0\0\0\0",
+            b"\0\0\0\0\x02a",
+            b"\0\0\0\0\0a",
+            b"\0\xff\xff\xff\xff",
+        ] {
+            let refused = framed(bad);
+            assert!(matches!(refused, Err(Failure::InvalidMessage(_))), "{bad:?}");
+        }
     }
 
     #[tokio::test]

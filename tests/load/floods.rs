@@ -57,7 +57,7 @@ pub(crate) async fn run() {
         let deaf = format!("{}, by peers that do not read", flood.name);
         under.by(&deaf, async |address| attack(address, *flood, true).await).await;
     }
-    under.by("50 × 100 bodies that do not end", open_streams).await;
+    under.by("40 × 100 bodies that do not end", open_streams).await;
     under.by("10,000 idle connections", idle).await;
     drop(under);
 
@@ -187,7 +187,7 @@ async fn open_streams(address: SocketAddr) {
     let path = "/polytomic.connections.v1.PartnerSharedConnectionsService/\
                 ListPartnerSharedConnections";
     let mut peers = Vec::new();
-    for _ in 0..50 {
+    for _ in 0..40 {
         let mut peer = Peer::greet(address).await.unwrap();
         for stream in 0..100 {
             let headers = frame(HEADERS, END_HEADERS, 2 * stream + 1, &rpc(path, &[]));

@@ -151,8 +151,8 @@ where
 /// Reads the credential files again at every SIGHUP.
 async fn reload_on_hangup(authenticator: Arc<Authenticator>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
-        info!("reading the credential files again");
         authenticator.reload().await;
+        info!(credentials = ?authenticator.stats(), "read the credential files again");
     }
 }
 

@@ -186,6 +186,8 @@ pub struct Context<'a> {
     pub fingerprint: Option<&'a str>,
     /// The version of Polytomic's API that was asked for.
     pub api_version: &'a str,
+    /// The page that documents the RPC's REST call.
+    pub page: Option<&'a str>,
 }
 
 impl<'a> Context<'a> {
@@ -202,6 +204,7 @@ impl<'a> Context<'a> {
             whose_credentials: Whose::Caller,
             fingerprint: None,
             api_version: "",
+            page: None,
         }
     }
 }

@@ -69,6 +69,8 @@ fn the_embedded_descriptors_compile() {
     let list = contract.rpc(&path).unwrap();
     assert_eq!(list.path(), path);
     assert!(list.binding.is_safe());
+    let page = list.page.as_deref().unwrap();
+    assert!(page.ends_with("/list-shared-connections-for-partner"), "{page}");
     assert!(contract.rpc("/x/y").is_none());
 }
 

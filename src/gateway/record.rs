@@ -115,6 +115,7 @@ impl<'a> Record<'a> {
             whose_credentials: self.whose_credentials,
             fingerprint: self.fingerprint(),
             api_version: text(&self.api_version),
+            page: self.rpc.page.as_deref(),
             ..Context::new(text(&self.request_id))
         }
     }

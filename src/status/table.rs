@@ -95,10 +95,10 @@ pub(super) static NO_CLASS: Row =
 pub(super) const IDEMPOTENCY_PAGE: &str =
     "https://apidocs.polytomic.com/guides/idempotent-requests";
 
-const REFERENCE: Attach = Help(Page {
-    title: "the RPC's page in Polytomic's API reference",
-    url: "https://apidocs.polytomic.com/",
-});
+/// Where Polytomic documents all of its API.
+pub(super) const REFERENCE_PAGE: &str = "https://apidocs.polytomic.com/";
+
+const REFERENCE: Attach = Attach::Reference;
 const SHARING: Attach = Help(Page {
     title: "which organization owns a shared connection",
     url: "https://apidocs.polytomic.com/guides/multitenancy",

@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
     /// Steps over these bytes if they are next.
     #[inline]
     pub(super) fn take(&mut self, bytes: &[u8]) -> bool {
-        let next = self.rest().starts_with(bytes);
+        let next = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(bytes));
         if next {
             self.at += bytes.len();
         }

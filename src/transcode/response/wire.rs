@@ -89,6 +89,9 @@ pub(super) fn end(out: &mut Vec<u8>, start: usize) {
     }
 }
 
+/// Ends a part whose length takes more than one byte. Kept out of what is inlined
+/// everywhere.
+#[inline(never)]
 fn end_long(out: &mut Vec<u8>, start: usize, length: usize) {
     // The first byte goes where it belongs, the others behind the part first.
     out[start - 1] = length.to_le_bytes()[0] | 0x80;

@@ -88,6 +88,7 @@ fn print_ratios() {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "no clock is paused in a benchmark")]
 fn time<T>(repeats: usize, work: impl Fn() -> T) -> Duration {
     let start = Instant::now();
     for _ in 0..repeats {

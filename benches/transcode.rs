@@ -1,12 +1,18 @@
 //! How fast an answer becomes wire bytes: the gateway's way, and beside it the
-//! usual way, serde into structs and prost out of them. `just bench`.
+//! usual way, serde into structs and prost out of them. `just bench transcode`.
+//!
+//! On a busy machine the two may be measured at different speeds of it. So at the
+//! end they take turns, and the median of the ratios is printed.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 
 #[path = "transcode/answers.rs"]
 mod answers;
 #[path = "transcode/usual.rs"]
 mod usual;
+
+use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box, counter::BytesCount};
 use polytomic_gateway::{
@@ -22,6 +28,10 @@ const LENGTHS: [usize; 3] = [1, 100, 5_000];
 fn main() {
     both_ways_make_the_same_message();
     divan::main();
+    // Unoptimised, it shall only run.
+    if !cfg!(debug_assertions) {
+        print_ratios();
+    }
 }
 
 #[divan::bench(args = LENGTHS)]
@@ -54,4 +64,35 @@ fn both_ways_make_the_same_message() {
         assert_eq!(decode(&direct), decode(&usual));
         assert_eq!(decode(&direct).connections.len(), length);
     }
+}
+
+fn print_ratios() {
+    const PAIRS: usize = 101;
+
+    let contract = Contract::compile(DESCRIPTOR_SET).unwrap();
+    let schema = &contract.rpc(LIST).unwrap().response;
+    for length in LENGTHS {
+        let json = answers::list(length);
+        let repeats = 1_000_000 / json.len() + 1;
+        let mut ratios: Vec<f64> = (0..PAIRS)
+            .map(|_| {
+                let direct = time(repeats, || {
+                    transcode::response(schema, black_box(json.as_bytes())).unwrap()
+                });
+                let usual = time(repeats, || usual::response(black_box(json.as_bytes())));
+                usual.div_duration_f64(direct)
+            })
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        println!("list of {length}: direct is {:.1} times as fast", ratios[PAIRS / 2]);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "no clock is paused in a benchmark")]
+fn time<T>(repeats: usize, work: impl Fn() -> T) -> Duration {
+    let start = Instant::now();
+    for _ in 0..repeats {
+        black_box(work());
+    }
+    start.elapsed()
 }

@@ -151,7 +151,7 @@ pub struct Serve {
         env = "POLYTOMIC_GATEWAY_CONNECT_TIMEOUT",
         value_name = "SECONDS",
         default_value = "5",
-        value_parser = seconds
+        value_parser = some_seconds
     )]
     pub connect_timeout: Duration,
 
@@ -182,7 +182,8 @@ pub struct Serve {
         long,
         env = "POLYTOMIC_GATEWAY_MAX_IN_FLIGHT",
         value_name = "NUMBER",
-        default_value_t = 1024
+        default_value = "1024",
+        value_parser = number
     )]
     pub max_in_flight: usize,
 
@@ -222,7 +223,8 @@ pub struct Serve {
         long,
         env = "POLYTOMIC_GATEWAY_MAX_CONNECTIONS",
         value_name = "NUMBER",
-        default_value_t = 1024
+        default_value = "1024",
+        value_parser = number
     )]
     pub max_connections: usize,
 
@@ -316,6 +318,14 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "give an IP address and a port, such as 127.0.0.1:50051 or [::]:50051".to_owned()
     })
+}
+
+/// Parses how many of something there may be.
+fn number(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| "give a whole number, 1 or more".to_owned())
 }
 
 /// Parses a number of bytes.

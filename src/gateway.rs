@@ -12,9 +12,10 @@ mod metadata;
 mod record;
 mod retry;
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
 use tokio::{
     sync::Semaphore,
@@ -77,6 +78,12 @@ impl Gateway {
         Self { contract, authenticator, upstream, settings, retries, slots }
     }
 
+    /// Tells whether the gateway has every credential that it needs itself.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.authenticator.is_ready()
+    }
+
     /// Returns what is served.
     #[must_use]
     pub fn contract(&self) -> &Contract {
@@ -103,7 +110,9 @@ impl Gateway {
         // Whoever is one too many is told at once: a queue would only make every
         // caller's answer late.
         let outcome = match self.slots.try_acquire() {
-            Ok(_slot) => self.perform(rpc, &metadata, &message, &mut record).await,
+            Ok(_slot) => {
+                survive(self.perform(rpc, &metadata, &message, &mut record)).await
+            }
             Err(_) => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
         };
         record.finish(outcome)
@@ -204,33 +213,38 @@ impl Gateway {
     ) -> Result<Bytes, Failure> {
         let mut retry = self.retries.first(rpc.binding.is_safe());
         let mut renewed = false;
+        let is_repeatable = rpc.binding.is_repeatable();
         loop {
-            let until = if retry.is_last() {
+            let until = if retry.is_last() || !is_repeatable {
                 deadline.at()
             } else {
                 deadline.of_attempt(self.settings.attempt_timeout)
             };
+            let begun = record.attempts();
             let attempt = self.attempt(rpc, call.clone(), &credentials, until, record);
             let failure = match deadline.bound(attempt).await {
                 Ok(message) => return Ok(message),
                 Err(failure) => failure,
             };
-            record.failed(&failure);
+            if record.attempts() > begun {
+                record.failed(&failure);
+            }
             if is_unauthorized(&failure) {
                 // The rejected credentials must be forgotten in any case.
-                let newer = self.authenticator.rejected(&credentials).await;
+                let rejected = self.authenticator.rejected(&credentials);
+                let newer = deadline.bound(async { Ok(rejected.await) }).await;
                 // Keys are unique among one holder's calls, perhaps: what others'
                 // credentials begin, newer ones might begin again.
-                let Some(newer) = newer.filter(|_| !renewed && !record.is_in_doubt())
-                else {
+                let may_renew = is_repeatable && !renewed && !record.is_in_doubt();
+                let Some(newer) = newer.ok().flatten().filter(|_| may_renew) else {
                     return Err(failure);
                 };
                 credentials = newer;
                 renewed = true;
                 continue;
             }
-            let Some(delay) = retry.delay(&failure, deadline.left(), retry::draw())
-            else {
+            let delay = retry.delay(&failure, deadline.left(), retry::draw());
+            let Some(delay) = delay.filter(|_| is_repeatable) else {
                 return Err(failure);
             };
             sleep(delay).await;
@@ -257,6 +271,14 @@ impl Gateway {
 /// Tells that Polytomic does not accept the credentials.
 fn is_unauthorized(failure: &Failure) -> bool {
     matches!(failure, Failure::Refused(refusal) if refusal.status() == StatusCode::UNAUTHORIZED)
+}
+
+/// Turns a panic into the failure of one RPC, which keeps its key and its id: the
+/// others have nothing to do with it. What panicked is gone with its future.
+async fn survive<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(Failure::Panic))
 }
 
 /// Refuses a request before it has become an RPC, and logs that.
@@ -300,4 +322,26 @@ fn refused(error: &auth::Error) -> Failure {
 /// Keeps a value, or notes the violation.
 fn note<T>(violations: &mut Vec<Violation>, result: Result<T, Violation>) -> Option<T> {
     result.map_err(|violation| violations.push(violation)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_that_says_nothing_more() {
+        let failure = survive::<()>(async { panic!("a secret") }).await.unwrap_err();
+        assert!(matches!(failure, Failure::Panic));
+        let status = failure.into_status(&Context {
+            safe: false,
+            attempts: 1,
+            idempotency_key: Some("the-key-of-it"),
+            ..Context::new("id")
+        });
+        assert_eq!(status.code(), tonic::Code::Internal);
+        assert!(status.message().starts_with("internal error"), "{}", status.message());
+        assert!(!format!("{status:?}").contains("secret"));
+    }
 }

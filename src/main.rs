@@ -78,6 +78,7 @@ fn main() -> ExitCode {
 async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
     settings.partner_key = partner_key();
     let signals = Signals::listen()?;
+    let hangup = signal(SignalKind::hangup())?;
     let app = App::bind(&settings, DESCRIPTOR_SET).await?;
     info!(
         address = %app.local_addr(),
@@ -85,7 +86,7 @@ async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
         version = env!("CARGO_PKG_VERSION"),
         "the gateway listens"
     );
-    tokio::spawn(reload_on_hangup(app.authenticator(), signal(SignalKind::hangup())?));
+    tokio::spawn(reload_on_hangup(app.authenticator(), hangup));
     until_signaled(signals, |shutdown| app.run(shutdown)).await?;
     info!("the gateway has stopped");
     Ok(())

@@ -7,6 +7,7 @@ use http::{
     header::{ACCEPT, CONTENT_TYPE},
 };
 use hyper::body::Incoming;
+use tokio::time::sleep;
 use tonic::{body::Body, service::Routes as Services};
 use tonic_reflection::server::Builder as Reflection;
 use tower::ServiceExt;
@@ -19,6 +20,9 @@ use crate::{
 
 /// When to try again if too many requests are arriving.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How often the gateway's own credentials are looked for until they are there.
+const READINESS_POLL: Duration = Duration::from_millis(500);
 
 /// The RPCs of the table, and the services about the server itself: health and
 /// reflection.
@@ -71,6 +75,18 @@ impl Routes {
     /// Returns what is told of the server's health.
     pub(super) fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Says `NOT_SERVING` for as long as the gateway lacks a credential of its own.
+    pub(super) async fn tell_readiness(self) {
+        if self.gateway.is_ready() {
+            return;
+        }
+        self.health.set_not_serving().await;
+        while !self.gateway.is_ready() {
+            sleep(READINESS_POLL).await;
+        }
+        self.health.set_serving().await;
     }
 
     /// Returns the same for another connection.

@@ -1,10 +1,8 @@
 //! One unary RPC on tonic's framing: bytes in, bytes out.
 
-use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::{Buf, BufMut, Bytes};
-use futures_util::FutureExt;
-use http::HeaderMap;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tokio::time::timeout;
 use tonic::{
@@ -16,7 +14,7 @@ use tonic::{
 
 use crate::{
     contract::Rpc,
-    gateway::{self, Gateway},
+    gateway::Gateway,
     status::{BoxError, Failure},
 };
 
@@ -93,24 +91,8 @@ impl UnaryService<Bytes> for Unary {
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let gateway = Arc::clone(&self.gateway);
         let rpc = Arc::clone(&self.rpc);
-        let metadata = request.metadata().as_ref().clone();
-        Box::pin(async move {
-            let outcome = gateway.call(&rpc, request);
-            survive(outcome, &metadata).await
-        })
+        Box::pin(async move { gateway.call(&rpc, request).await })
     }
-}
-
-/// Turns a panic into the status of one RPC: the others on the connection have
-/// nothing to do with it. What panicked is gone with its future.
-async fn survive<T>(
-    outcome: impl Future<Output = Result<T, Status>>,
-    metadata: &HeaderMap,
-) -> Result<T, Status> {
-    AssertUnwindSafe(outcome)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(gateway::refuse(metadata, Failure::Panic)))
 }
 
 /// Leaves messages as they are on the wire.
@@ -164,7 +146,6 @@ mod tests {
     use http_body::Frame;
     use http_body_util::StreamBody;
     use tokio::time::Instant;
-    use tonic::Code;
 
     use super::*;
 
@@ -203,15 +184,5 @@ mod tests {
             let refused = framed(bad);
             assert!(matches!(refused, Err(Failure::InvalidMessage(_))), "{bad:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_internal_and_says_nothing_more() {
-        let metadata = HeaderMap::new();
-        let outcome = async { panic!("a secret") };
-        let status = survive::<()>(outcome, &metadata).await.unwrap_err();
-        assert_eq!(status.code(), Code::Internal);
-        assert!(status.message().starts_with("internal error"), "{}", status.message());
-        assert!(!format!("{status:?}").contains("secret"));
     }
 }

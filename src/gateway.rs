@@ -90,8 +90,8 @@ impl Gateway {
         &self.contract
     }
 
-    /// Performs one RPC. The message is the wire bytes of its request, the
-    /// result those of its response.
+    /// Performs one RPC, whose deadline counts from when it `arrived`. The message
+    /// is the wire bytes of its request, the result those of its response.
     ///
     /// Dropping the future ends the call to Polytomic at once.
     ///
@@ -102,11 +102,13 @@ impl Gateway {
     pub async fn call(
         &self,
         rpc: &Rpc,
+        arrived: Instant,
         request: tonic::Request<Bytes>,
     ) -> Result<tonic::Response<Bytes>, Status> {
         let (metadata, _, message) = request.into_parts();
         let metadata = metadata.into_headers();
-        let mut record = Record::new(rpc, &metadata, &self.settings.api_version);
+        let version = &self.settings.api_version;
+        let mut record = Record::new(rpc, arrived, &metadata, version);
         // Whoever is one too many is told at once: a queue would only make every
         // caller's answer late.
         let outcome = match self.slots.try_acquire() {

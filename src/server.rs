@@ -11,6 +11,7 @@ mod connection;
 mod drain;
 mod health;
 mod limits;
+mod paced;
 mod routes;
 mod rpc;
 mod streams;

@@ -35,15 +35,16 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Starts the record of an RPC that has just come in.
+    /// Starts the record of an RPC that came in when it says.
     pub(super) fn new(
         rpc: &'a Rpc,
+        started: Instant,
         metadata: &HeaderMap,
         api_version: &HeaderValue,
     ) -> Self {
         Self {
             rpc,
-            started: Instant::now(),
+            started,
             request_id: metadata::request_id(metadata),
             api_version: api_version.clone(),
             idempotency_key: None,

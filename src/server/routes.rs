@@ -6,20 +6,32 @@ use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{ACCEPT, CONTENT_TYPE},
 };
+use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tonic::{body::Body, service::Routes as Services};
 use tonic_reflection::server::Builder as Reflection;
 use tower::ServiceExt;
 
-use super::{arriving::Arriving, health::Health, rpc};
+use super::{
+    arriving::{Arriving, Place},
+    health::Health,
+    paced::Paced,
+    rpc,
+};
 use crate::{
     gateway::{self, Gateway},
     status::Failure,
 };
 
-/// When to try again if too many requests are arriving.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How many places there are for requests that are arriving. The services beside
+/// the table have their own, so that a flood of one kind is not felt by the
+/// other.
+const PLACES: usize = 1024;
+const PLACES_BESIDE: usize = 256;
+
+/// Health, each RPC of which takes one message.
+const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// How often the gateway's own credentials are looked for until they are there.
 const READINESS_POLL: Duration = Duration::from_millis(500);
@@ -32,6 +44,7 @@ pub struct Routes {
     services: Services,
     health: Health,
     arriving: Arriving,
+    beside: Arriving,
 }
 
 impl Routes {
@@ -68,8 +81,9 @@ impl Routes {
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .prepare();
-        let arriving = Arriving::default();
-        Ok(Self { gateway, services, health, arriving })
+        let arriving = Arriving::with(PLACES);
+        let beside = Arriving::with(PLACES_BESIDE);
+        Ok(Self { gateway, services, health, arriving, beside })
     }
 
     /// Returns what is told of the server's health.
@@ -91,35 +105,55 @@ impl Routes {
 
     /// Returns the same for another connection.
     pub(super) fn on_connection(&self) -> Self {
-        Self { arriving: self.arriving.on_connection(), ..self.clone() }
+        let arriving = self.arriving.on_connection();
+        let beside = self.beside.on_connection();
+        Self { arriving, beside, ..self.clone() }
     }
 
     /// Answers one request. What waits for the rest of a request is small, the
     /// futures that come after it are boxed.
     pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
-        let Some(arriving) = self.arriving.enter() else {
-            let overloaded = Failure::Overloaded { retry_after: RETRY_AFTER };
+        let arrived = Instant::now();
+        let rpc = self.gateway.contract().rpc(request.uri().path());
+        let arriving = if rpc.is_some() { &self.arriving } else { &self.beside };
+        let Some(place) = arriving.enter() else {
+            let overloaded = Failure::Overloaded { retry_after: rpc::RETRY_AFTER };
             return gateway::refuse(request.headers(), overloaded).into_http();
         };
         if !is_grpc(&request) {
             // An answer ahead of its request's end can get lost with it.
-            let _ = rpc::receive(request.into_body()).await;
+            let _ = rpc::receive(request.into_body(), place).await;
             return unsupported_media_type();
         }
-        let Some(rpc) = self.gateway.contract().rpc(request.uri().path()) else {
-            let response = Box::pin(self.services.clone().oneshot(request)).await;
-            return response.unwrap_or_else(|never: Infallible| match never {});
-        };
+        if rpc.is_none() && !request.uri().path().starts_with(HEALTH) {
+            return Box::pin(self.stream(request, place)).await;
+        }
         let (parts, body) = request.into_parts();
-        match rpc::receive(body).await.and_then(rpc::framed) {
+        match rpc::receive(body, place).await.and_then(rpc::framed) {
             Ok(body) => {
-                drop(arriving);
                 let request = Request::from_parts(parts, body);
+                let Some(rpc) = rpc else {
+                    let request = request.map(|body| Body::new(Full::new(body)));
+                    return Box::pin(self.ask(request)).await;
+                };
                 let (gateway, rpc) = (Arc::clone(&self.gateway), Arc::clone(rpc));
-                Box::pin(rpc::serve(gateway, rpc, request)).await
+                Box::pin(rpc::serve(gateway, rpc, arrived, request)).await
             }
             Err(failure) => gateway::refuse(&parts.headers, failure).into_http(),
         }
+    }
+
+    /// Answers a stream of requests while it comes: reflection. One for a service
+    /// that is not known is refused unread.
+    async fn stream(&self, request: Request<Incoming>, place: Place) -> Response<Body> {
+        let (most, pause) = (rpc::REQUEST_LIMIT, rpc::REQUEST_TIMEOUT);
+        let paced = |body| Body::new(Paced::new(body, place, most, pause));
+        self.ask(request.map(paced)).await
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Response<Body> {
+        let response = self.services.clone().oneshot(request).await;
+        response.unwrap_or_else(|never: Infallible| match never {})
     }
 }
 

@@ -1,10 +1,14 @@
 //! One unary RPC on tonic's framing: bytes in, bytes out.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
-use bytes::{Buf, BufMut, Bytes};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use tokio::time::timeout;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use tokio::time::{Instant, timeout};
 use tonic::{
     Request, Response, Status,
     body::Body,
@@ -12,6 +16,7 @@ use tonic::{
     server::{Grpc, UnaryService},
 };
 
+use super::arriving::Place;
 use crate::{
     contract::Rpc,
     gateway::Gateway,
@@ -20,39 +25,64 @@ use crate::{
 
 /// The greatest request message, in bytes. The requests of the API are ids and
 /// names; the limit is there so that no peer can make the server hold more.
-const REQUEST_LIMIT: usize = 64 * 1024;
+pub(super) const REQUEST_LIMIT: usize = 64 * 1024;
 
 /// How long a request message may take to arrive, from its RPC's headers. They
 /// are sent together; one that takes longer is held back on purpose, or its
 /// caller has given it up.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// When to try again if too many requests are arriving.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What gRPC puts before a message: a flag and the length.
 const PREFIX: usize = 5;
 
-/// Serves one request for an RPC of the table.
+/// Serves one request for an RPC of the table, whose headers arrived when it
+/// says.
 pub(super) async fn serve(
     gateway: Arc<Gateway>,
     rpc: Arc<Rpc>,
+    arrived: Instant,
     request: http::Request<Bytes>,
 ) -> http::Response<Body> {
-    Grpc::new(BytesCodec).unary(Unary { gateway, rpc }, request.map(Full::new)).await
+    Grpc::new(BytesCodec)
+        .unary(Unary { gateway, rpc, arrived }, request.map(Full::new))
+        .await
 }
 
-/// Reads the whole body of a request, within the limits of one.
-pub(super) async fn receive<B>(body: B) -> Result<Bytes, Failure>
+/// Reads the whole body of a request, within the limits of one. Its place is
+/// free again afterwards.
+pub(super) async fn receive<B>(body: B, place: Place) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let body = Limited::new(body, PREFIX + REQUEST_LIMIT);
-    match timeout(REQUEST_TIMEOUT, body.collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Failure::RequestTooLarge { limit: REQUEST_LIMIT })
+    timeout(REQUEST_TIMEOUT, collect(body, place))
+        .await
+        .unwrap_or(Err(Failure::DeadlineExceeded))
+}
+
+/// Copies the data of a body together: a frame of one byte, kept as it came,
+/// would keep all the bytes that were read with it.
+async fn collect<B>(body: B, mut place: Place) -> Result<Bytes, Failure>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let mut body = pin!(body);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Failure::Cancelled)?;
+        let Ok(data) = frame.into_data() else { continue };
+        let length = whole.len() + data.len();
+        if length > PREFIX + REQUEST_LIMIT {
+            return Err(Failure::RequestTooLarge { limit: REQUEST_LIMIT });
         }
-        Ok(Err(_)) => Err(Failure::Cancelled),
-        Err(_) => Err(Failure::DeadlineExceeded),
+        if !place.make_room(length) {
+            return Err(Failure::Overloaded { retry_after: RETRY_AFTER });
+        }
+        whole.extend_from_slice(&data);
     }
+    Ok(whole.freeze())
 }
 
 /// Checks that a body is one message that is not compressed, in the frame of
@@ -82,6 +112,7 @@ pub(super) fn framed(body: Bytes) -> Result<Bytes, Failure> {
 struct Unary {
     gateway: Arc<Gateway>,
     rpc: Arc<Rpc>,
+    arrived: Instant,
 }
 
 impl UnaryService<Bytes> for Unary {
@@ -91,7 +122,8 @@ impl UnaryService<Bytes> for Unary {
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let gateway = Arc::clone(&self.gateway);
         let rpc = Arc::clone(&self.rpc);
-        Box::pin(async move { gateway.call(&rpc, request).await })
+        let arrived = self.arrived;
+        Box::pin(async move { gateway.call(&rpc, arrived, request).await })
     }
 }
 
@@ -145,9 +177,19 @@ mod tests {
     use futures_util::stream;
     use http_body::Frame;
     use http_body_util::StreamBody;
-    use tokio::time::Instant;
 
     use super::*;
+    use crate::server::arriving::Arriving;
+
+    async fn receive<B>(body: B) -> Result<Bytes, Failure>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let arriving = Arriving::with(64);
+        let received = super::receive(body, arriving.enter().unwrap()).await;
+        assert!(arriving.enter().is_some(), "the place is free again");
+        received
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_does_not_arrive_is_given_up() {
@@ -164,6 +206,16 @@ mod tests {
         let larger = Bytes::from(vec![0; PREFIX + REQUEST_LIMIT + 1]);
         let refused = receive(Full::new(larger)).await;
         assert!(matches!(refused, Err(Failure::RequestTooLarge { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_shed_once_there_is_no_room_for_it() {
+        let arriving = Arriving::with(16);
+        let body = |bytes| Full::new(Bytes::from(vec![0; bytes]));
+        let receive = |bytes| super::receive(body(bytes), arriving.enter().unwrap());
+        assert!(receive(8 * 4096).await.is_ok());
+        let shed = receive(8 * 4096 + 1).await;
+        assert!(matches!(shed, Err(Failure::Overloaded { .. })));
     }
 
     #[test]

@@ -193,3 +193,28 @@ async fn what_goes_wrong_on_one_connection_is_no_matter_on_another() {
     );
     assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);
 }
+
+#[tokio::test]
+async fn a_deadline_counts_from_the_headers() {
+    let log = Log::keep();
+    let fake = Fake::answering([]).await;
+    let gateway = Gateway::on(&fake).await;
+    let mut peer = Peer::greet(gateway.address).await.unwrap();
+    let path = format!("/{SERVICE}/ListPartnerSharedConnections");
+    let key = format!("Bearer {KEY}");
+    let headers = rpc(&path, &[("authorization", &key), ("grpc-timeout", "1S")]);
+    peer.send(&frame(HEADERS, END_HEADERS, 1, &headers)).await.unwrap();
+    // Once a PING is answered, what came before it has been seen.
+    for _ in 0..3 {
+        peer.send(&frame(PING, 0, 0, &[0; 8])).await.unwrap();
+        peer.reader.find(|frame| frame.kind == PING).await.unwrap();
+    }
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    tokio::time::resume();
+    let body = message(&list_request().encode_to_vec());
+    peer.send(&frame(DATA, END_STREAM, 1, &body)).await.unwrap();
+    let line = timeout(SOON, log.rpc()).await.expect("the RPC has its line");
+    assert_eq!(line["code"], "DeadlineExceeded");
+    assert_eq!(fake.seen().len(), 0, "its deadline was over");
+}

@@ -3,14 +3,18 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use futures_util::future::select_all;
+use http::Request;
+use tokio::{net::TcpStream, time::timeout};
 use tonic::Code;
 
 use crate::support::{
     Caller, Gateway,
+    caller::SERVICE,
     frames::{
-        ACK, CONTINUATIONS, EMPTY_DATA, ENHANCE_YOUR_CALM, Flood, Frame,
-        MALFORMED_HEADERS, PINGS, Peer, RAPID_RESET, SETTINGS_FLOOD,
+        ACK, CONTINUATIONS, EMPTY_DATA, END_HEADERS, ENHANCE_YOUR_CALM, Flood, Frame,
+        HEADERS, MALFORMED_HEADERS, PING, PINGS, Peer, RAPID_RESET, SETTINGS_FLOOD,
+        frame, rpc,
     },
 };
 
@@ -104,4 +108,66 @@ async fn a_peer_that_does_not_read_is_not_read_from_either() {
         }
         assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);
     }
+}
+
+/// Opens RPCs whose bodies never come: many on each of a few connections, a few
+/// on each of many. Returns once the server has read them.
+async fn hold_back(gateway: &Gateway, path: &str) -> Vec<Peer> {
+    let mut peers = Vec::new();
+    for streams in [100; 6].into_iter().chain([4; 134]) {
+        let mut peer = Peer::greet(gateway.address).await.unwrap();
+        for stream in 0..streams {
+            let headers = frame(HEADERS, END_HEADERS, 2 * stream + 1, &rpc(path, &[]));
+            peer.send(&headers).await.unwrap();
+        }
+        peer.send(&frame(PING, 0, 0, &[0; 8])).await.unwrap();
+        let is_ack = |frame: &Frame| frame.kind == PING && frame.flags == ACK;
+        timeout(SOON, peer.reader.find(is_ack)).await.unwrap().unwrap();
+        peers.push(peer);
+    }
+    peers
+}
+
+#[tokio::test]
+async fn requests_that_are_held_back_lock_nobody_out() {
+    let gateway = Gateway::on_sandbox().await;
+    let list = format!("/{SERVICE}/ListPartnerSharedConnections");
+    let health = "/grpc.health.v1.Health/Check";
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let mut held = Vec::new();
+    for path in [health, reflection, &list] {
+        held.extend(hold_back(&gateway, path).await);
+        let reply = Caller::list(gateway.address).send().await;
+        assert_eq!(reply.code(), Code::Ok, "{path}: {}", reply.message());
+        let check = Caller::list(gateway.address).path(health).body(vec![0; 5]);
+        assert_eq!(check.send().await.code(), Code::Ok, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn large_requests_that_are_held_back_are_shed() {
+    let gateway = Gateway::on_sandbox().await;
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let url =
+        format!("http://{}/{SERVICE}/ListPartnerSharedConnections", gateway.address);
+    let mut answers = Vec::new();
+    let mut bodies = Vec::new();
+    for _ in 0..60 {
+        let request = Request::post(&url).header("content-type", "application/grpc");
+        send = send.ready().await.unwrap();
+        let request = request.body(()).unwrap();
+        let (answer, mut body) = send.send_request(request, false).unwrap();
+        body.send_data(vec![0; 60_000].into(), false).unwrap();
+        answers.push(answer);
+        bodies.push(body);
+    }
+    // Far sooner than a body which does not end is given up.
+    let answer = timeout(Duration::from_secs(5), select_all(answers)).await;
+    let answer = answer.expect("none of them is refused").0.unwrap();
+    let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{}", status.message());
+    assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);
+    connection.abort();
 }

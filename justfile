@@ -37,6 +37,14 @@ bench *words:
 fuzz seconds="60":
     FUZZ_SECONDS={{ seconds }} .ci/run fuzz
 
+# Measures what peers that misbehave cost the gateway and its other callers.
+floods:
+    cargo test --release --test load -- floods
+
+# Restarts two gateways in turn, behind a caller that does not retry.
+drain restarts="100":
+    cargo test --release --test load -- drain {{ restarts }}
+
 # Calls the gateway with grpcurl, buf, Python, Node.js and Go.
 clients:
     .ci/run clients

@@ -4,7 +4,7 @@ use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use tokio::sync::oneshot;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     auth::{self, Authenticator, KeySource, Mode},
@@ -16,10 +16,18 @@ use crate::{
     upstream::{self, BaseUrl, Upstream},
 };
 
+/// Where Polytomic serves everyone.
+const POLYTOMIC: &str = "https://app.polytomic.com";
+
+/// How long balancers are given to take note, by default: Kubernetes and its
+/// proxies need a few seconds.
+const LAME_DUCK: Duration = Duration::from_secs(5);
+
 /// A gateway that listens but does not serve yet, and its sandbox if it has one.
 #[derive(Debug)]
 pub struct App {
     server: Server,
+    upstream: String,
     authenticator: Arc<Authenticator>,
     sandbox: Option<Sandbox>,
 }
@@ -58,13 +66,25 @@ impl App {
     /// is taken. Nothing has been sent to Polytomic.
     pub async fn bind(settings: &Serve, descriptor_set: &[u8]) -> Result<Self, Error> {
         let contract = Contract::compile(descriptor_set)?;
-        let sandbox = if settings.sandbox { Some(bind_sandbox().await?) } else { None };
-        let url = match &sandbox {
-            Some(sandbox) => sandbox.url(),
-            None => settings.upstream_url.clone(),
+        let sandbox = match (settings.sandbox, &settings.upstream_url) {
+            (true, Some(_)) => {
+                return Err(Error::Usage(
+                    "both --sandbox and --upstream-url (or their variables) are given; \
+                     leave one out"
+                        .to_owned(),
+                ));
+            }
+            (true, None) => Some(bind_sandbox().await?),
+            (false, _) => None,
+        };
+        let url = match (&sandbox, &settings.upstream_url) {
+            (Some(sandbox), _) => sandbox.url(),
+            (None, Some(url)) => url.clone(),
+            (None, None) => POLYTOMIC.to_owned(),
         };
         let url = upstream_url(&url, settings.allow_plaintext_upstream)?;
 
+        let shown = url.to_string();
         let auth = auth_settings(settings, &url)?;
         auth.check(settings.listen).map_err(|error| Error::Usage(error.to_string()))?;
         let upstream = Upstream::new(url, &upstream_settings(settings)?)?;
@@ -90,13 +110,19 @@ impl App {
         let server = Server::bind(settings.listen, routes, server_settings(settings))
             .await
             .map_err(|error| Error::Listen { address: settings.listen, error })?;
-        Ok(Self { server, authenticator, sandbox })
+        Ok(Self { server, upstream: shown, authenticator, sandbox })
     }
 
     /// Returns the address that is listened on, with the port that was taken.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
+    }
+
+    /// Returns the URL of Polytomic, or of the sandbox.
+    #[must_use]
+    pub fn upstream(&self) -> &str {
+        &self.upstream
     }
 
     /// Returns what holds the credentials, to have their files read again.
@@ -141,7 +167,11 @@ async fn bind_sandbox() -> Result<Sandbox, Error> {
 
 fn server_settings(settings: &Serve) -> server::Settings {
     server::Settings {
-        lame_duck: settings.lame_duck,
+        lame_duck: settings.lame_duck.unwrap_or(if settings.sandbox {
+            Duration::ZERO
+        } else {
+            LAME_DUCK
+        }),
         drain_limit: settings.drain_limit,
         max_connections: settings.max_connections,
         max_connection_age: settings.max_connection_age,
@@ -181,6 +211,9 @@ fn upstream_settings(settings: &Serve) -> Result<upstream::Settings, Error> {
 }
 
 fn auth_settings(settings: &Serve, url: &BaseUrl) -> Result<auth::Settings, Error> {
+    if settings.auth_mode == AuthMode::Passthrough && settings.partner_key.is_some() {
+        warn!("POLYTOMIC_PARTNER_KEY is set but not used: --auth-mode is passthrough");
+    }
     let mode = match (
         settings.auth_mode,
         &settings.partner_key_file,

@@ -4,7 +4,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{BoolishValueParser, PossibleValuesParser},
+};
 use secrecy::SecretString;
 
 use crate::{gateway::API_VERSIONS, telemetry::Format};
@@ -82,22 +85,29 @@ pub struct Serve {
     )]
     pub listen: SocketAddr,
 
-    /// The URL of Polytomic
+    /// The URL of Polytomic. The default is `https://app.polytomic.com`
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_UPSTREAM_URL",
         value_name = "URL",
-        default_value = "https://app.polytomic.com",
         hide_env_values = true
     )]
-    pub upstream_url: String,
+    pub upstream_url: Option<String>,
 
     /// Serve from an embedded Polytomic instead, with data to try things on
-    #[arg(long, env = "POLYTOMIC_GATEWAY_SANDBOX", conflicts_with = "upstream_url")]
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_SANDBOX",
+        value_parser = BoolishValueParser::new()
+    )]
     pub sandbox: bool,
 
     /// Allow an `http://` URL to another host, which sends keys unencrypted
-    #[arg(long, env = "POLYTOMIC_GATEWAY_ALLOW_PLAINTEXT_UPSTREAM")]
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_ALLOW_PLAINTEXT_UPSTREAM",
+        value_parser = BoolishValueParser::new()
+    )]
     pub allow_plaintext_upstream: bool,
 
     /// Certificate authorities to trust beside the system's: a file in PEM
@@ -120,7 +130,7 @@ pub struct Serve {
         env = "POLYTOMIC_GATEWAY_TIMEOUT",
         value_name = "SECONDS",
         default_value = "30",
-        value_parser = seconds
+        value_parser = some_seconds
     )]
     pub timeout: Duration,
 
@@ -131,7 +141,7 @@ pub struct Serve {
         env = "POLYTOMIC_GATEWAY_ATTEMPT_TIMEOUT",
         value_name = "SECONDS",
         default_value = "10",
-        value_parser = seconds
+        value_parser = some_seconds
     )]
     pub attempt_timeout: Duration,
 
@@ -141,7 +151,7 @@ pub struct Serve {
         env = "POLYTOMIC_GATEWAY_CONNECT_TIMEOUT",
         value_name = "SECONDS",
         default_value = "5",
-        value_parser = seconds
+        value_parser = some_seconds
     )]
     pub connect_timeout: Duration,
 
@@ -151,7 +161,7 @@ pub struct Serve {
         env = "POLYTOMIC_GATEWAY_READ_TIMEOUT",
         value_name = "SECONDS",
         default_value = "10",
-        value_parser = seconds
+        value_parser = some_seconds
     )]
     pub read_timeout: Duration,
 
@@ -172,7 +182,8 @@ pub struct Serve {
         long,
         env = "POLYTOMIC_GATEWAY_MAX_IN_FLIGHT",
         value_name = "NUMBER",
-        default_value_t = 1024
+        default_value = "1024",
+        value_parser = number
     )]
     pub max_in_flight: usize,
 
@@ -181,20 +192,21 @@ pub struct Serve {
         long,
         env = "POLYTOMIC_GATEWAY_ANSWER_LIMIT",
         value_name = "BYTES",
-        default_value_t = 32 * 1024 * 1024
+        default_value_t = 32 * 1024 * 1024,
+        value_parser = bytes
     )]
     pub answer_limit: usize,
 
     /// The seconds for which a stopping gateway serves on while it tells the health
-    /// checks that it stops. Balancers need them; 0 where there are none
+    /// checks that it stops, so that balancers take note. The default is 5, with
+    /// --sandbox 0
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_LAME_DUCK",
         value_name = "SECONDS",
-        default_value = "5",
         value_parser = seconds
     )]
-    pub lame_duck: Duration,
+    pub lame_duck: Option<Duration>,
 
     /// The most seconds that RPCs in flight then get to end
     #[arg(
@@ -211,7 +223,8 @@ pub struct Serve {
         long,
         env = "POLYTOMIC_GATEWAY_MAX_CONNECTIONS",
         value_name = "NUMBER",
-        default_value_t = 1024
+        default_value = "1024",
+        value_parser = number
     )]
     pub max_connections: usize,
 
@@ -254,7 +267,7 @@ pub struct Serve {
         env = "POLYTOMIC_GATEWAY_HANDSHAKE_TIMEOUT",
         value_name = "SECONDS",
         default_value = "10",
-        value_parser = seconds
+        value_parser = some_seconds
     )]
     pub handshake_timeout: Duration,
 
@@ -283,7 +296,11 @@ pub struct Serve {
     pub caller_token_file: Option<PathBuf>,
 
     /// Do not ask Polytomic who holds a key (`GET /api/me`) before its first use
-    #[arg(long, env = "POLYTOMIC_GATEWAY_NO_KEY_CHECK")]
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_NO_KEY_CHECK",
+        value_parser = BoolishValueParser::new()
+    )]
     pub no_key_check: bool,
 }
 
@@ -301,6 +318,31 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "give an IP address and a port, such as 127.0.0.1:50051 or [::]:50051".to_owned()
     })
+}
+
+/// Parses how many of something there may be.
+fn number(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| "give a whole number, 1 or more".to_owned())
+}
+
+/// Parses a number of bytes.
+fn bytes(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "give a number of bytes, such as 33554432".to_owned())
+}
+
+/// Parses a length of time that cannot be none.
+fn some_seconds(text: &str) -> Result<Duration, String> {
+    let length = seconds(text)?;
+    if length.is_zero() {
+        return Err("it must be more than 0".to_owned());
+    }
+    Ok(length)
 }
 
 /// Parses a length of time as operators write it: `30`, `0.5`.

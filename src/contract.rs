@@ -43,6 +43,9 @@ pub struct Rpc {
     pub request: Schema,
     /// The response message.
     pub response: Schema,
+    /// The page that documents the REST call: the first link in the comment on
+    /// the RPC.
+    pub page: Option<String>,
 }
 
 /// Why a descriptor set cannot be served.
@@ -128,6 +131,7 @@ impl Rpc {
             binding: Binding::compile(&rule, &request)?,
             request,
             response,
+            page: annotations::page(method),
         })
     }
 

@@ -3,6 +3,7 @@
 //! The gateway knows no particular RPC. It follows the compiled [`Contract`],
 //! and whatever goes wrong becomes a status in one place.
 
+mod answer;
 mod deadline;
 mod doubt;
 mod idempotency;
@@ -11,13 +12,11 @@ mod metadata;
 mod record;
 mod retry;
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
-    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE},
-};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep},
@@ -29,9 +28,9 @@ pub use self::{deadline::parse_timeout, metadata::API_VERSIONS};
 use crate::{
     auth::{self, Authenticator, Credentials, Holder},
     contract::{Contract, Rpc},
-    status::{self, Context, Failure, Refusal, Violation, Whose},
+    status::{Context, Failure, Violation, Whose},
     transcode::{self, RequestError},
-    upstream::{Answer, Call, Upstream},
+    upstream::{Call, Upstream},
 };
 
 /// Serves the RPCs of a contract from one upstream.
@@ -79,6 +78,12 @@ impl Gateway {
         Self { contract, authenticator, upstream, settings, retries, slots }
     }
 
+    /// Tells whether the gateway has every credential that it needs itself.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.authenticator.is_ready()
+    }
+
     /// Returns what is served.
     #[must_use]
     pub fn contract(&self) -> &Contract {
@@ -105,7 +110,9 @@ impl Gateway {
         // Whoever is one too many is told at once: a queue would only make every
         // caller's answer late.
         let outcome = match self.slots.try_acquire() {
-            Ok(_slot) => self.perform(rpc, &metadata, &message, &mut record).await,
+            Ok(_slot) => {
+                survive(self.perform(rpc, &metadata, &message, &mut record)).await
+            }
             Err(_) => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
         };
         record.finish(outcome)
@@ -206,33 +213,38 @@ impl Gateway {
     ) -> Result<Bytes, Failure> {
         let mut retry = self.retries.first(rpc.binding.is_safe());
         let mut renewed = false;
+        let is_repeatable = rpc.binding.is_repeatable();
         loop {
-            let until = if retry.is_last() {
+            let until = if retry.is_last() || !is_repeatable {
                 deadline.at()
             } else {
                 deadline.of_attempt(self.settings.attempt_timeout)
             };
+            let begun = record.attempts();
             let attempt = self.attempt(rpc, call.clone(), &credentials, until, record);
             let failure = match deadline.bound(attempt).await {
                 Ok(message) => return Ok(message),
                 Err(failure) => failure,
             };
-            record.failed(&failure);
+            if record.attempts() > begun {
+                record.failed(&failure);
+            }
             if is_unauthorized(&failure) {
                 // The rejected credentials must be forgotten in any case.
-                let newer = self.authenticator.rejected(&credentials).await;
+                let rejected = self.authenticator.rejected(&credentials);
+                let newer = deadline.bound(async { Ok(rejected.await) }).await;
                 // Keys are unique among one holder's calls, perhaps: what others'
                 // credentials begin, newer ones might begin again.
-                let Some(newer) = newer.filter(|_| !renewed && !record.is_in_doubt())
-                else {
+                let may_renew = is_repeatable && !renewed && !record.is_in_doubt();
+                let Some(newer) = newer.ok().flatten().filter(|_| may_renew) else {
                     return Err(failure);
                 };
                 credentials = newer;
                 renewed = true;
                 continue;
             }
-            let Some(delay) = retry.delay(&failure, deadline.left(), retry::draw())
-            else {
+            let delay = retry.delay(&failure, deadline.left(), retry::draw());
+            let Some(delay) = delay.filter(|_| is_repeatable) else {
                 return Err(failure);
             };
             sleep(delay).await;
@@ -252,7 +264,7 @@ impl Gateway {
         record.attempt();
         let answer = admission.send(call, until).await?;
         record.answered(answer.status);
-        translate(rpc, &answer, credentials)
+        answer::translate(rpc, &answer, credentials)
     }
 }
 
@@ -261,55 +273,28 @@ fn is_unauthorized(failure: &Failure) -> bool {
     matches!(failure, Failure::Refused(refusal) if refusal.status() == StatusCode::UNAUTHORIZED)
 }
 
-/// Translates Polytomic's answer into the wire bytes of the response message.
-fn translate(
-    rpc: &Rpc,
-    answer: &Answer,
-    credentials: &Credentials,
-) -> Result<Bytes, Failure> {
-    let body: &[u8] = match status::answer(answer.status, rpc.binding.is_safe()) {
-        status::Answer::Refused => {
-            let body = credentials.blank(&answer.body);
-            let refusal = Refusal::new(answer.status, &answer.headers, &body);
-            return Err(Failure::Refused(Box::new(refusal)));
-        }
-        status::Answer::Empty => b"{}",
-        status::Answer::Decode => {
-            check_is_json(&answer.headers)?;
-            &answer.body
-        }
-    };
-    transcode::response(&rpc.response, body)
-        .map(Bytes::from)
-        .map_err(|error| Failure::BadResponse(error.to_string()))
+/// Turns a panic into the failure of one RPC, which keeps its key and its id: the
+/// others have nothing to do with it. What panicked is gone with its future.
+async fn survive<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(Failure::Panic))
 }
 
-/// Refuses an answer that says of itself that it is not plain JSON. One that
-/// says nothing is read as JSON.
-fn check_is_json(headers: &HeaderMap) -> Result<(), Failure> {
-    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Failure::BadResponse(
-            "it is compressed, which was not asked for".to_owned(),
-        ));
-    }
-    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let essence =
-        content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    if essence == "application/json" || essence.ends_with("+json") {
-        return Ok(());
-    }
-    Err(Failure::BadResponse(
-        "its content type is not JSON; the usual cause is a wrong upstream URL or a login page"
-            .to_owned(),
-    ))
-}
-
-/// Refuses a request before it has become an RPC.
+/// Refuses a request before it has become an RPC, and logs that.
 #[must_use]
 pub fn refuse(metadata: &HeaderMap, failure: Failure) -> Status {
     let request_id = metadata::request_id(metadata);
-    failure.into_status(&Context::new(request_id.to_str().unwrap_or_default()))
+    let context = Context::new(request_id.to_str().unwrap_or_default());
+    tracing::info!(
+        target: "rpc",
+        code = ?failure.code(context.safe),
+        reason = failure.reason(&context).as_str(),
+        error = %failure,
+        request_id = context.request_id,
+        "a request was refused"
+    );
+    failure.into_status(&context)
 }
 
 fn whose(holder: Holder) -> Whose {
@@ -337,4 +322,26 @@ fn refused(error: &auth::Error) -> Failure {
 /// Keeps a value, or notes the violation.
 fn note<T>(violations: &mut Vec<Violation>, result: Result<T, Violation>) -> Option<T> {
     result.map_err(|violation| violations.push(violation)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_that_says_nothing_more() {
+        let failure = survive::<()>(async { panic!("a secret") }).await.unwrap_err();
+        assert!(matches!(failure, Failure::Panic));
+        let status = failure.into_status(&Context {
+            safe: false,
+            attempts: 1,
+            idempotency_key: Some("the-key-of-it"),
+            ..Context::new("id")
+        });
+        assert_eq!(status.code(), tonic::Code::Internal);
+        assert!(status.message().starts_with("internal error"), "{}", status.message());
+        assert!(!format!("{status:?}").contains("secret"));
+    }
 }

@@ -24,6 +24,7 @@ pub mod proto {
         clippy::all,
         clippy::pedantic,
         clippy::allow_attributes_without_reason,
+        rustdoc::bare_urls,
         unreachable_pub,
         reason = "generated code follows its own rules"
     )]

@@ -78,14 +78,15 @@ fn main() -> ExitCode {
 async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
     settings.partner_key = partner_key();
     let signals = Signals::listen()?;
+    let hangup = signal(SignalKind::hangup())?;
     let app = App::bind(&settings, DESCRIPTOR_SET).await?;
     info!(
         address = %app.local_addr(),
-        upstream = if settings.sandbox { "the sandbox" } else { &settings.upstream_url },
+        upstream = app.upstream(),
         version = env!("CARGO_PKG_VERSION"),
         "the gateway listens"
     );
-    tokio::spawn(reload_on_hangup(app.authenticator(), signal(SignalKind::hangup())?));
+    tokio::spawn(reload_on_hangup(app.authenticator(), hangup));
     until_signaled(signals, |shutdown| app.run(shutdown)).await?;
     info!("the gateway has stopped");
     Ok(())
@@ -151,8 +152,8 @@ where
 /// Reads the credential files again at every SIGHUP.
 async fn reload_on_hangup(authenticator: Arc<Authenticator>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
-        info!("reading the credential files again");
         authenticator.reload().await;
+        info!(credentials = ?authenticator.stats(), "read the credential files again");
     }
 }
 

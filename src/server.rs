@@ -6,6 +6,7 @@
 //! (`docs/decisions/0004-own-serving-loop.md`).
 
 mod accept;
+mod arriving;
 mod connection;
 mod drain;
 mod health;
@@ -68,7 +69,9 @@ impl Server {
         let (lame_duck, drain_limit) = (settings.lame_duck, settings.drain_limit);
         let (signal, watch) = drain::channel();
         let mut connections = Connections::new(routes.clone(), settings, watch);
+        let readiness = tokio::spawn(routes.clone().tell_readiness());
         connections.accept_until(&listener, shutdown).await;
+        readiness.abort();
 
         info!(open = connections.len(), seconds = lame_duck.as_secs_f64(), "lame duck");
         routes.health().set_not_serving().await;

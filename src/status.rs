@@ -77,6 +77,9 @@ pub enum Failure {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// The request message is compressed, which the gateway does not read.
+    #[error("the request message is compressed")]
+    CompressionUnsupported,
     /// The gateway serves no RPC of this name.
     #[error("the gateway serves no RPC of this name")]
     UnknownRpc,
@@ -183,6 +186,8 @@ pub struct Context<'a> {
     pub fingerprint: Option<&'a str>,
     /// The version of Polytomic's API that was asked for.
     pub api_version: &'a str,
+    /// The page that documents the RPC's REST call.
+    pub page: Option<&'a str>,
 }
 
 impl<'a> Context<'a> {
@@ -199,6 +204,7 @@ impl<'a> Context<'a> {
             whose_credentials: Whose::Caller,
             fingerprint: None,
             api_version: "",
+            page: None,
         }
     }
 }
@@ -316,6 +322,7 @@ impl Failure {
             Self::InvalidFields(_) => &local::INVALID_FIELDS,
             Self::InvalidMessage(_) => &local::INVALID_MESSAGE,
             Self::RequestTooLarge { .. } => &local::REQUEST_TOO_LARGE,
+            Self::CompressionUnsupported => &local::COMPRESSION_UNSUPPORTED,
             Self::UnknownRpc => &local::UNKNOWN_RPC,
             Self::DeadlineExceeded => &local::DEADLINE_EXCEEDED,
             Self::Cancelled => &local::CANCELLED,

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
 use tracing::error;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,6 +21,16 @@ pub enum Format {
 ///
 /// If the filter is not understood; says which part.
 pub fn init(filter: &str, format: Format) -> Result<(), String> {
+    let stray = filter
+        .split(',')
+        .map(str::trim)
+        .find(|part| !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err());
+    if let Some(stray) = stray {
+        return Err(format!(
+            "the log filter is not understood: {stray:?} is no level; give error, warn, \
+             info, debug or trace"
+        ));
+    }
     let filter = EnvFilter::builder()
         .parse(filter)
         .map_err(|error| format!("the log filter is not understood: {error}"))?;

@@ -272,5 +272,5 @@ impl Admission<'_> {
 
 /// Why there can be no client: the cause, without a URL.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be set up: {0}")]
+#[error("the HTTP client cannot be set up")]
 pub struct Error(#[source] Box<dyn std::error::Error + Send + Sync>);

@@ -165,7 +165,11 @@ impl CredentialFile {
         tracing::warn!(
             file = %self.path.display(),
             problem,
-            former_kept = self.current.load().is_some(),
+            until_then = if self.current.load().is_some() {
+                "the former one is used"
+            } else {
+                "calls fail with UNAVAILABLE"
+            },
             "{} file is not usable", self.what,
         );
         health.failing = Some(problem);

@@ -62,6 +62,16 @@ pub(super) fn http_rule(method: &MethodDescriptor) -> Result<HttpRule, String> {
     Ok(HttpRule { method, path, body })
 }
 
+/// Returns the first link in the comment on an RPC.
+pub(super) fn page(method: &MethodDescriptor) -> Option<String> {
+    let file = method.parent_file();
+    let file = file.file_descriptor_proto();
+    let locations = &file.source_code_info.as_ref()?.location;
+    let location = locations.iter().find(|location| location.path == method.path())?;
+    let words = location.leading_comments().split_whitespace();
+    words.filter(|word| word.starts_with("https://")).map(str::to_owned).next()
+}
+
 /// Reads the declared constraints of a field.
 pub(super) fn rules(field: &FieldDescriptor) -> Result<Rules, String> {
     let pool = field.parent_pool();

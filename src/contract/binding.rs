@@ -100,6 +100,14 @@ impl Binding {
     pub fn is_safe(&self) -> bool {
         self.method.is_safe()
     }
+
+    /// Tells whether the call may be sent again: it changes nothing, or it is a
+    /// POST, which carries an idempotency key. Polytomic documents keys for POST
+    /// only.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        self.is_safe() || self.method == Method::POST
+    }
 }
 
 /// A part of an HTTP request that a field can go into.

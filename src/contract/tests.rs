@@ -69,6 +69,8 @@ fn the_embedded_descriptors_compile() {
     let list = contract.rpc(&path).unwrap();
     assert_eq!(list.path(), path);
     assert!(list.binding.is_safe());
+    let page = list.page.as_deref().unwrap();
+    assert!(page.ends_with("/list-shared-connections-for-partner"), "{page}");
     assert!(contract.rpc("/x/y").is_none());
 }
 
@@ -82,7 +84,15 @@ fn a_binding_says_where_each_field_goes() {
     assert_eq!(binding.place("id"), Place::Path);
     assert_eq!(binding.place("what"), Place::Body);
     assert_eq!(binding.place("how"), Place::Query);
-    assert!(!binding.is_safe());
+    assert!(!binding.is_safe() && binding.is_repeatable());
+}
+
+#[test]
+fn what_changes_something_without_a_key_is_not_repeatable() {
+    for verb in ["put", "patch", "delete"] {
+        let contract = compile(&rpc(&http(&format!(r#"{verb}: "/a""#)), "")).unwrap();
+        assert!(!contract.rpc("/test.S/Do").unwrap().binding.is_repeatable(), "{verb}");
+    }
 }
 
 #[test]

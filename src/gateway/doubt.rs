@@ -12,7 +12,7 @@
 //! | 400, 404 or 422 in Polytomic's own form | no: had an attempt taken effect, its success would have been replayed |
 //! | 401, 403, 429 and other refusals | as before: this attempt did nothing, and the answer may come from before the record |
 //! | 409 | yes: another attempt with this key is under way |
-//! | 408, 499 or any 5xx | yes: proxies say so of requests that they have passed on, and a recorded 500 may have failed halfway |
+//! | 408, 499 and most 5xx | yes: proxies say so of requests that they have passed on, and a recorded 500 may have failed halfway |
 //! | a reset, a timeout, an answer that cannot be read | yes |
 //!
 //! That an unwelcome answer is Polytomic's own is seen by its `key`: an ingress
@@ -27,9 +27,6 @@ pub(super) fn remains(before: bool, failure: &Failure) -> bool {
         let status = refusal.status();
         if matches!(status.as_u16(), 400 | 404 | 422) && refusal.key().is_some() {
             return false;
-        }
-        if status.is_server_error() {
-            return true;
         }
     }
     before || failure.outcome(false) == Outcome::Unknown

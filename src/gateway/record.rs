@@ -63,6 +63,11 @@ impl<'a> Record<'a> {
         self.http_status = None;
     }
 
+    /// Returns how many calls were sent, or were about to be.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// Notes the status of Polytomic's answer.
     pub(super) fn answered(&mut self, status: StatusCode) {
         self.http_status = Some(status);
@@ -115,6 +120,7 @@ impl<'a> Record<'a> {
             whose_credentials: self.whose_credentials,
             fingerprint: self.fingerprint(),
             api_version: text(&self.api_version),
+            page: self.rpc.page.as_deref(),
             ..Context::new(text(&self.request_id))
         }
     }
@@ -181,14 +187,21 @@ impl Drop for Record<'_> {
     }
 }
 
-/// Writes an error with its causes on one line.
+/// Writes an error with its causes on one line, of a length that logs can take.
 fn describe(failure: &Failure) -> String {
+    const MOST: usize = 2048;
+
     let mut line = failure.to_string();
     let mut cause = failure.source();
     while let Some(error) = cause {
         line.push_str(": ");
         line.push_str(&error.to_string());
         cause = error.source();
+    }
+    if line.len() > MOST {
+        let end = (0..=MOST).rev().find(|end| line.is_char_boundary(*end));
+        line.truncate(end.unwrap_or(0));
+        line.push('…');
     }
     line
 }

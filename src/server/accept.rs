@@ -93,7 +93,7 @@ impl Connections {
             self.refused.note("there are too many", &self.settings.max_connections);
             return;
         }
-        let routes = self.routes.clone();
+        let routes = self.routes.on_connection();
         let settings = self.settings.clone();
         let watch = self.watch.clone();
         self.open.spawn(connection::serve(stream, peer, routes, settings, watch));

@@ -53,7 +53,12 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 async fn greet(stream: &mut TcpStream) -> io::Result<()> {
     // An answer is small, and somebody waits for it.
     stream.set_nodelay(true)?;
-    read_preface(stream).await
+    let read = read_preface(stream).await;
+    if read.is_err() {
+        // With bytes left to read, the close would be a reset.
+        let _ = stream.try_read(&mut [0; 1024]);
+    }
+    read
 }
 
 async fn read_preface(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {

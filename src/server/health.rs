@@ -32,10 +32,15 @@ impl Health {
     pub(super) async fn of<'a>(services: impl IntoIterator<Item = &'a str>) -> Self {
         let services = services.into_iter().chain([SERVER]).map(str::to_owned).collect();
         let health = Self { services, reporter: HealthReporter::new() };
-        for service in &health.services {
-            health.reporter.set_service_status(service, Serving).await;
-        }
+        health.set_serving().await;
         health
+    }
+
+    /// Tells that RPCs may come.
+    pub(super) async fn set_serving(&self) {
+        for service in &self.services {
+            self.reporter.set_service_status(service, Serving).await;
+        }
     }
 
     /// Returns the service to ask.

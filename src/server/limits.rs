@@ -32,9 +32,9 @@ pub struct Settings {
     pub handshake_timeout: Duration,
 }
 
-/// Streams that one connection may have open: gRPC clients expect about 100,
-/// and more than 256 only helps a flood.
-const STREAMS: u32 = 256;
+/// Streams that one connection may have open: what gRPC clients expect. Many
+/// more only help a flood.
+const STREAMS: u32 = 100;
 
 /// The size of a request's metadata, as gRPC implementations have it. Room for
 /// the largest credential (8 KiB) and the rest beside it. It bounds CONTINUATION

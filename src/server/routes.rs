@@ -1,21 +1,28 @@
 //! Which service a request is for.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{ACCEPT, CONTENT_TYPE},
 };
 use hyper::body::Incoming;
+use tokio::time::sleep;
 use tonic::{body::Body, service::Routes as Services};
 use tonic_reflection::server::Builder as Reflection;
 use tower::ServiceExt;
 
-use super::{health::Health, rpc};
+use super::{arriving::Arriving, health::Health, rpc};
 use crate::{
     gateway::{self, Gateway},
     status::Failure,
 };
+
+/// When to try again if too many requests are arriving.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How often the gateway's own credentials are looked for until they are there.
+const READINESS_POLL: Duration = Duration::from_millis(500);
 
 /// The RPCs of the table, and the services about the server itself: health and
 /// reflection.
@@ -24,6 +31,7 @@ pub struct Routes {
     gateway: Arc<Gateway>,
     services: Services,
     health: Health,
+    arriving: Arriving,
 }
 
 impl Routes {
@@ -60,7 +68,8 @@ impl Routes {
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .prepare();
-        Ok(Self { gateway, services, health })
+        let arriving = Arriving::default();
+        Ok(Self { gateway, services, health, arriving })
     }
 
     /// Returns what is told of the server's health.
@@ -68,16 +77,49 @@ impl Routes {
         &self.health
     }
 
-    /// Answers one request.
+    /// Says `NOT_SERVING` for as long as the gateway lacks a credential of its own.
+    pub(super) async fn tell_readiness(self) {
+        if self.gateway.is_ready() {
+            return;
+        }
+        self.health.set_not_serving().await;
+        while !self.gateway.is_ready() {
+            sleep(READINESS_POLL).await;
+        }
+        self.health.set_serving().await;
+    }
+
+    /// Returns the same for another connection.
+    pub(super) fn on_connection(&self) -> Self {
+        Self { arriving: self.arriving.on_connection(), ..self.clone() }
+    }
+
+    /// Answers one request. What waits for the rest of a request is small, the
+    /// futures that come after it are boxed.
     pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+        let Some(arriving) = self.arriving.enter() else {
+            let overloaded = Failure::Overloaded { retry_after: RETRY_AFTER };
+            return gateway::refuse(request.headers(), overloaded).into_http();
+        };
         if !is_grpc(&request) {
+            // An answer ahead of its request's end can get lost with it.
+            let _ = rpc::receive(request.into_body()).await;
             return unsupported_media_type();
         }
-        if let Some(rpc) = self.gateway.contract().rpc(request.uri().path()) {
-            return rpc::serve(Arc::clone(&self.gateway), Arc::clone(rpc), request).await;
+        let Some(rpc) = self.gateway.contract().rpc(request.uri().path()) else {
+            let response = Box::pin(self.services.clone().oneshot(request)).await;
+            return response.unwrap_or_else(|never: Infallible| match never {});
+        };
+        let (parts, body) = request.into_parts();
+        match rpc::receive(body).await.and_then(rpc::framed) {
+            Ok(body) => {
+                drop(arriving);
+                let request = Request::from_parts(parts, body);
+                let (gateway, rpc) = (Arc::clone(&self.gateway), Arc::clone(rpc));
+                Box::pin(rpc::serve(gateway, rpc, request)).await
+            }
+            Err(failure) => gateway::refuse(&parts.headers, failure).into_http(),
         }
-        let response = self.services.clone().oneshot(request).await;
-        response.unwrap_or_else(|never: Infallible| match never {})
     }
 }
 
@@ -91,7 +133,8 @@ fn is_grpc(request: &Request<Incoming>) -> bool {
 }
 
 fn unsupported_media_type() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
+    let text = "This server speaks gRPC, and nothing else.\n".to_owned();
+    let mut response = Response::new(Body::new(text));
     *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     response.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/grpc"));
     response

@@ -161,6 +161,10 @@ fn add(
                 told(refusal, "a state that Polytomic requires does not hold"),
             )]);
         }
+        Attach::Reference => {
+            let page = context.page.unwrap_or(table::REFERENCE_PAGE);
+            details.set_help(vec![HelpLink::new("Polytomic's API reference", page)]);
+        }
         Attach::Help(page) => {
             details.set_help(vec![HelpLink::new(page.title, page.url)]);
         }

@@ -27,6 +27,7 @@ pub(super) static ALL: &[&Row] = &[
     &INVALID_FIELDS,
     &INVALID_MESSAGE,
     &REQUEST_TOO_LARGE,
+    &COMPRESSION_UNSUPPORTED,
     &UNKNOWN_RPC,
     &DEADLINE_EXCEEDED,
     &CANCELLED,
@@ -51,6 +52,7 @@ pub(super) static NOT_PARTNER_KEY: Row       = row(Local("credentials known to b
 pub(super) static INVALID_FIELDS: Row        = row(Local("a field or metadata breaks a constraint"),    InvalidArgument,   Never,      NotSent, Reason::InvalidField)             .with(&[BadRequest]);
 pub(super) static INVALID_MESSAGE: Row       = row(Local("bytes that are not the request message"),     InvalidArgument,   Never,      NotSent, Reason::InvalidMessage);
 pub(super) static REQUEST_TOO_LARGE: Row     = row(Local("request message over the limit"),             ResourceExhausted, Never,      NotSent, Reason::RequestTooLarge);
+pub(super) static COMPRESSION_UNSUPPORTED: Row = row(Local("compressed request message"),          Unimplemented,     Never,      NotSent, Reason::CompressionUnsupported);
 pub(super) static UNKNOWN_RPC: Row           = row(Local("unknown service or RPC"),                     Unimplemented,     Never,      NotSent, Reason::UnknownRpc);
 pub(super) static DEADLINE_EXCEEDED: Row     = row(Local("deadline passed"),                            DeadlineExceeded,  Caller,     InDoubt, Reason::DeadlineExceeded);
 pub(super) static CANCELLED: Row             = row(Local("caller cancelled"),                           Cancelled,         Caller,     InDoubt, Reason::Cancelled);

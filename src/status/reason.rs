@@ -28,6 +28,8 @@ pub enum Reason {
     InvalidMessage,
     /// The request message exceeds the gateway's limit.
     RequestTooLarge,
+    /// The gateway reads no compressed messages.
+    CompressionUnsupported,
     /// The gateway serves no such RPC.
     UnknownRpc,
     /// The caller's deadline passed.
@@ -113,6 +115,7 @@ impl Reason {
         Self::InvalidField,
         Self::InvalidMessage,
         Self::RequestTooLarge,
+        Self::CompressionUnsupported,
         Self::UnknownRpc,
         Self::DeadlineExceeded,
         Self::Cancelled,
@@ -164,6 +167,7 @@ impl Reason {
             Self::InvalidField => "INVALID_FIELD",
             Self::InvalidMessage => "INVALID_MESSAGE",
             Self::RequestTooLarge => "REQUEST_TOO_LARGE",
+            Self::CompressionUnsupported => "COMPRESSION_UNSUPPORTED",
             Self::UnknownRpc => "UNKNOWN_RPC",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::Cancelled => "CANCELLED",

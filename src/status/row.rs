@@ -64,7 +64,9 @@ pub(super) enum Attach {
     Quota,
     /// `PreconditionFailure`.
     Precondition,
-    /// `Help` with a page of documentation.
+    /// `Help` with the RPC's page of documentation.
+    Reference,
+    /// `Help` with another page of documentation.
     Help(Page),
 }
 
@@ -170,7 +172,7 @@ impl Attach {
             Self::Resource => "ResourceInfo",
             Self::Quota => "QuotaFailure",
             Self::Precondition => "PreconditionFailure",
-            Self::Help(_) => "Help",
+            Self::Reference | Self::Help(_) => "Help",
         }
     }
 }

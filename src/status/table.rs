@@ -68,10 +68,11 @@ pub(super) static ROWS: &[Row] = &[
     row(Each(&[500]),                               Internal,           Never,  InDoubt,  Reason::UpstreamError),
     row(Each(&[501]),                               Unimplemented,      Never,  Rejected, Reason::UpstreamUnimplemented)     .with(&[REFERENCE]),
     row(Each(&[502]),                               Unavailable,        Any,    InDoubt,  Reason::UpstreamUnavailable),
-    row(Each(&[503]),                               Unavailable,        Any,    Rejected, Reason::UpstreamUnavailable)       .with(&[Retry]),
+    // Proxies say so, too, of requests that they had passed on when they lost the server.
+    row(Each(&[503]),                               Unavailable,        Any,    InDoubt,  Reason::UpstreamUnavailable)       .with(&[Retry]),
     row(Each(&[504, 522, 524, 598, 599]),           DeadlineExceeded,   Any,    InDoubt,  Reason::UpstreamTimeout),
-    row(Each(&[507]),                               ResourceExhausted,  Never,  Rejected, Reason::UpstreamExhausted),
-    row(Each(&[509, 529]),                          Unavailable,        Any,    Rejected, Reason::UpstreamOverloaded)        .with(&[Retry]),
+    row(Each(&[507]),                               ResourceExhausted,  Never,  InDoubt,  Reason::UpstreamExhausted),
+    row(Each(&[509, 529]),                          Unavailable,        Any,    InDoubt,  Reason::UpstreamOverloaded)        .with(&[Retry]),
     row(Each(&[511]),                               Internal,           Never,  Rejected, Reason::EgressProxyAuth),
     row(Each(&[520]),                               Unknown,            Any,    InDoubt,  Reason::UpstreamError),
     row(Each(&[521, 523, 525, 526, 527, 530]),      Unavailable,        Any,    Rejected, Reason::UpstreamUnavailable),
@@ -94,10 +95,10 @@ pub(super) static NO_CLASS: Row =
 pub(super) const IDEMPOTENCY_PAGE: &str =
     "https://apidocs.polytomic.com/guides/idempotent-requests";
 
-const REFERENCE: Attach = Help(Page {
-    title: "the RPC's page in Polytomic's API reference",
-    url: "https://apidocs.polytomic.com/",
-});
+/// Where Polytomic documents all of its API.
+pub(super) const REFERENCE_PAGE: &str = "https://apidocs.polytomic.com/";
+
+const REFERENCE: Attach = Attach::Reference;
 const SHARING: Attach = Help(Page {
     title: "which organization owns a shared connection",
     url: "https://apidocs.polytomic.com/guides/multitenancy",

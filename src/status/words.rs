@@ -30,6 +30,7 @@ pub(super) const fn explanation(reason: Reason) -> &'static str {
         Reason::RateLimited => "Call less often, or ask its operator for a higher limit.",
         Reason::InvalidMessage => "The client's .proto may differ from the gateway's.",
         Reason::RequestTooLarge => "Send a smaller message.",
+        Reason::CompressionUnsupported => "Send it without grpc-encoding.",
         Reason::UnknownRpc => "Server reflection lists the RPCs that it serves.",
         Reason::DeadlineExceeded => "Set a longer deadline if this happens often.",
         Reason::Cancelled => "The gateway dropped its work for it.",

@@ -23,6 +23,9 @@ use crate::{
 const RESERVED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// How many violations are told at once. More would not fit into the trailers.
+const MOST_VIOLATIONS: usize = 64;
+
 /// How deep messages may lie within one another: protobuf's usual limit.
 const MAX_DEPTH: usize = 100;
 
@@ -160,7 +163,8 @@ impl Reader<'_> {
             name.push('.');
         }
         name.push_str(field);
-        if self.violations.iter().all(|violation| violation.field != name) {
+        let has_room = self.violations.len() < MOST_VIOLATIONS;
+        if has_room && self.violations.iter().all(|violation| violation.field != name) {
             self.violations
                 .push(Violation { field: name, description: description.into() });
         }

@@ -10,6 +10,9 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 
 use crate::contract::{Field, Kind, Message};
 
+/// How many unknown fields are told of a message. A request can hold thousands.
+const MOST_UNKNOWN: usize = 16;
+
 /// The values of one field, in the order of the wire.
 pub(super) type Values<'a> = Vec<Value<'a>>;
 
@@ -55,7 +58,7 @@ pub(super) fn decode<'a>(
         else {
             skip_field(wire_type, number, &mut rest, DecodeContext::default())
                 .map_err(|error| error.to_string())?;
-            if !fields.unknown.contains(&number) {
+            if fields.unknown.len() < MOST_UNKNOWN && !fields.unknown.contains(&number) {
                 fields.unknown.push(number);
             }
             continue;

@@ -146,21 +146,26 @@ impl Tally {
         Self { in_a_row: 0, row_since: now, window_since: now, failed: 0, all: 0 }
     }
 
-    /// Counts an outcome, and tells whether too many have failed.
+    /// Counts an outcome, and tells whether too many have failed. A success never
+    /// is the one too many, and what happened long ago counts for nothing.
     fn is_too_much(&mut self, failed: bool) -> bool {
         let now = Instant::now();
-        let window_is_over = now - self.window_since >= WINDOW;
-        let too_often =
-            window_is_over && self.all >= FEWEST && self.failed * 2 >= self.all;
-        if window_is_over {
+        let age = now - self.window_since;
+        if age >= WINDOW * 2 {
             (self.window_since, self.failed, self.all) = (now, 0, 0);
         }
         self.all += 1;
+        self.failed += u32::from(failed);
+        let is_over = (WINDOW..WINDOW * 2).contains(&age);
+        let too_often = is_over && self.all >= FEWEST && self.failed * 2 >= self.all;
+        if is_over && !too_often {
+            (self.window_since, self.failed, self.all) = (now, 0, 0);
+        }
+
         if !failed {
             self.in_a_row = 0;
-            return too_often;
+            return false;
         }
-        self.failed += 1;
         if self.in_a_row == 0 {
             self.row_since = now;
         }
@@ -217,9 +222,21 @@ mod tests {
             }
             judge(&breaker, false, successes.saturating_sub(failures));
             advance(WINDOW).await;
-            judge(&breaker, false, 1);
+            judge(&breaker, true, 1);
             assert_eq!(breaker.is_closed(), is_closed, "{failures} and {successes}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_and_what_is_long_past_open_nothing() {
+        let breaker = Breaker::new();
+        judge(&breaker, true, 60);
+        advance(WINDOW).await;
+        judge(&breaker, false, 1);
+        assert!(breaker.is_closed(), "that was a success");
+        advance(WINDOW).await;
+        judge(&breaker, true, 1);
+        assert!(breaker.is_closed(), "the failures are old");
     }
 
     #[tokio::test(start_paused = true)]

@@ -25,14 +25,16 @@ type Mistake<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 #[tokio::test]
 async fn a_mistake_is_one_line_and_exit_code_2() {
     let static_mode = ["serve", "--listen", "127.0.0.1:0", "--auth-mode", "static"];
-    let cases: [Mistake<'_>; 16] = [
+    let cases: [Mistake<'_>; 18] = [
         (&["nonsense"], &[], "unrecognized subcommand 'nonsense'"),
         (&["serve", "--nonsense"], &[], "unexpected argument '--nonsense'"),
         (&["serve", "--listen", "here"], &[], "--listen"),
         (&["serve", "--listen", "127.0.0.1:70000"], &[], "--listen"),
         (&["serve"], &[("POLYTOMIC_GATEWAY_LISTEN", "here")], "--listen"),
         (&["serve", "--timeout", "soon"], &[], "a number of seconds"),
-        (&["serve", "--answer-limit=-1"], &[], "--answer-limit"),
+        (&["serve", "--timeout", "0"], &[], "must be more than 0"),
+        (&["serve", "--log", "verbose"], &[], "is no level"),
+        (&["serve", "--answer-limit", "32MiB"], &[], "a number of bytes"),
         (&["serve", "--api-version", "latest"], &[], "2025-09-18"),
         (&["serve", "--upstream-url", "ftp://x"], &[], "use https"),
         (&["serve", "--upstream-url", "http://polytomic.example"], &[], "unencrypted"),
@@ -41,11 +43,7 @@ async fn a_mistake_is_one_line_and_exit_code_2() {
             &[],
             "user name or password",
         ),
-        (
-            &["serve", "--sandbox", "--upstream-url", "https://x"],
-            &[],
-            "cannot be used with",
-        ),
+        (&["serve", "--sandbox", "--upstream-url", "https://x"], &[], "leave one out"),
         (&["serve", "--log", "a=b=c"], &[], "log filter"),
         (&["serve", "--partner-key-file", "key"], &[], "--auth-mode static"),
         (&static_mode, &[], "needs a partner key"),

@@ -118,6 +118,7 @@ async fn a_compression_that_is_not_spoken_is_unimplemented() {
             .send()
             .await;
         assert_eq!(reply.code(), Code::Unimplemented, "{encoding}: {}", reply.message());
+        assert_eq!(reply.reason(), "COMPRESSION_UNSUPPORTED");
     }
     assert!(fake.seen().is_empty());
 }

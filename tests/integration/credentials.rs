@@ -5,6 +5,9 @@ use std::{fs, sync::Arc, time::Duration};
 
 use polytomic_gateway::{contract::DESCRIPTOR_SET, sandbox::seed};
 use tonic::Code;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use crate::support::{
     Caller, Fake, Gateway,
@@ -233,9 +236,17 @@ async fn a_gateway_without_a_usable_key_is_unavailable_until_it_has_one() {
     assert_eq!(reply.code(), Code::Unavailable);
     assert_eq!(reply.reason(), "GATEWAY_CREDENTIALS_UNAVAILABLE");
 
+    let mut health = HealthClient::new(gateway.channel().await);
+    let server = HealthCheckRequest::default();
+    let mut states = health.watch(server).await.unwrap().into_inner();
+    let state = states.message().await.unwrap().unwrap().status();
+    assert_eq!(state, ServingStatus::NotServing);
+
     files.put(KEY);
     gateway.reload().await;
     assert_eq!(list_with(&gateway, "caller-token").await.code(), Code::Ok);
+    let state = states.message().await.unwrap().unwrap().status();
+    assert_eq!(state, ServingStatus::Serving);
 }
 
 #[tokio::test]

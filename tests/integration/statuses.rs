@@ -94,6 +94,19 @@ async fn not_found_says_what_else_it_may_mean() {
 }
 
 #[tokio::test]
+async fn a_refusal_links_to_the_page_of_its_endpoint() {
+    for (caller, page) in [
+        (Caller::list as fn(_) -> _, "list-shared-connections-for-partner"),
+        (Caller::create, "create-shared-connection"),
+    ] {
+        let (_, reply) = exchange(caller, refusal(403, "no")).await;
+        let details = reply.details();
+        let link = &details.help().unwrap().links[0].url;
+        assert!(link.ends_with(page), "{link}");
+    }
+}
+
+#[tokio::test]
 async fn a_rate_limit_says_when_to_come_back() {
     let headers = [("content-type", "application/json"), ("retry-after", "7")];
     let (_, reply) = exchange(Caller::list, answer(429, &headers, b"{}")).await;

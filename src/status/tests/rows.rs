@@ -134,6 +134,7 @@ fn locals() -> Vec<Local> {
         row(Failure::InvalidFields(vec![field]),                      (3, 3),   never, "INVALID_FIELD", unsent, &["BadRequest"], no),
         row(Failure::InvalidMessage("tag 0".to_owned()),              (3, 3),   never, "INVALID_MESSAGE", unsent, &[], no),
         row(Failure::RequestTooLarge { limit: 1024 },                 (8, 8),   never, "REQUEST_TOO_LARGE", unsent, &[], no),
+        row(Failure::CompressionUnsupported,                          (12, 12), never, "COMPRESSION_UNSUPPORTED", unsent, &[], no),
         row(Failure::UnknownRpc,                                      (12, 12), never, "UNKNOWN_RPC", unsent, &[], no),
         row(Failure::DeadlineExceeded,                                (4, 4),   never, "DEADLINE_EXCEEDED", unknown, &[], None),
         row(Failure::Cancelled,                                       (1, 1),   never, "CANCELLED", unknown, &[], None),

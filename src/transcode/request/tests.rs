@@ -168,6 +168,20 @@ fn fields_that_the_message_does_not_have_are_refused() {
 }
 
 #[test]
+fn thousands_of_unknown_fields_are_told_in_few_words() {
+    let message: Vec<u8> = (20..10_000_u32)
+        .flat_map(|number| {
+            let mut field = Vec::new();
+            prost::encoding::encode_varint(u64::from(number) << 3, &mut field);
+            field.push(0);
+            field
+        })
+        .collect();
+    let told = violations(translate("ListPartnerSharedConnections", &message));
+    assert!(told.len() < 20, "{}", told.len());
+}
+
+#[test]
 fn bytes_that_are_no_request_are_refused() {
     let cases: [&[u8]; 9] = [
         b"\xff",

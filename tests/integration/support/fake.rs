@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +34,8 @@ struct State {
     script: Script,
     seen: Mutex<Vec<Seen>>,
     written: AtomicU64,
+    deserted: AtomicU64,
+    healed: AtomicBool,
 }
 
 /// What an upstream does.
@@ -159,6 +161,16 @@ impl Fake {
         self.state.written.load(Ordering::Relaxed)
     }
 
+    /// Returns how many peers have left while it stalled.
+    pub(crate) fn deserted(&self) -> u64 {
+        self.state.deserted.load(Ordering::Relaxed)
+    }
+
+    /// Answers from now on, whatever the script says.
+    pub(crate) fn heal(&self) {
+        self.state.healed.store(true, Ordering::Relaxed);
+    }
+
     /// Returns the only request so far.
     pub(crate) fn only(&self) -> Seen {
         let seen = self.seen();
@@ -227,7 +239,11 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             let mut all = state.seen.lock().unwrap();
             all.push(seen);
             let reactions = &state.script.reactions;
-            reactions[(all.len() - 1).min(reactions.len() - 1)].clone()
+            if state.healed.load(Ordering::Relaxed) {
+                vec![Step::Answer]
+            } else {
+                reactions[(all.len() - 1).min(reactions.len() - 1)].clone()
+            }
         };
         let next = play(stream, state, &reaction, (&line, id)).await?;
         if next != Next::Request {
@@ -261,7 +277,11 @@ async fn play<S: AsyncRead + AsyncWrite + Unpin>(
                 write(stream, state, bytes).await?;
             },
             Step::HalfClose => stream.shutdown().await?,
-            Step::Stall => while stream.read(&mut [0; 1024]).await? > 0 {},
+            Step::Stall => {
+                while matches!(stream.read(&mut [0; 1024]).await, Ok(1..)) {}
+                state.deserted.fetch_add(1, Ordering::Relaxed);
+                return Ok(Next::Close);
+            }
             Step::Close => return Ok(Next::Close),
             Step::Reset => return Ok(Next::Reset),
             Step::Frame(kind, flags, payload) => {

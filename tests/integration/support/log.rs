@@ -18,6 +18,10 @@ pub(crate) struct Log {
 impl Log {
     /// Keeps what is logged from now on.
     pub(crate) fn keep() -> Self {
+        // Without one that listens for all threads, tracing may conclude from the
+        // other tests that nobody does. Another test may have set it before.
+        let everywhere = tracing_subscriber::fmt().with_writer(io::sink).finish();
+        let _ = tracing::subscriber::set_global_default(everywhere);
         let written = Written::default();
         let subscriber = tracing_subscriber::fmt()
             .json()

@@ -2,6 +2,7 @@
 //! JSON form that builds messages and shares no code with ours.
 
 mod generator;
+mod requests;
 
 use std::str;
 

@@ -1,0 +1,79 @@
+//! A gateway in a process of its own.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+};
+
+use polytomic_gateway::sandbox::Sandbox;
+
+/// Takes a free port.
+pub(crate) const ANY_PORT: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+pub(crate) struct Gateway {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts a gateway, and waits until it listens.
+    pub(crate) fn start(listen: SocketAddr, upstream: &str, flags: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_polytomic-gateway"))
+            // What is logged of each RPC would be measured too.
+            .args(["--log", "info,rpc=off", "--log-format", "json", "serve"])
+            .args(["--upstream-url", upstream, "--no-key-check"])
+            .args(["--listen", &listen.to_string()])
+            .args(flags)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let line = lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find(|line| line.contains("the gateway listens"))
+            .expect("it listens");
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let address = line["address"].as_str().unwrap().parse().unwrap();
+        // A full pipe would stop it.
+        thread::spawn(move || lines.for_each(drop));
+        Self { child, address }
+    }
+
+    /// Returns its resident memory, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let path = format!("/proc/{}/statm", self.child.id());
+        let statm = fs::read_to_string(path).unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    }
+
+    pub(crate) fn terminate(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn ended(mut self) -> ExitStatus {
+        tokio::task::spawn_blocking(move || self.child.wait().unwrap()).await.unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts an upstream, apart from the gateways so that it is not measured with
+/// them; returns its URL.
+pub(crate) async fn upstream() -> String {
+    let sandbox = Sandbox::bind(ANY_PORT).await.unwrap();
+    let url = sandbox.url();
+    tokio::spawn(sandbox.run(std::future::pending()));
+    url
+}

@@ -18,6 +18,7 @@ mod floods;
 mod health_and_reflection;
 mod metadata;
 mod outcomes;
+mod panics;
 mod protection;
 mod readme;
 mod secrets;

@@ -1,0 +1,75 @@
+//! A panic in what serves an RPC ends that RPC and nothing else.
+
+use std::{sync::Arc, time::Duration};
+
+use http::HeaderValue;
+use polytomic_gateway::{
+    auth::{self, Authenticator, LookUp, LookUpError, Mode, Verdict},
+    contract::{Contract, DESCRIPTOR_SET},
+    gateway::{self, Gateway},
+    server::{self, Routes, Server},
+    upstream::{self, Upstream},
+};
+use tonic::Code;
+
+use crate::support::{Caller, Fake};
+
+/// Panics over one key, and knows nothing of others.
+struct Panicking;
+
+impl LookUp for Panicking {
+    async fn identity(&self, authorization: HeaderValue) -> Result<Verdict, LookUpError> {
+        assert_ne!(authorization, "Bearer panic", "a secret");
+        Err(LookUpError::new("not asked"))
+    }
+}
+
+#[tokio::test]
+async fn an_rpc_that_panics_is_internal_and_the_next_is_served() {
+    let fake = Fake::json(200, "{}").await;
+    let settings = upstream::Settings {
+        answer_limit: 1 << 20,
+        connect_timeout: Duration::from_secs(5),
+        read_timeout: Duration::from_secs(5),
+        authorities: None,
+    };
+    let upstream = Upstream::new(fake.url().parse().unwrap(), &settings).unwrap();
+    let auth = auth::Settings::new(Mode::Passthrough, fake.url(), "2025-09-18");
+    let gateway = Gateway::new(
+        Contract::compile(DESCRIPTOR_SET).unwrap(),
+        Arc::new(Authenticator::start(auth, Panicking).await.unwrap()),
+        upstream,
+        gateway::Settings {
+            api_version: HeaderValue::from_static("2025-09-18"),
+            timeout: Duration::from_secs(5),
+            attempt_timeout: Duration::from_secs(5),
+            attempts: 1,
+            max_in_flight: 8,
+        },
+    );
+    let limits = server::Settings {
+        lame_duck: Duration::ZERO,
+        drain_limit: Duration::from_secs(5),
+        max_connections: 8,
+        max_connection_age: Duration::ZERO,
+        max_connection_age_grace: Duration::ZERO,
+        max_connection_idle: Duration::ZERO,
+        handshake_timeout: Duration::from_secs(5),
+    };
+    let routes = Routes::new(gateway, DESCRIPTOR_SET).await.unwrap();
+    let server =
+        Server::bind("127.0.0.1:0".parse().unwrap(), routes, limits).await.unwrap();
+    let address = server.local_addr();
+    tokio::spawn(server.run(std::future::pending()));
+
+    let reply = Caller::list(address)
+        .without("authorization")
+        .with("authorization", "Bearer panic")
+        .send()
+        .await;
+    assert_eq!(reply.code(), Code::Internal);
+    assert_eq!(reply.message(), "internal error");
+    assert_eq!(reply.reason(), "GATEWAY_PANIC");
+    assert!(fake.seen().is_empty());
+    assert_eq!(Caller::list(address).send().await.code(), Code::Ok);
+}

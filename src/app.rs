@@ -107,7 +107,7 @@ impl App {
             },
         );
         let routes = Routes::new(gateway, descriptor_set).await?;
-        let server = Server::bind(settings.listen, routes, server_settings(settings))
+        let server = Server::bind(settings.listen, routes, server_settings(settings)?)
             .await
             .map_err(|error| Error::Listen { address: settings.listen, error })?;
         Ok(Self { server, upstream: shown, authenticator, sandbox })
@@ -165,8 +165,16 @@ async fn bind_sandbox() -> Result<Sandbox, Error> {
     Sandbox::bind(address).await.map_err(|error| Error::Listen { address, error })
 }
 
-fn server_settings(settings: &Serve) -> server::Settings {
-    server::Settings {
+fn server_settings(settings: &Serve) -> Result<server::Settings, Error> {
+    // One caller is never given more than half of it.
+    if settings.answer_memory / 2 < settings.answer_limit {
+        return Err(Error::Usage(
+            "--answer-memory is less than twice --answer-limit; raise the one or lower the \
+             other"
+                .to_owned(),
+        ));
+    }
+    Ok(server::Settings {
         lame_duck: settings.lame_duck.unwrap_or(if settings.sandbox {
             Duration::ZERO
         } else {
@@ -178,7 +186,9 @@ fn server_settings(settings: &Serve) -> server::Settings {
         max_connection_age_grace: settings.max_connection_age_grace,
         max_connection_idle: settings.max_connection_idle,
         handshake_timeout: settings.handshake_timeout,
-    }
+        write_timeout: settings.write_timeout,
+        answer_memory: settings.answer_memory,
+    })
 }
 
 fn upstream_url(text: &str, allow_plaintext: bool) -> Result<BaseUrl, Error> {

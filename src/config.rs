@@ -193,9 +193,31 @@ pub struct Serve {
         env = "POLYTOMIC_GATEWAY_ANSWER_LIMIT",
         value_name = "BYTES",
         default_value_t = 32 * 1024 * 1024,
-        value_parser = bytes
+        value_parser = answer_bytes
     )]
     pub answer_limit: usize,
+
+    /// The most bytes of memory for the answers that are under way or that callers
+    /// have not taken yet: at least twice the limit of one
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_ANSWER_MEMORY",
+        value_name = "BYTES",
+        default_value_t = 256 * 1024 * 1024,
+        value_parser = bytes
+    )]
+    pub answer_memory: usize,
+
+    /// The seconds, up to twice as many, that a caller may take to take an answer;
+    /// then its connection is ended
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_WRITE_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "60",
+        value_parser = some_seconds
+    )]
+    pub write_timeout: Duration,
 
     /// The seconds for which a stopping gateway serves on while it tells the health
     /// checks that it stops, so that balancers take note. The default is 5, with
@@ -334,6 +356,19 @@ fn bytes(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|bytes| *bytes > 0)
         .ok_or_else(|| "give a number of bytes, such as 33554432".to_owned())
+}
+
+/// Parses the limit of one answer.
+fn answer_bytes(text: &str) -> Result<usize, String> {
+    /// A message may take five times the bytes of its JSON, and a frame of gRPC
+    /// has 4 GiB at most.
+    const MOST: usize = 512 * 1024 * 1024;
+
+    let bytes = bytes(text)?;
+    if bytes > MOST {
+        return Err(format!("it must be {MOST} at most"));
+    }
+    Ok(bytes)
 }
 
 /// Parses a length of time that cannot be none.

@@ -28,6 +28,7 @@ pub use self::{deadline::parse_timeout, metadata::API_VERSIONS};
 use crate::{
     auth::{self, Authenticator, Credentials, Holder},
     contract::{Contract, Rpc},
+    places::Place,
     status::{Context, Failure, Violation, Whose},
     transcode::{self, RequestError},
     upstream::{Call, Upstream},
@@ -91,7 +92,8 @@ impl Gateway {
     }
 
     /// Performs one RPC, whose deadline counts from when it `arrived`. The message
-    /// is the wire bytes of its request, the result those of its response.
+    /// is the wire bytes of its request, the result those of its response, for
+    /// which there must be room in `place`.
     ///
     /// Dropping the future ends the call to Polytomic at once.
     ///
@@ -104,6 +106,7 @@ impl Gateway {
         rpc: &Rpc,
         arrived: Instant,
         request: tonic::Request<Bytes>,
+        place: &Place,
     ) -> Result<tonic::Response<Bytes>, Status> {
         let (metadata, _, message) = request.into_parts();
         let metadata = metadata.into_headers();
@@ -113,7 +116,7 @@ impl Gateway {
         // caller's answer late.
         let outcome = match self.slots.try_acquire() {
             Ok(_slot) => {
-                survive(self.perform(rpc, &metadata, &message, &mut record)).await
+                survive(self.perform(rpc, &metadata, &message, place, &mut record)).await
             }
             Err(_) => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
         };
@@ -125,6 +128,7 @@ impl Gateway {
         rpc: &Rpc,
         metadata: &HeaderMap,
         message: &[u8],
+        place: &Place,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         let most = self.settings.timeout;
@@ -135,7 +139,7 @@ impl Gateway {
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
         let credentials = deadline.bound(self.credentials(metadata, record)).await?;
         let call = Self::prepare(rpc, metadata, message, stated, record)?;
-        self.send(rpc, call, deadline, credentials, record).await
+        self.send(rpc, call, deadline, credentials, place, record).await
     }
 
     async fn credentials(
@@ -211,6 +215,7 @@ impl Gateway {
         call: Call,
         deadline: Deadline,
         mut credentials: Credentials,
+        place: &Place,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         let mut retry = self.retries.first(rpc.binding.is_safe());
@@ -223,7 +228,8 @@ impl Gateway {
                 deadline.of_attempt(self.settings.attempt_timeout)
             };
             let begun = record.attempts();
-            let attempt = self.attempt(rpc, call.clone(), &credentials, until, record);
+            let attempt =
+                self.attempt(rpc, call.clone(), &credentials, until, place, record);
             let failure = match deadline.bound(attempt).await {
                 Ok(message) => return Ok(message),
                 Err(failure) => failure,
@@ -259,14 +265,16 @@ impl Gateway {
         mut call: Call,
         credentials: &Credentials,
         until: Instant,
+        place: &Place,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         call.headers.insert(AUTHORIZATION, credentials.authorization());
         let admission = self.upstream.admit()?;
         record.attempt();
-        let answer = admission.send(call, until).await?;
+        let answer = admission.send(call, until, place).await?;
         record.answered(answer.status);
-        answer::translate(rpc, &answer, credentials)
+        let message = answer::translate(rpc, &answer, credentials)?;
+        if place.resize(message.len()) { Ok(message) } else { Err(Failure::NoRoom) }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod config;
 pub mod contract;
 pub mod demo;
 pub mod gateway;
+pub mod places;
 pub mod sandbox;
 pub mod server;
 pub mod status;

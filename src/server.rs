@@ -6,7 +6,7 @@
 //! (`docs/decisions/0004-own-serving-loop.md`).
 
 mod accept;
-mod arriving;
+mod allowance;
 mod connection;
 mod drain;
 mod health;
@@ -15,8 +15,9 @@ mod paced;
 mod routes;
 mod rpc;
 mod streams;
+mod untaken;
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{
     net::TcpListener,
@@ -32,7 +33,7 @@ pub use self::{limits::Settings, routes::Routes};
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    routes: Routes,
+    routes: Arc<Routes>,
     settings: Settings,
 }
 
@@ -49,7 +50,7 @@ impl Server {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, routes, settings })
+        Ok(Self { listener, address, routes: Arc::new(routes), settings })
     }
 
     /// Returns the address that is listened on, with the port that was taken.
@@ -69,8 +70,8 @@ impl Server {
         let Self { listener, routes, settings, .. } = self;
         let (lame_duck, drain_limit) = (settings.lame_duck, settings.drain_limit);
         let (signal, watch) = drain::channel();
-        let mut connections = Connections::new(routes.clone(), settings, watch);
-        let readiness = tokio::spawn(routes.clone().tell_readiness());
+        let mut connections = Connections::new(Arc::clone(&routes), settings, watch);
+        let readiness = tokio::spawn(Arc::clone(&routes).tell_readiness());
         connections.accept_until(&listener, shutdown).await;
         readiness.abort();
 

@@ -132,6 +132,9 @@ pub enum Failure {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// There is no memory left for the answer, beside those of other calls.
+    #[error("the gateway is at its limit of memory for answers")]
+    NoRoom,
 
     // === The transport ===
     /// No connection was had, so nothing was sent.
@@ -248,9 +251,10 @@ impl Failure {
         // A read that was answered leaves nothing to doubt.
         match self {
             Self::Refused(refusal) if !refusal.status().is_success() => Outcome::Rejected,
-            Self::Refused(_) | Self::BadResponse(_) | Self::ResponseTooLarge { .. } => {
-                Outcome::Completed
-            }
+            Self::Refused(_)
+            | Self::BadResponse(_)
+            | Self::ResponseTooLarge { .. }
+            | Self::NoRoom => Outcome::Completed,
             _ => Outcome::Unknown,
         }
     }
@@ -334,6 +338,7 @@ impl Failure {
             Self::Refused(refusal) => table::judge(refusal.status().as_u16()),
             Self::BadResponse(_) => &local::BAD_RESPONSE,
             Self::ResponseTooLarge { .. } => &local::RESPONSE_TOO_LARGE,
+            Self::NoRoom => &local::NO_ROOM,
             Self::ConnectFailed(_) => &local::CONNECT_FAILED,
             Self::Reset(_) => &local::RESET,
             Self::Timeout => &local::TIMEOUT,

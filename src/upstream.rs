@@ -22,7 +22,7 @@ use self::{
     breaker::{Breaker, Permit},
     classify::{failure, verdict},
 };
-use crate::status::Failure;
+use crate::{places::Place, status::Failure};
 
 /// How long an unused connection is kept. Below the 60 s after which common
 /// load balancers close one, so that a call seldom meets a closing connection.
@@ -38,6 +38,10 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// HTTP/1 the client's buffer of about 400 KiB bounds the bytes.
 const MAX_HEADERS: usize = 100;
 const MAX_HEADER_LIST: u32 = 64 * 1024;
+
+/// The most bytes of an answer that the gateway reads for itself: an identity has
+/// some hundred.
+const ASIDE_LIMIT: usize = 64 * 1024;
 
 /// The most bytes that are set aside for a body because its length says so.
 const MAX_RESERVED: usize = 1024 * 1024;
@@ -185,10 +189,17 @@ impl Upstream {
         if !self.breaker.is_closed() {
             return Err(Failure::CircuitOpen { retry_after: Duration::ZERO });
         }
-        self.send(call, until).await
+        self.send(call, until, |bytes| within(ASIDE_LIMIT, bytes)).await
     }
 
-    async fn send(&self, call: Call, until: Instant) -> Result<Answer, Failure> {
+    /// Sends a call, and reads its answer for as long as that is `allowed` to have
+    /// so many bytes.
+    async fn send(
+        &self,
+        call: Call,
+        until: Instant,
+        allowed: impl Fn(usize) -> Result<(), Failure>,
+    ) -> Result<Answer, Failure> {
         let url = self.url.join(&call.path_and_query);
         let mut request = self
             .client
@@ -201,41 +212,36 @@ impl Upstream {
         }
         let exchange = async {
             let response = request.send().await.map_err(failure)?;
-            self.read(response).await
+            self.read(response, allowed).await
         };
         timeout_at(until, exchange).await.unwrap_or(Err(Failure::Timeout))
     }
 
-    async fn read(&self, mut response: reqwest::Response) -> Result<Answer, Failure> {
-        let too_large = Failure::ResponseTooLarge { limit: self.answer_limit };
+    async fn read(
+        &self,
+        mut response: reqwest::Response,
+        allowed: impl Fn(usize) -> Result<(), Failure>,
+    ) -> Result<Answer, Failure> {
         let stated = response.content_length().unwrap_or(0);
-        if stated > self.answer_limit as u64 {
-            return Err(too_large);
-        }
+        let stated = usize::try_from(stated).unwrap_or(usize::MAX);
+        allowed(stated)?;
 
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
+        // An answer of one part is passed on as it is.
+        let mut whole = self.chunk(&mut response).await?.unwrap_or_default();
+        allowed(whole.len())?;
         let mut body = BytesMut::new();
-        let first = self.chunk(&mut response).await?.unwrap_or_default();
-        // An answer of one chunk is passed on as it is.
-        let mut whole = first;
         while let Some(chunk) = self.chunk(&mut response).await? {
             if body.is_empty() {
-                let stated = usize::try_from(stated).unwrap_or(0).min(MAX_RESERVED);
-                body.reserve(stated.max(whole.len() + chunk.len()));
-                body.extend_from_slice(&whole);
-                whole = Bytes::new();
+                body.reserve(stated.min(MAX_RESERVED).max(whole.len() + chunk.len()));
+                body.extend_from_slice(&std::mem::take(&mut whole));
             }
+            allowed(stated.max(body.len() + chunk.len()))?;
             body.extend_from_slice(&chunk);
-            if body.len() > self.answer_limit {
-                return Err(too_large);
-            }
         }
         if !body.is_empty() {
             whole = body.freeze();
-        }
-        if whole.len() > self.answer_limit {
-            return Err(too_large);
         }
         Ok(Answer { status, headers, body: whole })
     }
@@ -253,21 +259,35 @@ impl Upstream {
 }
 
 impl Admission<'_> {
-    /// Sends a call, once, and reads the whole answer, until the moment given.
+    /// Sends a call, once, and reads the whole answer, until the moment given and
+    /// while there is room for it.
     ///
     /// Dropping the future ends the call at once.
     ///
     /// # Errors
     ///
     /// If there is no whole answer within the time and the size limit.
-    pub async fn send(self, call: Call, until: Instant) -> Result<Answer, Failure> {
+    pub async fn send(
+        self,
+        call: Call,
+        until: Instant,
+        place: &Place,
+    ) -> Result<Answer, Failure> {
         let started = Instant::now();
-        let outcome = self.upstream.send(call, until).await;
+        let allowed = |bytes| {
+            within(self.upstream.answer_limit, bytes)?;
+            if place.resize(bytes) { Ok(()) } else { Err(Failure::NoRoom) }
+        };
+        let outcome = self.upstream.send(call, until, allowed).await;
         if let Some(failed) = verdict(&outcome, started.elapsed()) {
             self.permit.judge(failed);
         }
         outcome
     }
+}
+
+fn within(limit: usize, bytes: usize) -> Result<(), Failure> {
+    if bytes <= limit { Ok(()) } else { Err(Failure::ResponseTooLarge { limit }) }
 }
 
 /// Why there can be no client: the cause, without a URL.

@@ -79,6 +79,7 @@ mod tests {
             Failure::DeadlineExceeded,
             Failure::BadResponse("half".to_owned()),
             Failure::ResponseTooLarge { limit: 1 },
+            Failure::NoRoom,
             refused(204, ""),
             refused(302, ""),
             refused(408, ""),

@@ -1,6 +1,6 @@
 //! The accept loop, and the connections that came of it.
 
-use std::{io, net::SocketAddr, pin::pin, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::{
@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{Routes, connection, drain::Watch, limits::Settings};
+use super::{Routes, allowance::Allowance, connection, drain::Watch, limits::Settings};
 
 /// How long to wait after an accept has failed for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -21,7 +21,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// The open connections.
 #[derive(Debug)]
 pub(super) struct Connections {
-    routes: Routes,
+    routes: Arc<Routes>,
+    allowance: Allowance,
     settings: Settings,
     watch: Watch,
     open: JoinSet<()>,
@@ -29,9 +30,10 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(routes: Routes, settings: Settings, watch: Watch) -> Self {
+    pub(super) fn new(routes: Arc<Routes>, settings: Settings, watch: Watch) -> Self {
         Self {
             routes,
+            allowance: Allowance::new(&settings),
             settings,
             watch,
             open: JoinSet::new(),
@@ -93,10 +95,12 @@ impl Connections {
             self.refused.note("there are too many", &self.settings.max_connections);
             return;
         }
-        let routes = self.routes.on_connection();
+        let routes = Arc::clone(&self.routes);
+        let allowance = self.allowance.on_connection();
         let settings = self.settings.clone();
         let watch = self.watch.clone();
-        self.open.spawn(connection::serve(stream, peer, routes, settings, watch));
+        let serving = connection::serve(stream, peer, routes, allowance, settings, watch);
+        self.open.spawn(serving);
     }
 }
 

@@ -1,6 +1,8 @@
 //! The life of one connection, from its first byte to its last RPC.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+};
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -13,6 +15,7 @@ use tracing::debug;
 
 use super::{
     Routes,
+    allowance::Allowance,
     drain::Watch,
     limits::{self, Settings},
     streams::Streams,
@@ -26,7 +29,8 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
-    routes: Routes,
+    routes: Arc<Routes>,
+    allowance: Allowance,
     settings: Settings,
     mut drain: Watch,
 ) {
@@ -38,7 +42,9 @@ pub(super) async fn serve(
         () = drain.signaled() => return,
     };
     let ended = match greeted {
-        Ok(Ok(())) => Box::pin(converse(stream, peer, routes, settings, drain)).await,
+        Ok(Ok(())) => {
+            Box::pin(converse(stream, peer, routes, allowance, settings, drain)).await
+        }
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err("the peer did not say in time that it speaks HTTP/2".into()),
     };
@@ -82,15 +88,18 @@ async fn read_preface(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
 async fn converse(
     stream: TcpStream,
     peer: SocketAddr,
-    routes: Routes,
+    routes: Arc<Routes>,
+    allowance: Allowance,
     settings: Settings,
     mut drain: Watch,
 ) -> Result<(), BoxError> {
     let (reader, writer) = stream.into_split();
     let stream = tokio::io::join(PREFACE.chain(reader), writer);
+    let allowance = Arc::new(allowance);
+    let untaken = allowance.untaken.clone();
     let service = service_fn(move |request| {
-        let routes = routes.clone();
-        async move { Ok::<_, Infallible>(routes.serve(request).await) }
+        let (routes, allowance) = (Arc::clone(&routes), Arc::clone(&allowance));
+        async move { Ok::<_, Infallible>(routes.serve(&allowance, request).await) }
     });
     let streams = Streams::default();
     let http2 = limits::http2(streams.clone());
@@ -98,6 +107,7 @@ async fn converse(
 
     let age = limits::jittered(settings.max_connection_age, limits::random());
     let grace = settings.max_connection_age_grace;
+    let limit = settings.write_timeout;
     let (reason, grace) = tokio::select! {
         ended = connection.as_mut() => return Ok(ended?),
         () = drain.signaled() => ("the server drains", Duration::ZERO),
@@ -105,6 +115,7 @@ async fn converse(
         () = after(settings.max_connection_idle, streams.idle(settings.max_connection_idle)) => {
             ("it has been idle", grace)
         }
+        () = untaken.overdue(limit) => ("its peer does not take its answers", limit),
     };
     debug!(%peer, reason, "ending a connection");
     // Two GOAWAYs, so that no RPC which is on its way is lost (RFC 9113,
@@ -113,6 +124,7 @@ async fn converse(
     tokio::select! {
         ended = connection => Ok(ended?),
         () = after(grace, sleep(grace)) => Err("the grace of RPCs in flight is over".into()),
+        () = untaken.overdue(limit) => Err("its peer does not take its answers".into()),
     }
 }
 

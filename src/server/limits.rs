@@ -30,6 +30,10 @@ pub struct Settings {
     pub max_connection_idle: Duration,
     /// How long a new connection may take to say that it speaks HTTP/2.
     pub handshake_timeout: Duration,
+    /// How long a peer may take to take an answer, at least.
+    pub write_timeout: Duration,
+    /// The most bytes of answers that are held at a time.
+    pub answer_memory: usize,
 }
 
 /// Streams that one connection may have open: what gRPC clients expect. Many

@@ -5,6 +5,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -14,13 +15,13 @@ use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 
-use super::arriving::Place;
+use crate::places::Place;
 
 /// A body that ends with a status if it stops or has too much to say.
 #[derive(Debug)]
 pub(super) struct Paced<B> {
     body: B,
-    place: Place,
+    place: Arc<Place>,
     received: usize,
     most: usize,
     pause: Duration,
@@ -29,7 +30,7 @@ pub(super) struct Paced<B> {
 
 impl<B> Paced<B> {
     /// Bounds a body to so many bytes, and the wait for each of its frames.
-    pub(super) fn new(body: B, place: Place, most: usize, pause: Duration) -> Self {
+    pub(super) fn new(body: B, place: Arc<Place>, most: usize, pause: Duration) -> Self {
         let waited = Box::pin(sleep(pause));
         Self { body, place, received: 0, most, pause, waited }
     }
@@ -56,7 +57,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Paced<B> {
             return Poll::Ready(Some(Err(Status::cancelled(problem))));
         };
         this.received += frame.data_ref().map_or(0, Bytes::len);
-        if this.received > this.most || !this.place.make_room(this.received) {
+        if this.received > this.most || !this.place.resize(this.received) {
             let problem = "one stream has asked too much";
             return Poll::Ready(Some(Err(Status::resource_exhausted(problem))));
         }
@@ -73,12 +74,12 @@ mod tests {
     use tonic::Code;
 
     use super::*;
-    use crate::{server::arriving::Arriving, status::BoxError};
+    use crate::{places::Places, status::BoxError};
 
     const PAUSE: Duration = Duration::from_secs(10);
 
-    fn place() -> Place {
-        Arriving::with(1).enter().unwrap()
+    fn place() -> Arc<Place> {
+        Arc::new(Places::new(1, 1).enter().unwrap())
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{ACCEPT, CONTENT_TYPE},
@@ -13,38 +14,29 @@ use tonic::{body::Body, service::Routes as Services};
 use tonic_reflection::server::Builder as Reflection;
 use tower::ServiceExt;
 
-use super::{
-    arriving::{Arriving, Place},
-    health::Health,
-    paced::Paced,
-    rpc,
-};
+use super::{allowance::Allowance, health::Health, paced::Paced, rpc};
 use crate::{
     gateway::{self, Gateway},
+    places::Place,
     status::Failure,
 };
 
-/// How many places there are for requests that are arriving. The services beside
-/// the table have their own, so that a flood of one kind is not felt by the
-/// other.
-const PLACES: usize = 1024;
-const PLACES_BESIDE: usize = 256;
-
 /// Health, each RPC of which takes one message.
 const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// The one of them whose answers do not end.
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// How often the gateway's own credentials are looked for until they are there.
 const READINESS_POLL: Duration = Duration::from_millis(500);
 
 /// The RPCs of the table, and the services about the server itself: health and
 /// reflection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Routes {
-    gateway: Arc<Gateway>,
+    gateway: Gateway,
     services: Services,
     health: Health,
-    arriving: Arriving,
-    beside: Arriving,
 }
 
 impl Routes {
@@ -71,7 +63,6 @@ impl Routes {
                     tonic_health::pb::FILE_DESCRIPTOR_SET,
                 )
         };
-        let gateway = Arc::new(gateway);
         let unknown = async |metadata: HeaderMap| {
             gateway::refuse(&metadata, Failure::UnknownRpc)
                 .into_http::<axum::body::Body>()
@@ -81,9 +72,7 @@ impl Routes {
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .prepare();
-        let arriving = Arriving::with(PLACES);
-        let beside = Arriving::with(PLACES_BESIDE);
-        Ok(Self { gateway, services, health, arriving, beside })
+        Ok(Self { gateway, services, health })
     }
 
     /// Returns what is told of the server's health.
@@ -92,7 +81,7 @@ impl Routes {
     }
 
     /// Says `NOT_SERVING` for as long as the gateway lacks a credential of its own.
-    pub(super) async fn tell_readiness(self) {
+    pub(super) async fn tell_readiness(self: Arc<Self>) {
         if self.gateway.is_ready() {
             return;
         }
@@ -103,58 +92,88 @@ impl Routes {
         self.health.set_serving().await;
     }
 
-    /// Returns the same for another connection.
-    pub(super) fn on_connection(&self) -> Self {
-        let arriving = self.arriving.on_connection();
-        let beside = self.beside.on_connection();
-        Self { arriving, beside, ..self.clone() }
-    }
-
     /// Answers one request. What waits for the rest of a request is small, the
     /// futures that come after it are boxed.
-    pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn serve(
+        &self,
+        allowance: &Allowance,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
         let arrived = Instant::now();
         let rpc = self.gateway.contract().rpc(request.uri().path());
-        let arriving = if rpc.is_some() { &self.arriving } else { &self.beside };
-        let Some(place) = arriving.enter() else {
-            let overloaded = Failure::Overloaded { retry_after: rpc::RETRY_AFTER };
-            return gateway::refuse(request.headers(), overloaded).into_http();
-        };
+        let places = if rpc.is_some() { &allowance.arriving } else { &allowance.beside };
+        let Some(place) = places.enter() else { return shed(request.headers()) };
         if !is_grpc(&request) {
             // An answer ahead of its request's end can get lost with it.
-            let _ = rpc::receive(request.into_body(), place).await;
+            let _ = rpc::receive(request.into_body(), &place).await;
             return unsupported_media_type();
         }
         if rpc.is_none() && !request.uri().path().starts_with(HEALTH) {
-            return Box::pin(self.stream(request, place)).await;
+            return Box::pin(self.stream(allowance, request, place)).await;
         }
         let (parts, body) = request.into_parts();
-        match rpc::receive(body, place).await.and_then(rpc::framed) {
-            Ok(body) => {
-                let request = Request::from_parts(parts, body);
-                let Some(rpc) = rpc else {
-                    let request = request.map(|body| Body::new(Full::new(body)));
-                    return Box::pin(self.ask(request)).await;
-                };
-                let (gateway, rpc) = (Arc::clone(&self.gateway), Arc::clone(rpc));
-                Box::pin(rpc::serve(gateway, rpc, arrived, request)).await
+        let received = rpc::receive(body, &place).await;
+        let unframed = received.and_then(|body| Ok((rpc::message(&body)?, body)));
+        let (message, body) = match unframed {
+            Ok(both) => both,
+            Err(failure) => return gateway::refuse(&parts.headers, failure).into_http(),
+        };
+        let Some(rpc) = rpc else {
+            let request = Request::from_parts(parts, body);
+            return Box::pin(self.check(allowance, request, place)).await;
+        };
+        drop(place);
+        let Some(place) = allowance.answers.enter() else {
+            return shed(&parts.headers);
+        };
+        let request = Request::from_parts(parts, message);
+        let untaken = &allowance.untaken;
+        Box::pin(rpc::serve(&self.gateway, rpc, arrived, request, place, untaken)).await
+    }
+
+    /// Answers a request for the state of the server, once or for as long as it
+    /// is watched.
+    async fn check(
+        &self,
+        allowance: &Allowance,
+        request: Request<Bytes>,
+        mut place: Place,
+    ) -> Response<Body> {
+        if request.uri().path() == WATCH {
+            match allowance.watches.enter() {
+                Some(watch) => place = watch,
+                None => return shed(request.headers()),
             }
-            Err(failure) => gateway::refuse(&parts.headers, failure).into_http(),
         }
+        let response = self.ask(request.map(|body| Body::new(Full::new(body)))).await;
+        response.map(|body| allowance.untaken.watch(body, Arc::new(place)))
     }
 
     /// Answers a stream of requests while it comes: reflection. One for a service
     /// that is not known is refused unread.
-    async fn stream(&self, request: Request<Incoming>, place: Place) -> Response<Body> {
+    async fn stream(
+        &self,
+        allowance: &Allowance,
+        request: Request<Incoming>,
+        place: Place,
+    ) -> Response<Body> {
+        let place = Arc::new(place);
         let (most, pause) = (rpc::REQUEST_LIMIT, rpc::REQUEST_TIMEOUT);
-        let paced = |body| Body::new(Paced::new(body, place, most, pause));
-        self.ask(request.map(paced)).await
+        let paced = |body| Body::new(Paced::new(body, Arc::clone(&place), most, pause));
+        let response = self.ask(request.map(paced)).await;
+        response.map(|body| allowance.untaken.watch(body, place))
     }
 
     async fn ask(&self, request: Request<Body>) -> Response<Body> {
         let response = self.services.clone().oneshot(request).await;
         response.unwrap_or_else(|never: Infallible| match never {})
     }
+}
+
+/// Refuses a request for which there is no place.
+fn shed(metadata: &HeaderMap) -> Response<Body> {
+    let overloaded = Failure::Overloaded { retry_after: rpc::RETRY_AFTER };
+    gateway::refuse(metadata, overloaded).into_http()
 }
 
 /// Tells `application/grpc`, alone or with a message format, as gRPC has it

@@ -1,25 +1,22 @@
-//! One unary RPC on tonic's framing: bytes in, bytes out.
+//! One unary RPC: bytes in, bytes out.
+//!
+//! A message is all that a request and an answer have, so their framing is a few
+//! lines; tonic's would take one more copy, and could not say how a request is
+//! malformed.
 
-use std::{
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::ready, pin::pin, sync::Arc, time::Duration};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, timeout};
-use tonic::{
-    Request, Response, Status,
-    body::Body,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    server::{Grpc, UnaryService},
-};
+use tonic::{Request, Status, body::Body};
 
-use super::arriving::Place;
+use super::untaken::Untaken;
 use crate::{
     contract::Rpc,
     gateway::Gateway,
+    places::Place,
     status::{BoxError, Failure},
 };
 
@@ -38,22 +35,51 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What gRPC puts before a message: a flag and the length.
 const PREFIX: usize = 5;
 
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+
+/// The status of success, in the trailers.
+const OK: HeaderValue = HeaderValue::from_static("0");
+
 /// Serves one request for an RPC of the table, whose headers arrived when it
-/// says.
+/// says. Its answer takes the place given, until the peer has taken it.
 pub(super) async fn serve(
-    gateway: Arc<Gateway>,
-    rpc: Arc<Rpc>,
+    gateway: &Gateway,
+    rpc: &Rpc,
     arrived: Instant,
     request: http::Request<Bytes>,
+    place: Place,
+    untaken: &Untaken,
 ) -> http::Response<Body> {
-    Grpc::new(BytesCodec)
-        .unary(Unary { gateway, rpc, arrived }, request.map(Full::new))
-        .await
+    let request = Request::from_http(request);
+    match gateway.call(rpc, arrived, request, &place).await {
+        Ok(response) => {
+            let (metadata, message, _) = response.into_parts();
+            let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
+            let body =
+                Full::new(frame(&message)).with_trailers(ready(Some(Ok(trailers))));
+            let body = untaken.watch(body, Arc::new(place));
+            let mut response = http::Response::new(body);
+            *response.headers_mut() = metadata.into_headers();
+            response.headers_mut().insert(CONTENT_TYPE, GRPC);
+            response
+        }
+        Err(status) => status.into_http(),
+    }
 }
 
-/// Reads the whole body of a request, within the limits of one. Its place is
-/// free again afterwards.
-pub(super) async fn receive<B>(body: B, place: Place) -> Result<Bytes, Failure>
+/// Puts a message into the frame of gRPC (PROTOCOL-HTTP2,
+/// "Length-Prefixed-Message").
+fn frame(message: &[u8]) -> Bytes {
+    let length = u32::try_from(message.len()).expect("answers are limited to far less");
+    let mut frame = BytesMut::with_capacity(PREFIX + message.len());
+    frame.put_u8(0);
+    frame.put_u32(length);
+    frame.put(message);
+    frame.freeze()
+}
+
+/// Reads the whole body of a request, within the limits of one.
+pub(super) async fn receive<B>(body: B, place: &Place) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
@@ -64,7 +90,7 @@ where
 
 /// Copies the data of a body together: a frame of one byte, kept as it came,
 /// would keep all the bytes that were read with it.
-async fn collect<B>(body: B, mut place: Place) -> Result<Bytes, Failure>
+async fn collect<B>(body: B, place: &Place) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
@@ -77,7 +103,7 @@ where
         if length > PREFIX + REQUEST_LIMIT {
             return Err(Failure::RequestTooLarge { limit: REQUEST_LIMIT });
         }
-        if !place.make_room(length) {
+        if !place.resize(length) {
             return Err(Failure::Overloaded { retry_after: RETRY_AFTER });
         }
         whole.extend_from_slice(&data);
@@ -85,11 +111,9 @@ where
     Ok(whole.freeze())
 }
 
-/// Checks that a body is one message that is not compressed, in the frame of
-/// gRPC (PROTOCOL-HTTP2, "Length-Prefixed-Message").
-///
-/// tonic checks the same, but its refusals have no details.
-pub(super) fn framed(body: Bytes) -> Result<Bytes, Failure> {
+/// Takes a message out of the frame of gRPC: one that is not compressed, and
+/// nothing after it.
+pub(super) fn message(body: &Bytes) -> Result<Bytes, Failure> {
     let Some(([flag, length @ ..], message)) = body.split_first_chunk::<PREFIX>() else {
         return Err(Failure::InvalidMessage("it ends before its message".to_owned()));
     };
@@ -106,68 +130,7 @@ pub(super) fn framed(body: Bytes) -> Result<Bytes, Failure> {
             message.len()
         )));
     }
-    Ok(body)
-}
-
-struct Unary {
-    gateway: Arc<Gateway>,
-    rpc: Arc<Rpc>,
-    arrived: Instant,
-}
-
-impl UnaryService<Bytes> for Unary {
-    type Response = Bytes;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Status>> + Send>>;
-
-    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let gateway = Arc::clone(&self.gateway);
-        let rpc = Arc::clone(&self.rpc);
-        let arrived = self.arrived;
-        Box::pin(async move { gateway.call(&rpc, arrived, request).await })
-    }
-}
-
-/// Leaves messages as they are on the wire.
-#[derive(Debug, Clone, Copy)]
-struct BytesCodec;
-
-impl Codec for BytesCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(
-        &mut self,
-        message: Bytes,
-        buffer: &mut EncodeBuf<'_>,
-    ) -> Result<(), Status> {
-        buffer.reserve(message.len());
-        buffer.put(message);
-        Ok(())
-    }
-}
-
-impl Decoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
+    Ok(body.slice(PREFIX..))
 }
 
 #[cfg(test)]
@@ -179,16 +142,13 @@ mod tests {
     use http_body_util::StreamBody;
 
     use super::*;
-    use crate::server::arriving::Arriving;
+    use crate::places::Places;
 
     async fn receive<B>(body: B) -> Result<Bytes, Failure>
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let arriving = Arriving::with(64);
-        let received = super::receive(body, arriving.enter().unwrap()).await;
-        assert!(arriving.enter().is_some(), "the place is free again");
-        received
+        super::receive(body, &Places::new(64, 64).enter().unwrap()).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -210,20 +170,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_shed_once_there_is_no_room_for_it() {
-        let arriving = Arriving::with(16);
+        let place = Places::for_bytes(64 * 1024, 0).enter().unwrap();
         let body = |bytes| Full::new(Bytes::from(vec![0; bytes]));
-        let receive = |bytes| super::receive(body(bytes), arriving.enter().unwrap());
-        assert!(receive(8 * 4096).await.is_ok());
-        let shed = receive(8 * 4096 + 1).await;
+        assert!(super::receive(body(32 * 1024), &place).await.is_ok());
+        let shed = super::receive(body(32 * 1024 + 1), &place).await;
         assert!(matches!(shed, Err(Failure::Overloaded { .. })));
     }
 
     #[test]
     fn a_body_is_one_whole_message_that_is_not_compressed() {
-        let framed = |bytes: &'static [u8]| framed(Bytes::from_static(bytes));
-        assert_eq!(framed(b"\0\0\0\0\x02ab").unwrap(), &b"\0\0\0\0\x02ab"[..]);
-        assert_eq!(framed(b"\0\0\0\0\0").unwrap().len(), PREFIX);
-        let compressed = framed(b"\x01\0\0\0\x01a");
+        let message = |bytes: &'static [u8]| message(&Bytes::from_static(bytes));
+        assert_eq!(message(b"\0\0\0\0\x02ab").unwrap(), "ab");
+        assert_eq!(message(b"\0\0\0\0\0").unwrap(), "");
+        assert_eq!(super::message(&frame(b"ab")).unwrap(), "ab");
+        let compressed = message(b"\x01\0\0\0\x01a");
         assert!(matches!(compressed, Err(Failure::CompressionUnsupported)));
         for bad in [
             &b""[..],
@@ -233,7 +193,7 @@ mod tests {
             b"\0\0\0\0\0a",
             b"\0\xff\xff\xff\xff",
         ] {
-            let refused = framed(bad);
+            let refused = message(bad);
             assert!(matches!(refused, Err(Failure::InvalidMessage(_))), "{bad:?}");
         }
     }

@@ -39,6 +39,7 @@ pub(super) static ALL: &[&Row] = &[
     &PANIC,
     &BAD_RESPONSE,
     &RESPONSE_TOO_LARGE,
+    &NO_ROOM,
     &CONNECT_FAILED,
     &RESET,
     &TIMEOUT,
@@ -64,6 +65,7 @@ pub(super) static DRAINING: Row              = row(Local("gateway shutting down"
 pub(super) static PANIC: Row                 = row(Local("panic in the gateway"),                       Internal,          Never,      InDoubt, Reason::GatewayPanic);
 pub(super) static BAD_RESPONSE: Row          = row(Local("success with a body that cannot be read"),    Internal,          CreateOnce, InDoubt, Reason::UpstreamBadResponse)      .on_create(Unknown, Reason::OutcomeUnknown);
 pub(super) static RESPONSE_TOO_LARGE: Row    = row(Local("answer over the limit"),                      ResourceExhausted, Never,      InDoubt, Reason::UpstreamResponseTooLarge);
+pub(super) static NO_ROOM: Row               = row(Local("no memory left for the answer"),              ResourceExhausted, Caller,     InDoubt, Reason::GatewayOverloaded)        .with(&[Retry]);
 pub(super) static CONNECT_FAILED: Row        = row(Local("no connection: DNS, refused, TLS, timeout"),  Unavailable,       Any,        NotSent, Reason::UpstreamConnectFailed);
 pub(super) static RESET: Row                 = row(Local("connection lost after the request was sent"), Unavailable,       Any,        InDoubt, Reason::UpstreamReset);
 pub(super) static TIMEOUT: Row               = row(Local("attempt took too long"),                      DeadlineExceeded,  Any,        InDoubt, Reason::UpstreamTimeout);

@@ -71,7 +71,7 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
 pub(super) fn verdict(outcome: &Result<Answer, Failure>, took: Duration) -> Option<bool> {
     match outcome {
         Ok(answer) => Some(is_outage(answer.status)),
-        Err(Failure::ResponseTooLarge { .. }) => Some(false),
+        Err(Failure::ResponseTooLarge { .. } | Failure::NoRoom) => Some(false),
         Err(Failure::Timeout) => (took >= PATIENCE).then_some(true),
         Err(_) => Some(true),
     }

@@ -25,7 +25,7 @@ type Mistake<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 #[tokio::test]
 async fn a_mistake_is_one_line_and_exit_code_2() {
     let static_mode = ["serve", "--listen", "127.0.0.1:0", "--auth-mode", "static"];
-    let cases: [Mistake<'_>; 18] = [
+    let cases: [Mistake<'_>; 20] = [
         (&["nonsense"], &[], "unrecognized subcommand 'nonsense'"),
         (&["serve", "--nonsense"], &[], "unexpected argument '--nonsense'"),
         (&["serve", "--listen", "here"], &[], "--listen"),
@@ -35,6 +35,8 @@ async fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "--timeout", "0"], &[], "must be more than 0"),
         (&["serve", "--log", "verbose"], &[], "is no level"),
         (&["serve", "--answer-limit", "32MiB"], &[], "a number of bytes"),
+        (&["serve", "--answer-limit", "1000000000"], &[], "536870912 at most"),
+        (&["serve", "--answer-memory", "1000"], &[], "twice --answer-limit"),
         (&["serve", "--api-version", "latest"], &[], "2025-09-18"),
         (&["serve", "--upstream-url", "ftp://x"], &[], "use https"),
         (&["serve", "--upstream-url", "http://polytomic.example"], &[], "unencrypted"),

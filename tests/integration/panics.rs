@@ -55,6 +55,8 @@ async fn an_rpc_that_panics_is_internal_and_the_next_is_served() {
         max_connection_age_grace: Duration::ZERO,
         max_connection_idle: Duration::ZERO,
         handshake_timeout: Duration::from_secs(5),
+        write_timeout: Duration::from_secs(5),
+        answer_memory: 1 << 20,
     };
     let routes = Routes::new(gateway, DESCRIPTOR_SET).await.unwrap();
     let server =

@@ -49,6 +49,7 @@ fn what_would_end_the_same_is_not_repeated() {
         Failure::DeadlineExceeded,
         Failure::CircuitOpen { retry_after: Duration::ZERO },
         Failure::ResponseTooLarge { limit: 1 },
+        Failure::NoRoom,
     ];
     for failure in failures {
         assert!(delays(true, &failure, 0.0).is_empty(), "{failure}");

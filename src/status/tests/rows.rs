@@ -146,6 +146,7 @@ fn locals() -> Vec<Local> {
         row(Failure::Panic,                                           (13, 13), never, "GATEWAY_PANIC", unknown, &[], no),
         row(Failure::BadResponse("`data` is missing".to_owned()),     (13, 2),  (false, true), "UPSTREAM_BAD_RESPONSE", ("COMPLETED", "UNKNOWN"), &[], no),
         row(Failure::ResponseTooLarge { limit: 1024 },                (8, 8),   never, "UPSTREAM_RESPONSE_TOO_LARGE", ("COMPLETED", "UNKNOWN"), &[], no),
+        row(Failure::NoRoom,                                          (8, 8),   never, "GATEWAY_OVERLOADED", ("COMPLETED", "UNKNOWN"), &["RetryInfo"], Some("1000")),
         row(Failure::ConnectFailed("refused".into()),                 (14, 14), (true, true), "UPSTREAM_CONNECT_FAILED", unsent, &[], None),
         row(Failure::Reset("eof".into()),                             (14, 14), (true, true), "UPSTREAM_RESET", unknown, &[], None),
         row(Failure::Timeout,                                         (4, 4),   (true, true), "UPSTREAM_TIMEOUT", unknown, &[], None),

@@ -1,0 +1,154 @@
+//! Places for what callers make the server hold, in memory.
+//!
+//! A server that holds whatever it is given can be filled by one peer. So there
+//! are places for so much, what is large takes several, and a connection that
+//! holds much does not take the places of the others.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+/// What one place is for: a stream and so many bytes, which are most messages as
+/// a whole.
+const SIZE: usize = 4096;
+
+/// The places on all connections, counted for one.
+#[derive(Debug, Clone)]
+pub struct Places {
+    most: usize,
+    share: usize,
+    all: Arc<AtomicUsize>,
+    here: Arc<AtomicUsize>,
+}
+
+impl Places {
+    /// Makes so many places. Once half of them are taken a connection has its
+    /// share and no more.
+    #[must_use]
+    pub fn new(most: usize, share: usize) -> Self {
+        Self { most, share, all: Arc::default(), here: Arc::default() }
+    }
+
+    /// Makes places for so many bytes.
+    #[must_use]
+    pub fn for_bytes(most: usize, share: usize) -> Self {
+        Self::new(most / SIZE, share / SIZE)
+    }
+
+    /// Counts for another connection.
+    #[must_use]
+    pub fn on_connection(&self) -> Self {
+        Self { here: Arc::default(), ..self.clone() }
+    }
+
+    /// Takes a place, if there is one. There always is for the first on a
+    /// connection: connections have a limit of their own.
+    #[must_use]
+    pub fn enter(&self) -> Option<Place> {
+        let is_first = self.here.load(Relaxed) == 0;
+        if !self.take(1) && !is_first {
+            self.leave(1);
+            return None;
+        }
+        Some(Place { places: self.clone(), taken: AtomicUsize::new(1) })
+    }
+
+    /// Takes places, and tells whether there were as many.
+    fn take(&self, count: usize) -> bool {
+        let all = self.all.fetch_add(count, Relaxed) + count;
+        let here = self.here.fetch_add(count, Relaxed) + count;
+        all <= self.most / 2 || (all <= self.most && here <= self.share)
+    }
+
+    fn leave(&self, count: usize) {
+        self.all.fetch_sub(count, Relaxed);
+        self.here.fetch_sub(count, Relaxed);
+    }
+}
+
+/// A place, or several, that are taken while this lives.
+#[derive(Debug)]
+pub struct Place {
+    places: Places,
+    taken: AtomicUsize,
+}
+
+impl Place {
+    /// Makes room for so many bytes in all, which may be fewer than before. Tells
+    /// whether there was enough; if not, all is as before.
+    #[must_use]
+    pub fn resize(&self, bytes: usize) -> bool {
+        let wanted = bytes.div_ceil(SIZE).max(1);
+        let taken = self.taken.load(Relaxed);
+        if wanted > taken && !self.places.take(wanted - taken) {
+            self.places.leave(wanted - taken);
+            return false;
+        }
+        self.places.leave(taken.saturating_sub(wanted));
+        self.taken.store(wanted, Relaxed);
+        true
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.leave(*self.taken.get_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    const MOST: usize = 64;
+    const SHARE: usize = 4;
+
+    fn enter(places: &Places, count: usize) -> Vec<Place> {
+        (0..count).filter_map(|_| places.enter()).collect()
+    }
+
+    #[test]
+    fn a_connection_with_many_leaves_places_for_others() {
+        let places = Places::new(MOST, SHARE);
+        let greedy = enter(&places.on_connection(), 10 * MOST);
+        assert_eq!(greedy.len(), MOST / 2);
+        let modest = enter(&places.on_connection(), 10 * MOST);
+        assert_eq!(modest.len(), SHARE);
+    }
+
+    #[test]
+    fn beyond_the_places_a_connection_has_one() {
+        let places = Places::new(MOST, SHARE);
+        let connections = (0..MOST).map(|_| enter(&places.on_connection(), SHARE));
+        let taken: Vec<Vec<Place>> = connections.collect();
+        let full = MOST / SHARE;
+        assert!(taken[..full].iter().all(|places| places.len() == SHARE));
+        assert!(taken[full..].iter().all(|places| places.len() == 1));
+        let late = places.on_connection();
+        assert_eq!(enter(&late, SHARE).len(), 1);
+        drop(taken);
+        assert_eq!(enter(&late, SHARE).len(), SHARE);
+    }
+
+    #[test]
+    fn what_is_large_takes_the_places_of_many() {
+        let places = Places::new(MOST, SHARE);
+        let here = places.on_connection();
+        let place = here.enter().unwrap();
+        let taken = || places.all.load(Relaxed);
+        for (bytes, wanted) in [(SIZE, 1), (SIZE + 1, 2), (0, 1), (9 * SIZE, 9)] {
+            assert!(place.resize(bytes));
+            assert_eq!(taken(), wanted, "{bytes} bytes");
+        }
+        assert!(place.resize(MOST / 2 * SIZE));
+        assert!(!place.resize(MOST / 2 * SIZE + 1));
+        assert_eq!(taken(), MOST / 2, "as before");
+        assert!(here.enter().is_none());
+        assert!(places.on_connection().enter().is_some());
+        drop(place);
+        assert_eq!(taken(), 0);
+    }
+}

@@ -188,6 +188,7 @@ fn server_settings(settings: &Serve) -> Result<server::Settings, Error> {
         handshake_timeout: settings.handshake_timeout,
         write_timeout: settings.write_timeout,
         answer_memory: settings.answer_memory,
+        max_in_flight: settings.max_in_flight,
     })
 }
 

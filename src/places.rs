@@ -9,31 +9,23 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-/// What one place is for: a stream and so many bytes, which are most messages as
-/// a whole.
-const SIZE: usize = 4096;
-
 /// The places on all connections, counted for one.
 #[derive(Debug, Clone)]
 pub struct Places {
     most: usize,
     share: usize,
+    size: usize,
     all: Arc<AtomicUsize>,
     here: Arc<AtomicUsize>,
 }
 
 impl Places {
-    /// Makes so many places. Once half of them are taken a connection has its
-    /// share and no more.
+    /// Makes so many places, each for `size` bytes. Once half of them are taken a
+    /// connection has its share and no more.
     #[must_use]
-    pub fn new(most: usize, share: usize) -> Self {
-        Self { most, share, all: Arc::default(), here: Arc::default() }
-    }
-
-    /// Makes places for so many bytes.
-    #[must_use]
-    pub fn for_bytes(most: usize, share: usize) -> Self {
-        Self::new(most / SIZE, share / SIZE)
+    pub fn new(most: usize, share: usize, size: usize) -> Self {
+        let size = size.max(1);
+        Self { most, share, size, all: Arc::default(), here: Arc::default() }
     }
 
     /// Counts for another connection.
@@ -79,7 +71,7 @@ impl Place {
     /// whether there was enough; if not, all is as before.
     #[must_use]
     pub fn resize(&self, bytes: usize) -> bool {
-        let wanted = bytes.div_ceil(SIZE).max(1);
+        let wanted = bytes.div_ceil(self.places.size).max(1);
         let taken = self.taken.load(Relaxed);
         if wanted > taken && !self.places.take(wanted - taken) {
             self.places.leave(wanted - taken);
@@ -105,6 +97,7 @@ mod tests {
 
     const MOST: usize = 64;
     const SHARE: usize = 4;
+    const SIZE: usize = 4096;
 
     fn enter(places: &Places, count: usize) -> Vec<Place> {
         (0..count).filter_map(|_| places.enter()).collect()
@@ -112,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_connection_with_many_leaves_places_for_others() {
-        let places = Places::new(MOST, SHARE);
+        let places = Places::new(MOST, SHARE, SIZE);
         let greedy = enter(&places.on_connection(), 10 * MOST);
         assert_eq!(greedy.len(), MOST / 2);
         let modest = enter(&places.on_connection(), 10 * MOST);
@@ -121,7 +114,7 @@ mod tests {
 
     #[test]
     fn beyond_the_places_a_connection_has_one() {
-        let places = Places::new(MOST, SHARE);
+        let places = Places::new(MOST, SHARE, SIZE);
         let connections = (0..MOST).map(|_| enter(&places.on_connection(), SHARE));
         let taken: Vec<Vec<Place>> = connections.collect();
         let full = MOST / SHARE;
@@ -135,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_is_large_takes_the_places_of_many() {
-        let places = Places::new(MOST, SHARE);
+        let places = Places::new(MOST, SHARE, SIZE);
         let here = places.on_connection();
         let place = here.enter().unwrap();
         let taken = || places.all.load(Relaxed);

@@ -18,9 +18,9 @@ const WATCHES: usize = 1024;
 /// How many of each a connection may have once half of them are taken.
 const SHARE: usize = 4;
 
-/// The part of the answers' memory that a connection may have once half of it is
-/// taken: with the default a list of some thousand connections.
-const SHARE_OF_ANSWERS: usize = 64;
+/// The bytes of a request that one place is for, which are most requests as a
+/// whole.
+const REQUEST: usize = 4096;
 
 /// The places of one connection among those of all.
 #[derive(Debug, Clone)]
@@ -36,12 +36,15 @@ pub(super) struct Allowance {
 
 impl Allowance {
     pub(super) fn new(settings: &Settings) -> Self {
-        let memory = settings.answer_memory;
+        // Half of them are enough for all RPCs in flight, so that an answer which
+        // fits one is never refused, a create's least of all.
+        let answers = settings.max_in_flight.saturating_mul(2);
+        let answer = settings.answer_memory / answers;
         Self {
-            arriving: Places::new(ARRIVING, SHARE),
-            beside: Places::new(BESIDE, SHARE),
-            watches: Places::new(WATCHES, SHARE),
-            answers: Places::for_bytes(memory, memory / SHARE_OF_ANSWERS),
+            arriving: Places::new(ARRIVING, SHARE, REQUEST),
+            beside: Places::new(BESIDE, SHARE, REQUEST),
+            watches: Places::new(WATCHES, SHARE, REQUEST),
+            answers: Places::new(answers, SHARE, answer),
             untaken: Untaken::default(),
         }
     }

@@ -34,6 +34,8 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// The most bytes of answers that are held at a time.
     pub answer_memory: usize,
+    /// How many RPCs are under way at most.
+    pub max_in_flight: usize,
 }
 
 /// Streams that one connection may have open: what gRPC clients expect. Many

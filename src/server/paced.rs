@@ -79,7 +79,7 @@ mod tests {
     const PAUSE: Duration = Duration::from_secs(10);
 
     fn place() -> Arc<Place> {
-        Arc::new(Places::new(1, 1).enter().unwrap())
+        Arc::new(Places::new(1, 1, 4096).enter().unwrap())
     }
 
     #[tokio::test(start_paused = true)]

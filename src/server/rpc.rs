@@ -148,7 +148,7 @@ mod tests {
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        super::receive(body, &Places::new(64, 64).enter().unwrap()).await
+        super::receive(body, &Places::new(64, 64, 4096).enter().unwrap()).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -170,7 +170,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_shed_once_there_is_no_room_for_it() {
-        let place = Places::for_bytes(64 * 1024, 0).enter().unwrap();
+        let place = Places::new(16, 0, 4096).enter().unwrap();
         let body = |bytes| Full::new(Bytes::from(vec![0; bytes]));
         assert!(super::receive(body(32 * 1024), &place).await.is_ok());
         let shed = super::receive(body(32 * 1024 + 1), &place).await;

@@ -124,7 +124,7 @@ mod tests {
             });
             sleep(wait).await;
             let given = Instant::now();
-            let data = data(&untaken, &Places::new(1, 1)).await;
+            let data = data(&untaken, &Places::new(1, 1, 4096)).await;
             watching.await.unwrap();
             assert!(given.elapsed() >= LIMIT, "{:?}", given.elapsed());
             assert!(given.elapsed() <= 2 * LIMIT, "{:?}", given.elapsed());
@@ -138,7 +138,7 @@ mod tests {
         let watched = untaken.clone();
         let mut watching = tokio::spawn(async move { watched.overdue(LIMIT).await });
         for _ in 0..100 {
-            let data = data(&untaken, &Places::new(1, 1)).await;
+            let data = data(&untaken, &Places::new(1, 1, 4096)).await;
             assert!(timeout(LIMIT * 9 / 10, &mut watching).await.is_err());
             drop(data);
         }
@@ -146,7 +146,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_is_free_again_when_the_last_byte_is_taken() {
-        let places = Places::new(2, 1);
+        let places = Places::new(2, 1, 4096);
         let mut data = data(&Untaken::default(), &places).await;
         let is_free = || places.enter().is_some();
         assert!(!is_free());

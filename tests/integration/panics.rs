@@ -57,6 +57,7 @@ async fn an_rpc_that_panics_is_internal_and_the_next_is_served() {
         handshake_timeout: Duration::from_secs(5),
         write_timeout: Duration::from_secs(5),
         answer_memory: 1 << 20,
+        max_in_flight: 8,
     };
     let routes = Routes::new(gateway, DESCRIPTOR_SET).await.unwrap();
     let server =

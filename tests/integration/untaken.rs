@@ -20,10 +20,10 @@ use crate::support::{
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// The sizes of an answer as JSON, and of all that are held: four are greedy,
-/// three already take more than half.
+/// The size of an answer as JSON; memory for six, in places of 32 KiB.
 const LARGE: usize = 1 << 20;
-const MEMORY: [&str; 4] = ["--answer-limit", "2097152", "--answer-memory", "6291456"];
+const MEMORY: [&str; 6] =
+    ["--answer-limit", "2097152", "--answer-memory", "6291456", "--max-in-flight", "96"];
 
 /// Starts a gateway whose upstream answers every list with a large one.
 async fn gateway(flags: &[&str]) -> (Gateway, Fake) {

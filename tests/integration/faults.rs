@@ -1,7 +1,8 @@
 //! What the gateway makes of an upstream that misbehaves: one table.
 //!
 //! Each behaviour is met by a list and by a create, and each must end with the
-//! code, the reason, the number of attempts and the outcome that stand beside it.
+//! code, the reason, the number of attempts and the outcome that stand beside it,
+//! and within a bound of memory.
 
 mod http1;
 mod secure;
@@ -13,8 +14,9 @@ use tokio::{task::JoinSet, time::timeout};
 use tonic::Code;
 
 use crate::support::{
-    Caller, Fake, Gateway,
+    Caller, Fake,
     fake::{Script, Step},
+    process::Process,
     tls::Authority,
 };
 
@@ -35,8 +37,19 @@ struct Case {
 }
 
 /// What every gateway of the table is told.
-const FLAGS: [&str; 4] =
-    ["--no-key-check", "--allow-plaintext-upstream", "--answer-limit", "1000000"];
+const FLAGS: [&str; 7] = [
+    "serve",
+    "--listen",
+    "127.0.0.1:0",
+    "--no-key-check",
+    "--allow-plaintext-upstream",
+    "--answer-limit",
+    "1000000",
+];
+
+/// What a call may cost a process in memory: half of it is the cost of a first
+/// call, the rest the limit of an answer, as JSON and as a message.
+const MEMORY: u64 = 4 << 20;
 
 /// Longer than any case takes on a busy machine.
 const LONG: Duration = Duration::from_secs(100);
@@ -108,12 +121,13 @@ impl Case {
             .chain(url)
             .chain(self.flags.iter().map(|it| &**it))
             .collect();
-        let gateway = Gateway::start(
-            crate::support::settings(&flags),
-            polytomic_gateway::contract::DESCRIPTOR_SET,
-        )
-        .await;
+        let gateway = Process::start(&flags, &[]).await;
+        let before = gateway.peak_memory();
         let reply = rpc(gateway.address).send().await;
+        let grown = before.map(|before| gateway.peak_memory().unwrap() - before);
+        if grown.is_some_and(|grown| grown > MEMORY) {
+            return Some(format!("memory grew by {} KiB", grown.unwrap() / 1024));
+        }
 
         let seen = fake.seen();
         let keys: Vec<_> =

@@ -78,6 +78,15 @@ impl Process {
         assert!(status.success());
     }
 
+    /// Returns the most bytes that were resident at a time, where the system tells.
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
+        let id = self.child.id().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.split_whitespace().next()?.parse().unwrap();
+        Some(kib * 1024)
+    }
+
     /// Waits until the process ends. Returns its exit code and all it wrote.
     pub(crate) async fn wait(mut self) -> (Option<i32>, String) {
         let status = timeout(PATIENCE, self.child.wait()).await;

@@ -198,6 +198,7 @@ impl Gateway {
                     path_and_query: rest.path_and_query,
                     headers,
                     body: rest.body.map(Bytes::from),
+                    recall: None,
                 })
             }
             Ok(_) => Err(Failure::InvalidFields(violations)),
@@ -263,7 +264,7 @@ impl Gateway {
     ) -> Result<Bytes, Failure> {
         call.headers.insert(AUTHORIZATION, credentials.authorization());
         let admission = self.upstream.admit()?;
-        record.attempt();
+        call.recall = record.attempt();
         let answer = admission.send(call, until).await?;
         record.answered(answer.status);
         answer::translate(rpc, &answer, credentials)

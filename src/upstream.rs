@@ -7,6 +7,7 @@
 mod base_url;
 mod breaker;
 mod classify;
+mod recall;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ use http::{
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub use self::base_url::BaseUrl;
+pub use self::{base_url::BaseUrl, recall::Recall};
 use self::{
     breaker::{Breaker, Permit},
     classify::{failure, verdict},
@@ -95,6 +96,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The JSON body.
     pub body: Option<Bytes>,
+    /// What calls it back, for who wants to know whether anything was sent.
+    pub recall: Option<Recall>,
 }
 
 /// An answer of Polytomic, whatever its status.
@@ -197,7 +200,10 @@ impl Upstream {
             .header(ACCEPT, JSON)
             .header(USER_AGENT, AGENT);
         if let Some(body) = call.body {
+            let body = recall::body(body, call.recall);
             request = request.header(CONTENT_TYPE, JSON).body(body);
+        } else if let Some(recall) = call.recall {
+            recall.release();
         }
         let exchange = async {
             let response = request.send().await.map_err(failure)?;

@@ -24,3 +24,4 @@ mod readme;
 mod secrets;
 mod statuses;
 mod support;
+mod unsent;

@@ -10,7 +10,7 @@ use crate::{
     auth::{self, Authenticator, KeySource, Mode},
     config::{AuthMode, Serve},
     contract::{self, Contract},
-    gateway::{self, Gateway},
+    gateway::{self, Gateway, Timeouts},
     sandbox::{self, Sandbox},
     server::{self, Routes, Server},
     upstream::{self, BaseUrl, Upstream},
@@ -66,6 +66,7 @@ impl App {
     /// is taken. Nothing has been sent to Polytomic.
     pub async fn bind(settings: &Serve, descriptor_set: &[u8]) -> Result<Self, Error> {
         let contract = Contract::compile(descriptor_set)?;
+        let timeouts = timeouts(settings, &contract)?;
         let sandbox = match (settings.sandbox, &settings.upstream_url) {
             (true, Some(_)) => {
                 return Err(Error::Usage(
@@ -100,7 +101,7 @@ impl App {
                 api_version: HeaderValue::try_from(&settings.api_version).map_err(
                     |_| Error::Usage("--api-version is not visible ASCII".into()),
                 )?,
-                timeout: settings.timeout,
+                timeouts,
                 attempt_timeout: settings.attempt_timeout,
                 attempts: settings.attempts,
                 max_in_flight: settings.max_in_flight,
@@ -179,6 +180,16 @@ fn server_settings(settings: &Serve) -> server::Settings {
         max_connection_idle: settings.max_connection_idle,
         handshake_timeout: settings.handshake_timeout,
     }
+}
+
+fn timeouts(settings: &Serve, contract: &Contract) -> Result<Timeouts, Error> {
+    let mut timeouts = Timeouts::new(settings.timeout);
+    for own in &settings.rpc_timeout {
+        timeouts
+            .set(contract, &own.rpc, own.timeout)
+            .map_err(|problem| Error::Usage(format!("--rpc-timeout: {problem}")))?;
+    }
+    Ok(timeouts)
 }
 
 fn upstream_url(text: &str, allow_plaintext: bool) -> Result<BaseUrl, Error> {

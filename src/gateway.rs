@@ -11,6 +11,7 @@ mod identity;
 mod metadata;
 mod record;
 mod retry;
+mod timeouts;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -24,7 +25,7 @@ use tokio::{
 use tonic::Status;
 
 use self::{deadline::Deadline, record::Record, retry::Retries};
-pub use self::{deadline::parse_timeout, metadata::API_VERSIONS};
+pub use self::{deadline::parse_timeout, metadata::API_VERSIONS, timeouts::Timeouts};
 use crate::{
     auth::{self, Authenticator, Credentials, Holder},
     contract::{Contract, Rpc},
@@ -51,7 +52,7 @@ pub struct Settings {
     pub api_version: HeaderValue,
     /// How long an RPC may take at most, and takes if its caller sets no
     /// deadline.
-    pub timeout: Duration,
+    pub timeouts: Timeouts,
     /// How long an attempt may take if there is as much time again for another.
     pub attempt_timeout: Duration,
     /// How many attempts an RPC may take.
@@ -127,7 +128,7 @@ impl Gateway {
         message: &[u8],
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
-        let most = self.settings.timeout;
+        let most = self.settings.timeouts.of(rpc);
         let stated = Deadline::new(metadata, record.started, most);
         // One that is malformed is told with all other violations, to callers
         // that have credentials.

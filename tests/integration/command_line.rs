@@ -24,8 +24,9 @@ type Mistake<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 
 #[tokio::test]
 async fn a_mistake_is_one_line_and_exit_code_2() {
+    let own = |seconds: &str| format!("ListPartnerSharedConnections={seconds}");
     let static_mode = ["serve", "--listen", "127.0.0.1:0", "--auth-mode", "static"];
-    let cases: [Mistake<'_>; 18] = [
+    let cases: [Mistake<'_>; 24] = [
         (&["nonsense"], &[], "unrecognized subcommand 'nonsense'"),
         (&["serve", "--nonsense"], &[], "unexpected argument '--nonsense'"),
         (&["serve", "--listen", "here"], &[], "--listen"),
@@ -33,6 +34,24 @@ async fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve"], &[("POLYTOMIC_GATEWAY_LISTEN", "here")], "--listen"),
         (&["serve", "--timeout", "soon"], &[], "a number of seconds"),
         (&["serve", "--timeout", "0"], &[], "must be more than 0"),
+        (&["serve", "--rpc-timeout", "5"], &[], "with = between"),
+        (&["serve", "--rpc-timeout", &own("soon")], &[], "a number of seconds"),
+        (&["serve", "--rpc-timeout", &own("0")], &[], "must be more than 0"),
+        (
+            &["serve", "--rpc-timeout", "Nope=5"],
+            &[],
+            "no RPC \"Nope\", but CreatePartnerSharedConnection, ListPartnerSharedConnections",
+        ),
+        (
+            &["serve", "--rpc-timeout", &own("5"), "--rpc-timeout", &own("6")],
+            &[],
+            "ListPartnerSharedConnections is given twice",
+        ),
+        (
+            &["serve"],
+            &[("POLYTOMIC_GATEWAY_RPC_TIMEOUT", &format!("{},Nope=6", own("5")))],
+            "no RPC \"Nope\"",
+        ),
         (&["serve", "--log", "verbose"], &[], "is no level"),
         (&["serve", "--answer-limit", "32MiB"], &[], "a number of bytes"),
         (&["serve", "--api-version", "latest"], &[], "2025-09-18"),

@@ -88,7 +88,7 @@ impl App {
         let shown = url.to_string();
         let auth = auth_settings(settings, &url)?;
         auth.check(settings.listen).map_err(|error| Error::Usage(error.to_string()))?;
-        let upstream = Upstream::new(url, &upstream_settings(settings)?)?;
+        let upstream = upstream(url, settings)?;
         let authenticator = Authenticator::start(auth, upstream.clone())
             .await
             .map_err(|error| Error::Usage(error.to_string()))?;
@@ -204,6 +204,20 @@ fn upstream_url(text: &str, allow_plaintext: bool) -> Result<BaseUrl, Error> {
         ));
     }
     Ok(url)
+}
+
+fn upstream(url: BaseUrl, settings: &Serve) -> Result<Upstream, Error> {
+    Upstream::new(url, &upstream_settings(settings)?).map_err(|error| {
+        match (error, &settings.upstream_ca_file) {
+            (upstream::Error::Authorities(problem), Some(file)) => {
+                let file = file.display();
+                Error::Usage(format!(
+                    "--upstream-ca-file {file} cannot be used: {problem}"
+                ))
+            }
+            (error, _) => error.into(),
+        }
+    })
 }
 
 fn upstream_settings(settings: &Serve) -> Result<upstream::Settings, Error> {

@@ -23,7 +23,7 @@ use self::{
     breaker::{Breaker, Permit},
     classify::{failure, verdict},
 };
-use crate::status::Failure;
+use crate::status::{BoxError, Failure};
 
 /// How long an unused connection is kept. Below the 60 s after which common
 /// load balancers close one, so that a call seldom meets a closing connection.
@@ -144,14 +144,22 @@ impl Upstream {
             builder = builder.tls_certs_only([]);
         } else if let Some(pem) = &settings.authorities {
             let authorities = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| Error(error.without_url().into()))?;
+                .map_err(|error| Error::Authorities(last_cause(&error)))?;
             if authorities.is_empty() {
-                return Err(Error("there is no certificate in the file".into()));
+                return Err(Error::Authorities("it has no certificate".to_owned()));
             }
             builder = builder.tls_certs_merge(authorities);
         }
+        // Bytes that are no certificate are noticed only now.
+        let has_authorities = url.is_https() && settings.authorities.is_some();
+        let client = builder.build().map_err(|error| {
+            if has_authorities {
+                return Error::Authorities(last_cause(&error));
+            }
+            Error::Client(error.without_url().into())
+        })?;
         Ok(Self {
-            client: builder.build().map_err(|error| Error(error.without_url().into()))?,
+            client,
             url,
             answer_limit: settings.answer_limit,
             read_timeout: settings.read_timeout,
@@ -276,7 +284,18 @@ impl Admission<'_> {
     }
 }
 
-/// Why there can be no client: the cause, without a URL.
+/// Why there can be no client, without a URL.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be set up")]
-pub struct Error(#[source] Box<dyn std::error::Error + Send + Sync>);
+pub enum Error {
+    /// The file of certificate authorities is of no use; says why.
+    #[error("the certificate authorities cannot be used: {0}")]
+    Authorities(String),
+    /// Anything else.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[source] BoxError),
+}
+
+/// Returns the innermost cause, which knows the most.
+fn last_cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), last_cause)
+}

@@ -1,20 +1,29 @@
 //! The program as an operator meets it: flags, exit codes, signals.
 
+use std::{ffi::OsStr, io::Write, os::unix::ffi::OsStrExt};
+
+use tempfile::NamedTempFile;
+use tokio::process::Command;
 use tonic::Code;
 
 use crate::support::{
     Caller,
-    process::{Process, run},
+    process::{Process, command, run, run_command},
 };
 
 /// Runs the program with something that cannot be meant and returns what it
 /// says.
 async fn refusal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
-    let output = run(arguments, variables).await;
+    refusal_of(command(arguments, variables)).await
+}
+
+async fn refusal_of(command: Command) -> String {
+    let called = format!("{command:?}");
+    let output = run_command(command).await;
     let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
-    assert!(output.stdout.is_empty(), "{arguments:?}");
-    assert_eq!(told.lines().count(), 1, "{arguments:?}: {told}");
+    assert_eq!(output.status.code(), Some(2), "{called}: {told}");
+    assert!(output.stdout.is_empty(), "{called}");
+    assert_eq!(told.lines().count(), 1, "{called}: {told}");
     assert!(told.starts_with("polytomic-gateway: "), "{told}");
     told
 }
@@ -76,6 +85,34 @@ async fn a_mistake_is_one_line_and_exit_code_2() {
         let told = refusal(arguments, variables).await;
         assert!(told.contains(expected), "{arguments:?}: {told}");
         assert!(!told.contains("secret"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn authorities_that_cannot_be_used_are_a_mistake() {
+    let mut junk = NamedTempFile::new().unwrap();
+    // Three bytes, which are no certificate.
+    junk.write_all(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        .unwrap();
+    let junk = junk.path().to_str().unwrap();
+    for (file, expected) in
+        [("/nowhere", "cannot be read"), ("/dev/null", "cannot be used"), (junk, "used")]
+    {
+        let told = refusal(&["serve", "--upstream-ca-file", file], &[]).await;
+        assert!(told.contains(&format!("--upstream-ca-file {file} ")), "{told}");
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_partner_key_that_is_no_text_is_a_mistake_and_not_shown() {
+    for mode in ["static", "passthrough"] {
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--auth-mode", mode];
+        let mut command = command(&arguments, &[]);
+        command.env("POLYTOMIC_PARTNER_KEY", OsStr::from_bytes(b"zyxw-\xffvuts"));
+        let told = refusal_of(command).await;
+        assert!(told.contains("POLYTOMIC_PARTNER_KEY is not"), "{told}");
+        assert!(!told.contains("zyxw") && !told.contains("vuts"), "{told}");
     }
 }
 

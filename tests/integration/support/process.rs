@@ -20,11 +20,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the program to its end.
 pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    let output = command(arguments, variables).output();
+    run_command(command(arguments, variables)).await
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run_command(mut command: Command) -> Output {
+    let output = command.output();
     timeout(PATIENCE, output).await.expect("the program does not end").unwrap()
 }
 
-fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+/// Returns the command that starts the program.
+pub(crate) fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_polytomic-gateway"));
     command
         .args(arguments)

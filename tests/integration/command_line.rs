@@ -8,6 +8,7 @@ use tonic::Code;
 
 use crate::support::{
     Caller,
+    held::Held,
     process::{Process, command, run, run_command},
 };
 
@@ -166,6 +167,46 @@ async fn a_signal_stops_it_cleanly() {
         assert_eq!(code, Some(0), "{written}");
         assert!(written.contains("the gateway has stopped"), "{written}");
     }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_lame_duck_at_once() {
+    for (first, second) in [("TERM", "TERM"), ("TERM", "INT"), ("INT", "TERM")] {
+        let arguments = ["serve", "--sandbox", "--listen", "127.0.0.1:0"];
+        let lame_duck = ["--lame-duck", "3600"];
+        let arguments = [&arguments[..], &lame_duck].concat();
+        let process = Process::start(&arguments, &[]).await;
+        process.signal(first).await;
+        process.logs("lame duck", 1).await;
+        assert_eq!(Caller::list(process.address).send().await.code(), Code::Ok);
+        assert_ends_at_once(process, second).await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_drain_at_once() {
+    let upstream = Held::start().await;
+    let url = upstream.url();
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--no-key-check"];
+    let drain = ["--upstream-url", &url, "--lame-duck", "0", "--drain-limit", "3600"];
+    let process = Process::start(&[&arguments[..], &drain].concat(), &[]).await;
+    let call = tokio::spawn(Caller::list(process.address).try_send());
+    let request = upstream.request().await;
+    process.signal("TERM").await;
+    process.logs("draining", 1).await;
+    assert_ends_at_once(process, "TERM").await;
+    assert!(call.await.unwrap().is_err(), "the call was cut");
+    request.given_up().await;
+}
+
+async fn assert_ends_at_once(process: Process, signal: &str) {
+    process.signal(signal).await;
+    let (code, written) = process.wait().await;
+    assert_eq!(code, Some(1), "{written}");
+    let last = written.lines().last().unwrap();
+    let told = "polytomic-gateway: a second signal came; nothing was waited for";
+    assert_eq!(last, told);
+    assert!(!written.contains("has stopped"), "{written}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod connections;
 mod contract;
 mod conventions;
 mod credentials;
+mod descriptors;
 mod drain;
 mod exactly_once;
 mod faults;

@@ -25,7 +25,11 @@ use tokio::{
 use tonic::Status;
 
 use self::{deadline::Deadline, record::Record, retry::Retries};
-pub use self::{deadline::parse_timeout, metadata::API_VERSIONS, timeouts::Timeouts};
+pub use self::{
+    deadline::{parse_timeout, time_allowed},
+    metadata::API_VERSIONS,
+    timeouts::Timeouts,
+};
 use crate::{
     auth::{self, Authenticator, Credentials, Holder},
     contract::{Contract, Rpc},

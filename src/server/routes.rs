@@ -122,14 +122,15 @@ impl Routes {
         };
         if !is_grpc(&request) {
             // An answer ahead of its request's end can get lost with it.
-            let _ = rpc::receive(request.into_body(), place).await;
+            let _ = rpc::receive(request.into_body(), place, rpc::REQUEST_TIMEOUT).await;
             return unsupported_media_type();
         }
         if rpc.is_none() && !request.uri().path().starts_with(HEALTH) {
             return Box::pin(self.stream(request, place)).await;
         }
         let (parts, body) = request.into_parts();
-        match rpc::receive(body, place).await.and_then(rpc::framed) {
+        let patience = rpc::patience(&parts.headers);
+        match rpc::receive(body, place, patience).await.and_then(rpc::framed) {
             Ok(body) => {
                 let request = Request::from_parts(parts, body);
                 let Some(rpc) = rpc else {

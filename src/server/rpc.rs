@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::HeaderMap;
 use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, timeout};
 use tonic::{
@@ -19,7 +20,7 @@ use tonic::{
 use super::arriving::Place;
 use crate::{
     contract::Rpc,
-    gateway::Gateway,
+    gateway::{self, Gateway},
     status::{BoxError, Failure},
 };
 
@@ -27,8 +28,8 @@ use crate::{
 /// names; the limit is there so that no peer can make the server hold more.
 pub(super) const REQUEST_LIMIT: usize = 64 * 1024;
 
-/// How long a request message may take to arrive, from its RPC's headers. They
-/// are sent together; one that takes longer is held back on purpose, or its
+/// How long a request message may take to arrive, from its RPC's headers, unless
+/// its caller is in more of a hurry. They are sent together; one that takes longer is held back on purpose, or its
 /// caller has given it up.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -51,13 +52,24 @@ pub(super) async fn serve(
         .await
 }
 
+/// Returns how long the message of a request may take to arrive: not beyond the
+/// deadline of its caller.
+pub(super) fn patience(headers: &HeaderMap) -> Duration {
+    let left = gateway::time_allowed(headers).unwrap_or(REQUEST_TIMEOUT);
+    left.min(REQUEST_TIMEOUT)
+}
+
 /// Reads the whole body of a request, within the limits of one. Its place is
 /// free again afterwards.
-pub(super) async fn receive<B>(body: B, place: Place) -> Result<Bytes, Failure>
+pub(super) async fn receive<B>(
+    body: B,
+    place: Place,
+    patience: Duration,
+) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    timeout(REQUEST_TIMEOUT, collect(body, place))
+    timeout(patience, collect(body, place))
         .await
         .unwrap_or(Err(Failure::DeadlineExceeded))
 }
@@ -186,7 +198,8 @@ mod tests {
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
     {
         let arriving = Arriving::with(64);
-        let received = super::receive(body, arriving.enter().unwrap()).await;
+        let received =
+            super::receive(body, arriving.enter().unwrap(), REQUEST_TIMEOUT).await;
         assert!(arriving.enter().is_some(), "the place is free again");
         received
     }
@@ -212,7 +225,9 @@ mod tests {
     async fn a_request_is_shed_once_there_is_no_room_for_it() {
         let arriving = Arriving::with(16);
         let body = |bytes| Full::new(Bytes::from(vec![0; bytes]));
-        let receive = |bytes| super::receive(body(bytes), arriving.enter().unwrap());
+        let receive = |bytes| {
+            super::receive(body(bytes), arriving.enter().unwrap(), REQUEST_TIMEOUT)
+        };
         assert!(receive(8 * 4096).await.is_ok());
         let shed = receive(8 * 4096 + 1).await;
         assert!(matches!(shed, Err(Failure::Overloaded { .. })));

@@ -10,7 +10,7 @@ use crate::{
     auth::{self, Authenticator, KeySource, Mode},
     config::{AuthMode, Serve},
     contract::{self, Contract},
-    gateway::{self, Gateway},
+    gateway::{self, Gateway, Timeouts},
     sandbox::{self, Sandbox},
     server::{self, Routes, Server},
     upstream::{self, BaseUrl, Upstream},
@@ -66,6 +66,7 @@ impl App {
     /// is taken. Nothing has been sent to Polytomic.
     pub async fn bind(settings: &Serve, descriptor_set: &[u8]) -> Result<Self, Error> {
         let contract = Contract::compile(descriptor_set)?;
+        let timeouts = timeouts(settings, &contract)?;
         let sandbox = match (settings.sandbox, &settings.upstream_url) {
             (true, Some(_)) => {
                 return Err(Error::Usage(
@@ -87,7 +88,7 @@ impl App {
         let shown = url.to_string();
         let auth = auth_settings(settings, &url)?;
         auth.check(settings.listen).map_err(|error| Error::Usage(error.to_string()))?;
-        let upstream = Upstream::new(url, &upstream_settings(settings)?)?;
+        let upstream = upstream(url, settings)?;
         let authenticator = Authenticator::start(auth, upstream.clone())
             .await
             .map_err(|error| Error::Usage(error.to_string()))?;
@@ -100,7 +101,7 @@ impl App {
                 api_version: HeaderValue::try_from(&settings.api_version).map_err(
                     |_| Error::Usage("--api-version is not visible ASCII".into()),
                 )?,
-                timeout: settings.timeout,
+                timeouts,
                 attempt_timeout: settings.attempt_timeout,
                 attempts: settings.attempts,
                 max_in_flight: settings.max_in_flight,
@@ -192,6 +193,16 @@ fn server_settings(settings: &Serve) -> Result<server::Settings, Error> {
     })
 }
 
+fn timeouts(settings: &Serve, contract: &Contract) -> Result<Timeouts, Error> {
+    let mut timeouts = Timeouts::new(settings.timeout);
+    for own in &settings.rpc_timeout {
+        timeouts
+            .set(contract, &own.rpc, own.timeout)
+            .map_err(|problem| Error::Usage(format!("--rpc-timeout: {problem}")))?;
+    }
+    Ok(timeouts)
+}
+
 fn upstream_url(text: &str, allow_plaintext: bool) -> Result<BaseUrl, Error> {
     let url: BaseUrl = text.parse().map_err(|problem| {
         Error::Usage(format!("--upstream-url is not valid: {problem}"))
@@ -204,6 +215,20 @@ fn upstream_url(text: &str, allow_plaintext: bool) -> Result<BaseUrl, Error> {
         ));
     }
     Ok(url)
+}
+
+fn upstream(url: BaseUrl, settings: &Serve) -> Result<Upstream, Error> {
+    Upstream::new(url, &upstream_settings(settings)?).map_err(|error| {
+        match (error, &settings.upstream_ca_file) {
+            (upstream::Error::Authorities(problem), Some(file)) => {
+                let file = file.display();
+                Error::Usage(format!(
+                    "--upstream-ca-file {file} cannot be used: {problem}"
+                ))
+            }
+            (error, _) => error.into(),
+        }
+    })
 }
 
 fn upstream_settings(settings: &Serve) -> Result<upstream::Settings, Error> {

@@ -134,6 +134,17 @@ pub struct Serve {
     )]
     pub timeout: Duration,
 
+    /// The --timeout of one RPC, by its name or as `package.Service/Rpc`; once for
+    /// each such RPC, in the variable with commas between
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_RPC_TIMEOUT",
+        value_name = "RPC=SECONDS",
+        value_delimiter = ',',
+        value_parser = rpc_timeout
+    )]
+    pub rpc_timeout: Vec<RpcTimeout>,
+
     /// The seconds after which an attempt is given up for another, if there is as
     /// much time again
     #[arg(
@@ -326,6 +337,15 @@ pub struct Serve {
     pub no_key_check: bool,
 }
 
+/// How long one RPC may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RpcTimeout {
+    /// The name of the RPC, as it was given.
+    pub rpc: String,
+    /// The most that it may take.
+    pub timeout: Duration,
+}
+
 /// Whose key goes to Polytomic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AuthMode {
@@ -371,6 +391,14 @@ fn answer_bytes(text: &str) -> Result<usize, String> {
     Ok(bytes)
 }
 
+/// Parses how long one RPC may take. Whether there is such an RPC is seen later.
+fn rpc_timeout(text: &str) -> Result<RpcTimeout, String> {
+    let (rpc, length) = text
+        .split_once('=')
+        .ok_or_else(|| "give an RPC and its seconds, with = between".to_owned())?;
+    Ok(RpcTimeout { rpc: rpc.to_owned(), timeout: some_seconds(length)? })
+}
+
 /// Parses a length of time that cannot be none.
 fn some_seconds(text: &str) -> Result<Duration, String> {
     let length = seconds(text)?;
@@ -392,41 +420,4 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_flag_has_a_variable() {
-        for command in Cli::command().get_subcommands() {
-            for flag in command.get_arguments().filter(|flag| flag.get_long().is_some()) {
-                let name = flag.get_long().unwrap();
-                if name == "help" || name == "version" {
-                    continue;
-                }
-                let variable = flag.get_env().unwrap().to_str().unwrap();
-                let expected = format!(
-                    "POLYTOMIC_GATEWAY_{}",
-                    name.replace('-', "_").to_uppercase()
-                );
-                assert_eq!(variable, expected);
-            }
-        }
-    }
-
-    #[test]
-    fn lengths_of_time_are_bounded_numbers_of_seconds() {
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        for bad in ["", "1s", "-1", "NaN", "inf", "1e300", "86401"] {
-            assert!(seconds(bad).is_err(), "{bad:?}");
-        }
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ mod identity;
 mod metadata;
 mod record;
 mod retry;
+mod timeouts;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -24,7 +25,11 @@ use tokio::{
 use tonic::Status;
 
 use self::{deadline::Deadline, record::Record, retry::Retries};
-pub use self::{deadline::parse_timeout, metadata::API_VERSIONS};
+pub use self::{
+    deadline::{parse_timeout, time_allowed},
+    metadata::API_VERSIONS,
+    timeouts::Timeouts,
+};
 use crate::{
     auth::{self, Authenticator, Credentials, Holder},
     contract::{Contract, Rpc},
@@ -52,7 +57,7 @@ pub struct Settings {
     pub api_version: HeaderValue,
     /// How long an RPC may take at most, and takes if its caller sets no
     /// deadline.
-    pub timeout: Duration,
+    pub timeouts: Timeouts,
     /// How long an attempt may take if there is as much time again for another.
     pub attempt_timeout: Duration,
     /// How many attempts an RPC may take.
@@ -131,7 +136,7 @@ impl Gateway {
         place: &Place,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
-        let most = self.settings.timeout;
+        let most = self.settings.timeouts.of(rpc);
         let stated = Deadline::new(metadata, record.started, most);
         // One that is malformed is told with all other violations, to callers
         // that have credentials.
@@ -202,6 +207,7 @@ impl Gateway {
                     path_and_query: rest.path_and_query,
                     headers,
                     body: rest.body.map(Bytes::from),
+                    recall: None,
                 })
             }
             Ok(_) => Err(Failure::InvalidFields(violations)),
@@ -270,7 +276,7 @@ impl Gateway {
     ) -> Result<Bytes, Failure> {
         call.headers.insert(AUTHORIZATION, credentials.authorization());
         let admission = self.upstream.admit()?;
-        record.attempt();
+        call.recall = record.attempt();
         let answer = admission.send(call, until, place).await?;
         record.answered(answer.status);
         let message = answer::translate(rpc, &answer, credentials)?;

@@ -1,7 +1,7 @@
 //! The `polytomic-gateway` command.
 
 use std::{
-    env,
+    env::{self, VarError},
     error::Error,
     io::{self, Write},
     pin::pin,
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
-    settings.partner_key = partner_key();
+    settings.partner_key = partner_key()?;
     let signals = Signals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
     let app = App::bind(&settings, DESCRIPTOR_SET).await?;
@@ -104,13 +104,20 @@ async fn sandbox(settings: SandboxSettings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns the partner key of the variable, if it has one.
+/// Returns the partner key of the variable, if it has one. The error shows none
+/// of it.
 #[expect(
     clippy::disallowed_methods,
     reason = "a flag would show the key in the list of processes, and in --help"
 )]
-fn partner_key() -> Option<SecretString> {
-    env::var(PARTNER_KEY).ok().filter(|key| !key.is_empty()).map(SecretString::from)
+fn partner_key() -> Result<Option<SecretString>, app::Error> {
+    match env::var(PARTNER_KEY) {
+        Ok(key) => Ok(Some(key).filter(|key| !key.is_empty()).map(SecretString::from)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => {
+            Err(app::Error::Usage(format!("{PARTNER_KEY} is not UTF-8")))
+        }
+    }
 }
 
 /// Keeps what is in memory, credentials among it, from being written to disk

@@ -177,6 +177,8 @@ pub struct Context<'a> {
     pub safe: bool,
     /// How many requests were sent, or tried to be sent, to Polytomic.
     pub attempts: u32,
+    /// Whether the last attempt, if any, ended before anything of it was sent.
+    pub unsent: bool,
     /// Whether an attempt before the last may have taken effect.
     pub in_doubt: bool,
     /// The `Idempotency-Key` of every attempt.
@@ -201,6 +203,7 @@ impl<'a> Context<'a> {
             request_id,
             safe: true,
             attempts: 0,
+            unsent: true,
             in_doubt: false,
             idempotency_key: None,
             resource: None,
@@ -298,11 +301,11 @@ impl Failure {
 
     /// Returns what became of the whole RPC.
     fn outcome_of_rpc(&self, context: &Context<'_>) -> Outcome {
-        let unsent = context.attempts == 0
-            && matches!(self, Self::DeadlineExceeded | Self::Cancelled);
+        let is_unsent = context.unsent
+            && matches!(self, Self::DeadlineExceeded | Self::Cancelled | Self::Timeout);
         if context.in_doubt && !context.safe {
             Outcome::Unknown
-        } else if unsent {
+        } else if is_unsent {
             Outcome::NotSent
         } else {
             self.outcome(context.safe)

@@ -7,6 +7,7 @@
 mod base_url;
 mod breaker;
 mod classify;
+mod recall;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,12 +18,15 @@ use http::{
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub use self::base_url::BaseUrl;
+pub use self::{base_url::BaseUrl, recall::Recall};
 use self::{
     breaker::{Breaker, Permit},
     classify::{failure, verdict},
 };
-use crate::{places::Place, status::Failure};
+use crate::{
+    places::Place,
+    status::{BoxError, Failure},
+};
 
 /// How long an unused connection is kept. Below the 60 s after which common
 /// load balancers close one, so that a call seldom meets a closing connection.
@@ -99,6 +103,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The JSON body.
     pub body: Option<Bytes>,
+    /// What calls it back, for who wants to know whether anything was sent.
+    pub recall: Option<Recall>,
 }
 
 /// An answer of Polytomic, whatever its status.
@@ -145,14 +151,22 @@ impl Upstream {
             builder = builder.tls_certs_only([]);
         } else if let Some(pem) = &settings.authorities {
             let authorities = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| Error(error.without_url().into()))?;
+                .map_err(|error| Error::Authorities(last_cause(&error)))?;
             if authorities.is_empty() {
-                return Err(Error("there is no certificate in the file".into()));
+                return Err(Error::Authorities("it has no certificate".to_owned()));
             }
             builder = builder.tls_certs_merge(authorities);
         }
+        // Bytes that are no certificate are noticed only now.
+        let has_authorities = url.is_https() && settings.authorities.is_some();
+        let client = builder.build().map_err(|error| {
+            if has_authorities {
+                return Error::Authorities(last_cause(&error));
+            }
+            Error::Client(error.without_url().into())
+        })?;
         Ok(Self {
-            client: builder.build().map_err(|error| Error(error.without_url().into()))?,
+            client,
             url,
             answer_limit: settings.answer_limit,
             read_timeout: settings.read_timeout,
@@ -208,7 +222,10 @@ impl Upstream {
             .header(ACCEPT, JSON)
             .header(USER_AGENT, AGENT);
         if let Some(body) = call.body {
+            let body = recall::body(body, call.recall);
             request = request.header(CONTENT_TYPE, JSON).body(body);
+        } else if let Some(recall) = call.recall {
+            recall.release();
         }
         let exchange = async {
             let response = request.send().await.map_err(failure)?;
@@ -290,7 +307,18 @@ fn within(limit: usize, bytes: usize) -> Result<(), Failure> {
     if bytes <= limit { Ok(()) } else { Err(Failure::ResponseTooLarge { limit }) }
 }
 
-/// Why there can be no client: the cause, without a URL.
+/// Why there can be no client, without a URL.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be set up")]
-pub struct Error(#[source] Box<dyn std::error::Error + Send + Sync>);
+pub enum Error {
+    /// The file of certificate authorities is of no use; says why.
+    #[error("the certificate authorities cannot be used: {0}")]
+    Authorities(String),
+    /// Anything else.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[source] BoxError),
+}
+
+/// Returns the innermost cause, which knows the most.
+fn last_cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), last_cause)
+}

@@ -48,9 +48,7 @@ impl Deadline {
         if asked > most {
             return Ok(Self::of_gateway(started, most));
         }
-        // A tenth is all that a short timeout can spare.
-        let margin = (asked / 10).min(MARGIN);
-        Ok(Self { at: started + asked - margin, callers: true })
+        Ok(Self { at: started + less_margin(asked), callers: true })
     }
 
     /// Returns the deadline of an RPC whose caller has set none.
@@ -94,6 +92,19 @@ impl Deadline {
     pub(super) fn failure(&self) -> Failure {
         if self.callers { Failure::DeadlineExceeded } else { Failure::Timeout }
     }
+}
+
+/// Returns how long the caller of an RPC allows the gateway for it, if it says so
+/// in the form that gRPC states.
+#[must_use]
+pub fn time_allowed(metadata: &HeaderMap) -> Option<Duration> {
+    let value = metadata.get(GRPC_TIMEOUT)?;
+    parse_timeout(value.as_bytes()).map(less_margin)
+}
+
+/// A tenth is all that a short timeout can spare.
+fn less_margin(asked: Duration) -> Duration {
+    asked.saturating_sub((asked / 10).min(MARGIN))
 }
 
 /// Parses a timeout as gRPC writes it (PROTOCOL-HTTP2, "Timeout").

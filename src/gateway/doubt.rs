@@ -13,7 +13,8 @@
 //! | 401, 403, 429 and other refusals | as before: this attempt did nothing, and the answer may come from before the record |
 //! | 409 | yes: another attempt with this key is under way |
 //! | 408, 499 and most 5xx | yes: proxies say so of requests that they have passed on, and a recorded 500 may have failed halfway |
-//! | a reset, a timeout, an answer that cannot be read | yes |
+//! | a timeout before its body was asked for (`upstream/recall.rs`) | as before: nothing was sent, nor will be |
+//! | a reset, another timeout, an answer that cannot be read | yes |
 //!
 //! That an unwelcome answer is Polytomic's own is seen by its `key`: an ingress
 //! without a server behind it answers 404 too.

@@ -21,6 +21,7 @@ impl LookUp for Upstream {
             path_and_query: "/api/me".to_owned(),
             headers: HeaderMap::from_iter([(AUTHORIZATION, authorization)]),
             body: None,
+            recall: None,
         };
         let until = Instant::now() + LONGEST;
         let answer = self.send_aside(call, until).await.map_err(LookUpError::new)?;

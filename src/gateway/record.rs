@@ -13,8 +13,9 @@ use super::{doubt, idempotency, metadata};
 use crate::{
     auth::Credentials,
     contract::Rpc,
-    status::{Context, Failure, Whose},
+    status::{Context, Failure, Outcome, Whose},
     transcode::Resource,
+    upstream::Recall,
 };
 
 /// The record of one RPC.
@@ -29,6 +30,8 @@ pub(super) struct Record<'a> {
     pub(super) whose_credentials: Whose,
     pub(super) resource: Option<Resource>,
     attempts: u32,
+    recall: Option<Recall>,
+    unsent: bool,
     in_doubt: bool,
     http_status: Option<StatusCode>,
     finished: bool,
@@ -52,16 +55,22 @@ impl<'a> Record<'a> {
             whose_credentials: Whose::Caller,
             resource: None,
             attempts: 0,
+            recall: None,
+            unsent: true,
             in_doubt: false,
             http_status: None,
             finished: false,
         }
     }
 
-    /// Notes that a call is about to be sent.
-    pub(super) fn attempt(&mut self) {
+    /// Notes that a call is about to be sent. Returns what calls it back, if it is
+    /// one that might have an effect.
+    pub(super) fn attempt(&mut self) -> Option<Recall> {
         self.attempts += 1;
         self.http_status = None;
+        self.unsent = false;
+        self.recall = (!self.rpc.binding.is_safe()).then(Recall::default);
+        self.recall.clone()
     }
 
     /// Returns how many calls were sent, or were about to be.
@@ -77,8 +86,13 @@ impl<'a> Record<'a> {
     /// Notes how an attempt has failed, and whether that leaves in doubt what
     /// became of the RPC.
     pub(super) fn failed(&mut self, failure: &Failure) {
-        self.in_doubt =
-            !self.rpc.binding.is_safe() && doubt::remains(self.in_doubt, failure);
+        let safe = self.rpc.binding.is_safe();
+        let is_late = matches!(failure, Failure::Timeout | Failure::DeadlineExceeded);
+        self.unsent = failure.outcome(safe) == Outcome::NotSent
+            || is_late && self.recall.as_ref().is_some_and(Recall::recall);
+        if !safe && !self.unsent {
+            self.in_doubt = doubt::remains(self.in_doubt, failure);
+        }
     }
 
     /// Tells whether an attempt that failed may have taken effect.
@@ -112,6 +126,7 @@ impl<'a> Record<'a> {
         Context {
             safe: self.rpc.binding.is_safe(),
             attempts: self.attempts,
+            unsent: self.unsent,
             in_doubt: self.in_doubt,
             idempotency_key: self.idempotency_key.as_ref().map(text),
             resource: self

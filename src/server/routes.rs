@@ -105,14 +105,15 @@ impl Routes {
         let Some(place) = places.enter() else { return shed(request.headers()) };
         if !is_grpc(&request) {
             // An answer ahead of its request's end can get lost with it.
-            let _ = rpc::receive(request.into_body(), &place).await;
+            let _ = rpc::receive(request.into_body(), &place, rpc::REQUEST_TIMEOUT).await;
             return unsupported_media_type();
         }
         if rpc.is_none() && !request.uri().path().starts_with(HEALTH) {
             return Box::pin(self.stream(allowance, request, place)).await;
         }
         let (parts, body) = request.into_parts();
-        let received = rpc::receive(body, &place).await;
+        let patience = rpc::patience(&parts.headers);
+        let received = rpc::receive(body, &place, patience).await;
         let unframed = received.and_then(|body| Ok((rpc::message(&body)?, body)));
         let (message, body) = match unframed {
             Ok(both) => both,

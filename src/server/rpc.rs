@@ -15,7 +15,7 @@ use tonic::{Request, Status, body::Body};
 use super::untaken::Untaken;
 use crate::{
     contract::Rpc,
-    gateway::Gateway,
+    gateway::{self, Gateway},
     places::Place,
     status::{BoxError, Failure},
 };
@@ -24,8 +24,8 @@ use crate::{
 /// names; the limit is there so that no peer can make the server hold more.
 pub(super) const REQUEST_LIMIT: usize = 64 * 1024;
 
-/// How long a request message may take to arrive, from its RPC's headers. They
-/// are sent together; one that takes longer is held back on purpose, or its
+/// How long a request message may take to arrive, from its RPC's headers, unless
+/// its caller is in more of a hurry. They are sent together; one that takes longer is held back on purpose, or its
 /// caller has given it up.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -78,12 +78,23 @@ fn frame(message: &[u8]) -> Bytes {
     frame.freeze()
 }
 
+/// Returns how long the message of a request may take to arrive: not beyond the
+/// deadline of its caller.
+pub(super) fn patience(headers: &HeaderMap) -> Duration {
+    let left = gateway::time_allowed(headers).unwrap_or(REQUEST_TIMEOUT);
+    left.min(REQUEST_TIMEOUT)
+}
+
 /// Reads the whole body of a request, within the limits of one.
-pub(super) async fn receive<B>(body: B, place: &Place) -> Result<Bytes, Failure>
+pub(super) async fn receive<B>(
+    body: B,
+    place: &Place,
+    patience: Duration,
+) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    timeout(REQUEST_TIMEOUT, collect(body, place))
+    timeout(patience, collect(body, place))
         .await
         .unwrap_or(Err(Failure::DeadlineExceeded))
 }
@@ -148,7 +159,8 @@ mod tests {
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        super::receive(body, &Places::new(64, 64, 4096).enter().unwrap()).await
+        let place = Places::new(64, 64, 4096).enter().unwrap();
+        super::receive(body, &place, REQUEST_TIMEOUT).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -172,8 +184,8 @@ mod tests {
     async fn a_request_is_shed_once_there_is_no_room_for_it() {
         let place = Places::new(16, 0, 4096).enter().unwrap();
         let body = |bytes| Full::new(Bytes::from(vec![0; bytes]));
-        assert!(super::receive(body(32 * 1024), &place).await.is_ok());
-        let shed = super::receive(body(32 * 1024 + 1), &place).await;
+        assert!(super::receive(body(32 * 1024), &place, REQUEST_TIMEOUT).await.is_ok());
+        let shed = super::receive(body(32 * 1024 + 1), &place, REQUEST_TIMEOUT).await;
         assert!(matches!(shed, Err(Failure::Overloaded { .. })));
     }
 

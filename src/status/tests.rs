@@ -18,7 +18,12 @@ const CONNECTION: (&str, &str) =
     ("polytomic.Connection", "248df4b7-aa70-47b8-a036-33ac447e668d");
 
 fn list() -> Context<'static> {
-    Context { attempts: 1, resource: Some(CONNECTION), ..Context::new(REQUEST) }
+    Context {
+        attempts: 1,
+        unsent: false,
+        resource: Some(CONNECTION),
+        ..Context::new(REQUEST)
+    }
 }
 
 fn create() -> Context<'static> {
@@ -189,12 +194,16 @@ fn a_lost_attempt_leaves_doubt_whatever_the_last_one_says() {
 }
 
 #[test]
-fn a_deadline_that_passed_before_anything_was_sent_leaves_no_doubt() {
-    let unsent = Context { attempts: 0, ..create() };
-    let status = translated(Failure::DeadlineExceeded, &unsent);
-    assert_eq!(metadata(&status)["outcome"], "NOT_SENT");
-    let status = translated(Failure::DeadlineExceeded, &create());
-    assert_eq!(metadata(&status)["outcome"], "UNKNOWN");
+fn time_that_ran_out_before_anything_was_sent_leaves_no_doubt() {
+    for failure in [|| Failure::DeadlineExceeded, || Failure::Timeout] {
+        let outcome = |context: Context<'_>| {
+            metadata(&translated(failure(), &context))["outcome"].clone()
+        };
+        let unsent = Context { unsent: true, ..create() };
+        assert_eq!(outcome(unsent), "NOT_SENT");
+        assert_eq!(outcome(Context { in_doubt: true, ..unsent }), "UNKNOWN");
+        assert_eq!(outcome(create()), "UNKNOWN");
+    }
 }
 
 #[test]

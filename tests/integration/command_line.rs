@@ -1,20 +1,30 @@
 //! The program as an operator meets it: flags, exit codes, signals.
 
+use std::{ffi::OsStr, io::Write, os::unix::ffi::OsStrExt};
+
+use tempfile::NamedTempFile;
+use tokio::process::Command;
 use tonic::Code;
 
 use crate::support::{
     Caller,
-    process::{Process, run},
+    held::Held,
+    process::{Process, command, run, run_command},
 };
 
 /// Runs the program with something that cannot be meant and returns what it
 /// says.
 async fn refusal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
-    let output = run(arguments, variables).await;
+    refusal_of(command(arguments, variables)).await
+}
+
+async fn refusal_of(command: Command) -> String {
+    let called = format!("{command:?}");
+    let output = run_command(command).await;
     let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
-    assert!(output.stdout.is_empty(), "{arguments:?}");
-    assert_eq!(told.lines().count(), 1, "{arguments:?}: {told}");
+    assert_eq!(output.status.code(), Some(2), "{called}: {told}");
+    assert!(output.stdout.is_empty(), "{called}");
+    assert_eq!(told.lines().count(), 1, "{called}: {told}");
     assert!(told.starts_with("polytomic-gateway: "), "{told}");
     told
 }
@@ -24,8 +34,9 @@ type Mistake<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 
 #[tokio::test]
 async fn a_mistake_is_one_line_and_exit_code_2() {
+    let own = |seconds: &str| format!("ListPartnerSharedConnections={seconds}");
     let static_mode = ["serve", "--listen", "127.0.0.1:0", "--auth-mode", "static"];
-    let cases: [Mistake<'_>; 20] = [
+    let cases: [Mistake<'_>; 26] = [
         (&["nonsense"], &[], "unrecognized subcommand 'nonsense'"),
         (&["serve", "--nonsense"], &[], "unexpected argument '--nonsense'"),
         (&["serve", "--listen", "here"], &[], "--listen"),
@@ -33,6 +44,24 @@ async fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve"], &[("POLYTOMIC_GATEWAY_LISTEN", "here")], "--listen"),
         (&["serve", "--timeout", "soon"], &[], "a number of seconds"),
         (&["serve", "--timeout", "0"], &[], "must be more than 0"),
+        (&["serve", "--rpc-timeout", "5"], &[], "with = between"),
+        (&["serve", "--rpc-timeout", &own("soon")], &[], "a number of seconds"),
+        (&["serve", "--rpc-timeout", &own("0")], &[], "must be more than 0"),
+        (
+            &["serve", "--rpc-timeout", "Nope=5"],
+            &[],
+            "no RPC \"Nope\", but CreatePartnerSharedConnection, ListPartnerSharedConnections",
+        ),
+        (
+            &["serve", "--rpc-timeout", &own("5"), "--rpc-timeout", &own("6")],
+            &[],
+            "ListPartnerSharedConnections is given twice",
+        ),
+        (
+            &["serve"],
+            &[("POLYTOMIC_GATEWAY_RPC_TIMEOUT", &format!("{},Nope=6", own("5")))],
+            "no RPC \"Nope\"",
+        ),
         (&["serve", "--log", "verbose"], &[], "is no level"),
         (&["serve", "--answer-limit", "32MiB"], &[], "a number of bytes"),
         (&["serve", "--answer-limit", "1000000000"], &[], "536870912 at most"),
@@ -59,6 +88,34 @@ async fn a_mistake_is_one_line_and_exit_code_2() {
         let told = refusal(arguments, variables).await;
         assert!(told.contains(expected), "{arguments:?}: {told}");
         assert!(!told.contains("secret"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn authorities_that_cannot_be_used_are_a_mistake() {
+    let mut junk = NamedTempFile::new().unwrap();
+    // Three bytes, which are no certificate.
+    junk.write_all(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        .unwrap();
+    let junk = junk.path().to_str().unwrap();
+    for (file, expected) in
+        [("/nowhere", "cannot be read"), ("/dev/null", "cannot be used"), (junk, "used")]
+    {
+        let told = refusal(&["serve", "--upstream-ca-file", file], &[]).await;
+        assert!(told.contains(&format!("--upstream-ca-file {file} ")), "{told}");
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_partner_key_that_is_no_text_is_a_mistake_and_not_shown() {
+    for mode in ["static", "passthrough"] {
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--auth-mode", mode];
+        let mut command = command(&arguments, &[]);
+        command.env("POLYTOMIC_PARTNER_KEY", OsStr::from_bytes(b"zyxw-\xffvuts"));
+        let told = refusal_of(command).await;
+        assert!(told.contains("POLYTOMIC_PARTNER_KEY is not"), "{told}");
+        assert!(!told.contains("zyxw") && !told.contains("vuts"), "{told}");
     }
 }
 
@@ -112,6 +169,46 @@ async fn a_signal_stops_it_cleanly() {
         assert_eq!(code, Some(0), "{written}");
         assert!(written.contains("the gateway has stopped"), "{written}");
     }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_lame_duck_at_once() {
+    for (first, second) in [("TERM", "TERM"), ("TERM", "INT"), ("INT", "TERM")] {
+        let arguments = ["serve", "--sandbox", "--listen", "127.0.0.1:0"];
+        let lame_duck = ["--lame-duck", "3600"];
+        let arguments = [&arguments[..], &lame_duck].concat();
+        let process = Process::start(&arguments, &[]).await;
+        process.signal(first).await;
+        process.logs("lame duck", 1).await;
+        assert_eq!(Caller::list(process.address).send().await.code(), Code::Ok);
+        assert_ends_at_once(process, second).await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_drain_at_once() {
+    let upstream = Held::start().await;
+    let url = upstream.url();
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--no-key-check"];
+    let drain = ["--upstream-url", &url, "--lame-duck", "0", "--drain-limit", "3600"];
+    let process = Process::start(&[&arguments[..], &drain].concat(), &[]).await;
+    let call = tokio::spawn(Caller::list(process.address).try_send());
+    let request = upstream.request().await;
+    process.signal("TERM").await;
+    process.logs("draining", 1).await;
+    assert_ends_at_once(process, "TERM").await;
+    assert!(call.await.unwrap().is_err(), "the call was cut");
+    request.given_up().await;
+}
+
+async fn assert_ends_at_once(process: Process, signal: &str) {
+    process.signal(signal).await;
+    let (code, written) = process.wait().await;
+    assert_eq!(code, Some(1), "{written}");
+    let last = written.lines().last().unwrap();
+    let told = "polytomic-gateway: a second signal came; nothing was waited for";
+    assert_eq!(last, told);
+    assert!(!written.contains("has stopped"), "{written}");
 }
 
 #[tokio::test]

@@ -5,9 +5,11 @@ use std::time::Duration;
 use prost::Message;
 use tokio::{
     io::AsyncWriteExt,
+    net::TcpStream,
     time::{Instant, timeout},
 };
 use tonic::Code;
+use tonic_types::StatusExt;
 
 use crate::support::{
     Caller, Fake, Gateway,
@@ -217,4 +219,34 @@ async fn a_deadline_counts_from_the_headers() {
     let line = timeout(SOON, log.rpc()).await.expect("the RPC has its line");
     assert_eq!(line["code"], "DeadlineExceeded");
     assert_eq!(fake.seen().len(), 0, "its deadline was over");
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_arrive_ends_at_its_deadline() {
+    let fake = Fake::answering([]).await;
+    let gateway = Gateway::on(&fake).await;
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let path =
+        format!("http://{}/{SERVICE}/CreatePartnerSharedConnection", gateway.address);
+    let request = http::Request::post(path)
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", "500m")
+        .body(())
+        .unwrap();
+    let started = Instant::now();
+    let (response, _body) = send.send_request(request, false).unwrap();
+    let response = timeout(SOON, response).await.unwrap().unwrap();
+    let took = started.elapsed();
+    // Not at its 10 seconds, and before the caller's own timer.
+    assert!(took >= Duration::from_millis(450), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let status = tonic::Status::from_header_map(response.headers()).unwrap();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap();
+    assert_eq!(info.reason, "DEADLINE_EXCEEDED");
+    assert_eq!(info.metadata["outcome"], "NOT_SENT");
+    assert_eq!(info.metadata["attempts"], "0");
 }

@@ -12,18 +12,15 @@ use crate::support::{
 };
 
 /// An upstream that takes requests and never answers.
-async fn silent() -> (Gateway, tokio::net::TcpListener) {
+async fn silent(flags: &[&str]) -> (Gateway, tokio::net::TcpListener) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let settings = crate::support::settings(&["--upstream-url", &url, "--no-key-check"]);
-    let gateway =
-        Gateway::start(settings, polytomic_gateway::contract::DESCRIPTOR_SET).await;
-    (gateway, listener)
+    (Gateway::at(&url, flags).await, listener)
 }
 
 #[tokio::test]
 async fn a_callers_deadline_is_deadline_exceeded() {
-    let (gateway, _listener) = silent().await;
+    let (gateway, _listener) = silent(&[]).await;
     let started = Instant::now();
     let reply = Caller::list(gateway.address).with("grpc-timeout", "200m").send().await;
     assert_eq!(reply.code(), Code::DeadlineExceeded);
@@ -37,14 +34,7 @@ async fn a_callers_deadline_is_deadline_exceeded() {
 
 #[tokio::test]
 async fn the_gateways_own_limit_is_deadline_exceeded_too() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let flags = ["--upstream-url", &url, "--no-key-check", "--timeout", "0.2"];
-    let gateway = Gateway::start(
-        crate::support::settings(&flags),
-        polytomic_gateway::contract::DESCRIPTOR_SET,
-    )
-    .await;
+    let (gateway, _listener) = silent(&["--timeout", "0.2"]).await;
     let reply = Caller::create(gateway.address).send().await;
     assert_eq!(reply.code(), Code::DeadlineExceeded);
     assert_eq!(reply.reason(), "UPSTREAM_TIMEOUT");
@@ -62,6 +52,36 @@ async fn a_malformed_deadline_is_an_invalid_argument() {
         assert_eq!(reply.violations(), ["metadata.grpc-timeout"], "{timeout:?}");
     }
     assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_rpc_may_have_a_limit_of_its_own() {
+    let list = "ListPartnerSharedConnections=0.3";
+    let (gateway, _listener) = silent(&["--timeout", "2", "--rpc-timeout", list]).await;
+    let took = async |caller: Caller, timeout: &str, code| {
+        let started = Instant::now();
+        let reply = caller.with("grpc-timeout", timeout).send().await;
+        assert_eq!(reply.code(), Code::DeadlineExceeded);
+        assert_eq!(reply.reason(), code);
+        started.elapsed().as_secs_f64()
+    };
+    // Longer than the RPC may take; shorter; and another RPC.
+    let own = took(Caller::list(gateway.address), "1H", "UPSTREAM_TIMEOUT").await;
+    assert!((0.3..2.0).contains(&own), "{own}");
+    took(Caller::list(gateway.address), "100m", "DEADLINE_EXCEEDED").await;
+    let all = took(Caller::create(gateway.address), "1H", "UPSTREAM_TIMEOUT").await;
+    assert!(all >= 2.0, "{all}");
+}
+
+#[tokio::test]
+async fn an_rpc_may_have_a_limit_beyond_that_of_all() {
+    let service = format!("{SERVICE}/ListPartnerSharedConnections=1.5");
+    let flags = ["--timeout", "0.1", "--rpc-timeout", &service];
+    let (gateway, _listener) = silent(&flags).await;
+    let started = Instant::now();
+    let reply = Caller::list(gateway.address).send().await;
+    assert_eq!(reply.reason(), "UPSTREAM_TIMEOUT");
+    assert!(started.elapsed() >= Duration::from_millis(1500));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use polytomic_gateway::{
     auth::{self, Authenticator, LookUp, LookUpError, Mode, Verdict},
     contract::{Contract, DESCRIPTOR_SET},
-    gateway::{self, Gateway},
+    gateway::{self, Gateway, Timeouts},
     server::{self, Routes, Server},
     upstream::{self, Upstream},
 };
@@ -41,7 +41,7 @@ async fn an_rpc_that_panics_is_internal_and_the_next_is_served() {
         upstream,
         gateway::Settings {
             api_version: HeaderValue::from_static("2025-09-18"),
-            timeout: Duration::from_secs(5),
+            timeouts: Timeouts::new(Duration::from_secs(5)),
             attempt_timeout: Duration::from_secs(5),
             attempts: 1,
             max_in_flight: 8,

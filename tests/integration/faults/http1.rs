@@ -274,7 +274,11 @@ fn floods() -> Vec<Case> {
         ),
         Case::new(
             "interim answers without end",
-            vec![vec![flood("HTTP/1.1 100 Go\r\n\r\n")]],
+            // Of a size that the client gets through unoptimised, too.
+            vec![vec![flood(&format!(
+                "HTTP/1.1 103 Go\r\nlink: {}\r\n\r\n",
+                "x".repeat(8192)
+            ))]],
             STARVED,
             STARVED,
         )

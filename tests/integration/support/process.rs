@@ -3,7 +3,6 @@
 use std::{
     net::SocketAddr,
     process::{Output, Stdio},
-    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,20 +14,40 @@ use tokio::{
     time::timeout,
 };
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_polytomic-gateway");
+
 /// The longest that a test waits for a process. Only a broken one takes it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the program to its end.
 pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    let output = command(arguments, variables).output();
+    run_command(command(arguments, variables)).await
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run_command(mut command: Command) -> Output {
+    let output = command.output();
     timeout(PATIENCE, output).await.expect("the program does not end").unwrap()
 }
 
-fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_polytomic-gateway"));
+/// Returns the command that starts the program.
+pub(crate) fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(PROGRAM);
     command
         .args(arguments)
         .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Returns the command that starts the program with so many file descriptors.
+pub(crate) fn command_with_descriptors(most: u32, arguments: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")])
+        .arg(PROGRAM)
+        .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
@@ -38,37 +57,46 @@ fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
-    written: Arc<Mutex<String>>,
+    log: watch::Receiver<String>,
     reading: JoinHandle<()>,
 }
 
 impl Process {
     /// Starts the program and waits until it says where it listens.
     pub(crate) async fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = command(arguments, variables);
+        Self::spawn(command(arguments, variables)).await
+    }
+
+    /// Starts a command, and waits for the same.
+    pub(crate) async fn spawn(mut command: Command) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut output = child.stdout.take().unwrap();
-        let written = Arc::new(Mutex::new(String::new()));
-        let (found, mut address) = watch::channel(None);
-        let log = Arc::clone(&written);
+        let (written, mut log) = watch::channel(String::new());
         let reading = tokio::spawn(async move {
             while let Some(line) = lines.next_line().await.unwrap() {
-                if let Some(address) = address_in(&line) {
-                    found.send_replace(Some(address));
-                }
-                let mut log = log.lock().unwrap();
-                log.push_str(&line);
-                log.push('\n');
+                written.send_modify(|log| {
+                    log.push_str(&line);
+                    log.push('\n');
+                });
             }
             let mut rest = String::new();
             output.read_to_string(&mut rest).await.unwrap();
-            log.lock().unwrap().push_str(&rest);
+            written.send_modify(|log| log.push_str(&rest));
         });
-        let address = timeout(PATIENCE, address.wait_for(Option::is_some)).await;
-        let address = address.expect("no address is logged").unwrap().unwrap();
-        Self { child, address, written, reading }
+        let address = |log: &str| log.lines().find_map(address_in);
+        let started = timeout(PATIENCE, log.wait_for(|log| address(log).is_some())).await;
+        let address = address(&started.expect("no address is logged").unwrap()).unwrap();
+        Self { child, address, log, reading }
+    }
+
+    /// Waits until the log has so many lines that hold a text.
+    pub(crate) async fn logs(&self, text: &str, lines: usize) {
+        let mut log = self.log.clone();
+        let has = |log: &String| log.matches(text).count() >= lines;
+        let logged = timeout(PATIENCE, log.wait_for(has)).await;
+        logged.unwrap_or_else(|_| panic!("not logged: {text}")).unwrap();
     }
 
     /// Sends a signal by its name, for example `TERM`.
@@ -92,7 +120,7 @@ impl Process {
         let status = timeout(PATIENCE, self.child.wait()).await;
         let status = status.expect("the program does not end").unwrap();
         self.reading.await.unwrap();
-        let written = self.written.lock().unwrap().clone();
+        let written = self.log.borrow().clone();
         (status.code(), written)
     }
 }

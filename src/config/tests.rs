@@ -1,0 +1,54 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use clap::CommandFactory;
+
+use super::*;
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_flag_has_a_variable() {
+    for command in Cli::command().get_subcommands() {
+        for flag in command.get_arguments().filter(|flag| flag.get_long().is_some()) {
+            let name = flag.get_long().unwrap();
+            if name == "help" || name == "version" {
+                continue;
+            }
+            let variable = flag.get_env().unwrap().to_str().unwrap();
+            let expected =
+                format!("POLYTOMIC_GATEWAY_{}", name.replace('-', "_").to_uppercase());
+            assert_eq!(variable, expected);
+        }
+    }
+}
+
+#[test]
+fn lengths_of_time_are_bounded_numbers_of_seconds() {
+    assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+    for bad in ["", "1s", "-1", "NaN", "inf", "1e300", "86401"] {
+        assert!(seconds(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn timeouts_of_rpcs_are_given_one_by_one_or_with_commas() {
+    let own = |rpc: &str, seconds| RpcTimeout {
+        rpc: rpc.to_owned(),
+        timeout: Duration::from_secs(seconds),
+    };
+    let both = vec![own("List", 5), own("a.v1.B/Create", 60)];
+    let arguments = |flags: &[&str]| {
+        let command = ["polytomic-gateway", "serve"].iter().chain(flags);
+        match Cli::try_parse_from(command).unwrap().command {
+            Command::Serve(settings) => settings.rpc_timeout,
+            other => panic!("not serve: {other:?}"),
+        }
+    };
+    assert_eq!(arguments(&[]), []);
+    assert_eq!(arguments(&["--rpc-timeout", "List=5,a.v1.B/Create=60"]), both);
+    let twice = ["--rpc-timeout", "List=5", "--rpc-timeout", "a.v1.B/Create=60"];
+    assert_eq!(arguments(&twice), both);
+}

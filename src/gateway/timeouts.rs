@@ -1,0 +1,152 @@
+//! How long an RPC may take: as long as any other, unless the operator says
+//! otherwise for this one.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::contract::{Contract, Rpc};
+
+/// The longest that RPCs may take, and take if their callers set no deadline.
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    all: Duration,
+    own: Vec<(Arc<Rpc>, Duration)>,
+}
+
+impl Timeouts {
+    /// Gives all RPCs the same.
+    #[must_use]
+    pub fn new(all: Duration) -> Self {
+        Self { all, own: Vec::new() }
+    }
+
+    /// Gives an RPC one of its own. Its name will do, or `package.Service/Rpc`.
+    ///
+    /// # Errors
+    ///
+    /// If the contract has no such RPC or several, or if this one has a timeout
+    /// of its own already. Says which RPCs there are.
+    pub fn set(
+        &mut self,
+        contract: &Contract,
+        name: &str,
+        timeout: Duration,
+    ) -> Result<(), String> {
+        let called: Vec<_> =
+            contract.rpcs().filter(|rpc| name == rpc.name || name == full(rpc)).collect();
+        let rpc = match called[..] {
+            [rpc] => rpc,
+            [] => {
+                let all: Vec<_> =
+                    contract.rpcs().map(|rpc| short(contract, rpc)).collect();
+                return Err(format!("there is no RPC {name:?}, but {}", all.join(", ")));
+            }
+            _ => {
+                let all: Vec<_> = called.into_iter().map(|rpc| full(rpc)).collect();
+                return Err(format!("{name} may be {}", all.join(" or ")));
+            }
+        };
+        if self.find(rpc).is_some() {
+            return Err(format!("{} is given twice", short(contract, rpc)));
+        }
+        self.own.push((Arc::clone(rpc), timeout));
+        Ok(())
+    }
+
+    /// Returns how long an RPC may take.
+    pub(super) fn of(&self, rpc: &Rpc) -> Duration {
+        self.find(rpc).unwrap_or(self.all)
+    }
+
+    fn find(&self, rpc: &Rpc) -> Option<Duration> {
+        let is_it = |other: &Rpc| other.name == rpc.name && other.service == rpc.service;
+        let own = self.own.iter().find(|(other, _)| is_it(other))?;
+        Some(own.1)
+    }
+}
+
+fn full(rpc: &Rpc) -> String {
+    format!("{}/{}", rpc.service, rpc.name)
+}
+
+/// Returns the shortest name that no other RPC has.
+fn short(contract: &Contract, rpc: &Rpc) -> String {
+    let is_alone = contract.rpcs().filter(|other| other.name == rpc.name).count() == 1;
+    if is_alone { rpc.name.clone() } else { full(rpc) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use protox::{
+        Compiler,
+        file::{ChainFileResolver, File, FileResolver, IncludeFileResolver},
+    };
+
+    use super::*;
+
+    const TWINS: &str = r#"
+        syntax = "proto3";
+        package test;
+        import "google/api/annotations.proto";
+        message Nothing {}
+        service A {
+          rpc Both(Nothing) returns (Nothing) { option (google.api.http) = {get: "/a"}; }
+          rpc Only(Nothing) returns (Nothing) { option (google.api.http) = {get: "/b"}; }
+        }
+        service B {
+          rpc Both(Nothing) returns (Nothing) { option (google.api.http) = {get: "/c"}; }
+        }"#;
+
+    const ALL: Duration = Duration::from_secs(30);
+    const OWN: Duration = Duration::from_secs(5);
+
+    struct Twins;
+
+    impl FileResolver for Twins {
+        fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+            if name == "twins.proto" {
+                return File::from_source(name, TWINS);
+            }
+            Err(protox::Error::file_not_found(name))
+        }
+    }
+
+    fn contract() -> Contract {
+        let mut resolver = ChainFileResolver::new();
+        resolver.add(Twins);
+        resolver.add(IncludeFileResolver::new("proto".into()));
+        resolver.add(protox::file::GoogleFileResolver::new());
+        let mut compiler = Compiler::with_file_resolver(resolver);
+        compiler.include_imports(true).open_file("twins.proto").unwrap();
+        Contract::compile(&compiler.encode_file_descriptor_set()).unwrap()
+    }
+
+    fn set(names: &[&str]) -> Result<Vec<Duration>, String> {
+        let contract = contract();
+        let mut timeouts = Timeouts::new(ALL);
+        for name in names {
+            timeouts.set(&contract, name, OWN)?;
+        }
+        Ok(contract.rpcs().map(|rpc| timeouts.of(rpc)).collect())
+    }
+
+    #[test]
+    fn an_rpc_has_its_own_timeout_and_the_others_that_of_all() {
+        assert_eq!(set(&[]), Ok(vec![ALL, ALL, ALL]));
+        assert_eq!(set(&["Only"]), Ok(vec![ALL, OWN, ALL]));
+        assert_eq!(set(&["test.A/Only"]), Ok(vec![ALL, OWN, ALL]));
+        assert_eq!(set(&["test.B/Both", "Only"]), Ok(vec![ALL, OWN, OWN]));
+    }
+
+    #[test]
+    fn a_name_that_means_no_rpc_or_several_is_refused_with_those_there_are() {
+        let all = "test.A/Both, Only, test.B/Both";
+        assert_eq!(set(&["Nope"]), Err(format!("there is no RPC \"Nope\", but {all}")));
+        assert!(set(&[""]).is_err());
+        assert!(set(&["A/Only"]).is_err());
+        let both = "Both may be test.A/Both or test.B/Both";
+        assert_eq!(set(&["Both"]), Err(both.to_owned()));
+        assert_eq!(set(&["Only", "test.A/Only"]), Err("Only is given twice".to_owned()));
+    }
+}

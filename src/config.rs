@@ -2,6 +2,8 @@
 //!
 //! The comments on the fields are the text of `--help`.
 
+mod parse;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{
@@ -10,6 +12,9 @@ use clap::{
 };
 use secrecy::SecretString;
 
+use self::parse::{
+    address, answer_bytes, bytes, number, rpc_timeout, seconds, some_seconds,
+};
 use crate::{gateway::API_VERSIONS, telemetry::Format};
 
 /// The place in `--help` of flags that all commands have: after their own.
@@ -353,70 +358,6 @@ pub enum AuthMode {
     Passthrough,
     /// The gateway's own, for every caller
     Static,
-}
-
-/// Parses where to listen.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        "give an IP address and a port, such as 127.0.0.1:50051 or [::]:50051".to_owned()
-    })
-}
-
-/// Parses how many of something there may be.
-fn number(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|number| *number > 0)
-        .ok_or_else(|| "give a whole number, 1 or more".to_owned())
-}
-
-/// Parses a number of bytes.
-fn bytes(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| "give a number of bytes, such as 33554432".to_owned())
-}
-
-/// Parses the limit of one answer.
-fn answer_bytes(text: &str) -> Result<usize, String> {
-    /// A message may take five times the bytes of its JSON, and a frame of gRPC
-    /// has 4 GiB at most.
-    const MOST: usize = 512 * 1024 * 1024;
-
-    let bytes = bytes(text)?;
-    if bytes > MOST {
-        return Err(format!("it must be {MOST} at most"));
-    }
-    Ok(bytes)
-}
-
-/// Parses how long one RPC may take. Whether there is such an RPC is seen later.
-fn rpc_timeout(text: &str) -> Result<RpcTimeout, String> {
-    let (rpc, length) = text
-        .split_once('=')
-        .ok_or_else(|| "give an RPC and its seconds, with = between".to_owned())?;
-    Ok(RpcTimeout { rpc: rpc.to_owned(), timeout: some_seconds(length)? })
-}
-
-/// Parses a length of time that cannot be none.
-fn some_seconds(text: &str) -> Result<Duration, String> {
-    let length = seconds(text)?;
-    if length.is_zero() {
-        return Err("it must be more than 0".to_owned());
-    }
-    Ok(length)
-}
-
-/// Parses a length of time as operators write it: `30`, `0.5`.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text
-        .parse()
-        .map_err(|_| "give a number of seconds, such as 30 or 0.5".to_owned())?;
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|length| *length <= Duration::from_secs(24 * 3600))
-        .ok_or_else(|| "give a number of seconds from 0 to 86400".to_owned())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod accept;
 mod allowance;
 mod connection;
 mod drain;
+mod fair;
 mod health;
 mod limits;
 mod paced;

@@ -17,6 +17,7 @@ use super::{
     Routes,
     allowance::Allowance,
     drain::Watch,
+    fair::Fair,
     limits::{self, Settings},
     streams::Streams,
 };
@@ -94,7 +95,7 @@ async fn converse(
     mut drain: Watch,
 ) -> Result<(), BoxError> {
     let (reader, writer) = stream.into_split();
-    let stream = tokio::io::join(PREFACE.chain(reader), writer);
+    let stream = tokio::io::join(PREFACE.chain(Fair::new(reader)), writer);
     let allowance = Arc::new(allowance);
     let untaken = allowance.untaken.clone();
     let service = service_fn(move |request| {

@@ -144,9 +144,7 @@ impl Sandbox {
     ///
     /// Those of binding a socket, such as an address that is in use.
     pub async fn bind(listen: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address, world: Arc::new(World::new()) })
+        Handle(Arc::new(World::new())).bind(listen).await
     }
 
     /// Returns the address bound, with the port that was taken.
@@ -189,6 +187,22 @@ impl Sandbox {
 pub struct Handle(Arc<World>);
 
 impl Handle {
+    /// Binds a sandbox to what this one holds, as a service starts again on the
+    /// database that it left.
+    ///
+    /// A sandbox is killed by dropping the runtime that it runs on. A create under
+    /// way has then been made, and its outcome is recorded, or neither is so and
+    /// its key is free: the two are one transaction.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Sandbox::bind`].
+    pub async fn bind(&self, listen: SocketAddr) -> io::Result<Sandbox> {
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        Ok(Sandbox { listener, address, world: Arc::clone(&self.0) })
+    }
+
     /// Returns the latest requests (65,536 at most), in order of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {

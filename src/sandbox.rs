@@ -73,6 +73,7 @@
 //! | `Idempotency-Key` malformed or given twice | 400 |
 //! | the same `Idempotency-Key` with another body | 422; bodies are compared as bytes |
 //! | `Idempotency-Key` on a GET | ignored |
+//! | a create that the service dies in | made and its outcome recorded, or neither |
 //! | requests refused with 401, 413 or for their version | not recorded under the key |
 //! | how long outcomes are kept | as long as the sandbox runs |
 //! | no version named | 2025-09-18 |

@@ -96,7 +96,10 @@ impl Create {
     /// anybody cares. Whoever sends it again may be the caller, its successor, or
     /// a proxy on the way.
     pub(super) async fn make(&mut self, scene: &Scene) {
-        for _ in 0..=self.draws.below(MOST_SENDS) {
+        // Many do not care for long: what they are told first must hold.
+        let sends =
+            if self.draws.one_in(3) { 1 } else { 1 + self.draws.below(MOST_SENDS) };
+        for _ in 0..sends {
             // Some are sent twice at once, as a hedging proxy does.
             if self.can_be_repeated() && self.draws.one_in(8) {
                 let manners = (self.manner(), self.manner());

@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 
 /// The longest deadline that a caller sets, and its longest rest after a failure.
 const LONGEST_DEADLINE: Duration = Duration::from_millis(500);
-const LONGEST_REST: Duration = Duration::from_millis(50);
+const LONGEST_REST: Duration = Duration::from_millis(400);
 
 /// How long a caller waits that nobody kills. An answer that has not come by then
 /// will not come.

@@ -18,10 +18,10 @@ use super::{draws::Draws, figures::Figures};
 use crate::support::{process::Process, relay::Relay};
 
 /// The longest time that anything lives: less than the shortest run takes.
-const LONGEST_LIFE: Duration = Duration::from_secs(2);
+const LONGEST_LIFE: Duration = Duration::from_millis(1200);
 
 /// The longest time that the upstream or the way to it is gone.
-const LONGEST_GAP: Duration = Duration::from_secs(1);
+const LONGEST_GAP: Duration = Duration::from_millis(600);
 
 /// Limits that suit the sandbox, which answers within a millisecond, and the
 /// delays of its faults.

@@ -34,7 +34,7 @@ use tokio::{
 use self::{
     create::Create,
     figures::Figures,
-    lives::{Calm, Scene, Upstream},
+    lives::{Calm, Scene},
 };
 
 /// The creates of a plain test run. `EXACTLY_ONCE_CREATES` asks for another number.
@@ -75,12 +75,10 @@ fn report(line: &str) {
 }
 
 async fn run(count: u64, seed: u64) -> Arc<Figures> {
-    let any_port = ([127, 0, 0, 1], 0).into();
-    let handle = Sandbox::bind(any_port).await.unwrap().handle();
-    let upstream = Upstream::start(&handle, any_port).await;
+    let handle = Sandbox::bind(([127, 0, 0, 1], 0).into()).await.unwrap().handle();
     handle.set_faults(Some(Faults { seed, percent: 50, delay: LONGEST_DELAY }));
 
-    let scene = Arc::new(Scene::start(upstream, seed).await);
+    let scene = Arc::new(Scene::start(handle.clone(), seed).await);
     let creates = everyone(&scene, count, seed).await;
     let calm = Arc::into_inner(scene).expect("no caller is left").end().await;
 

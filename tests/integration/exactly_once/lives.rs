@@ -1,8 +1,8 @@
 //! Gateways and an upstream that die at moments of the seed, and come again.
 
 use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,30 +25,34 @@ const LONGEST_GAP: Duration = Duration::from_millis(600);
 
 /// Limits that suit the sandbox, which answers within a millisecond, and the
 /// delays of its faults.
-const FLAGS: [&str; 11] = [
+const FLAGS: [&str; 8] = [
     "--log",
     "info,rpc=off",
     "serve",
-    "--listen",
-    "127.0.0.1:0",
     "--no-key-check",
     "--timeout",
     "2",
     "--attempt-timeout",
     "0.15",
-    "--upstream-url",
 ];
 
 /// Everything between callers and shares.
 pub(super) struct Scene {
     pub(super) figures: Arc<Figures>,
-    addresses: Arc<Mutex<[SocketAddr; 2]>>,
+    ports: Ports,
     over: watch::Sender<bool>,
     gateways: Vec<JoinHandle<Process>>,
     way: JoinHandle<Relay>,
     upstream: JoinHandle<Upstream>,
     handle: Handle,
-    address: SocketAddr,
+}
+
+/// Where everything is, in each of its lives.
+#[derive(Clone, Copy)]
+struct Ports {
+    gateways: [SocketAddr; 2],
+    relay: SocketAddr,
+    upstream: SocketAddr,
 }
 
 /// A part of the scene that lives until everything is over.
@@ -56,44 +60,70 @@ struct Life {
     draws: Draws,
     over: watch::Receiver<bool>,
     figures: Arc<Figures>,
+    ports: Ports,
+}
+
+impl Ports {
+    /// Takes ports that no system gives away by itself: while their owner is dead
+    /// nobody else comes to be asked in its place.
+    fn find() -> Self {
+        let range = 20_000..30_000;
+        let first = range.start + u16::try_from(std::process::id() % 10_000).unwrap();
+        let mut free = (first..range.end)
+            .chain(range.start..first)
+            .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+            .filter(|address| TcpListener::bind(address).is_ok());
+        let mut next = || free.next().expect("there are free ports");
+        Self { gateways: [next(), next()], relay: next(), upstream: next() }
+    }
+
+    async fn gateway(
+        self,
+        place: usize,
+        upstream: SocketAddr,
+        attempts: &str,
+    ) -> Process {
+        let (listen, url) =
+            (self.gateways[place].to_string(), format!("http://{upstream}"));
+        let flags = ["--listen", &listen, "--upstream-url", &url, "--attempts", attempts];
+        Process::start(&[&FLAGS[..], &flags].concat(), &[]).await
+    }
 }
 
 impl Scene {
-    pub(super) async fn start(upstream: Upstream, seed: u64) -> Self {
+    pub(super) async fn start(handle: Handle, seed: u64) -> Self {
         let figures = Arc::new(Figures::default());
         let over = watch::Sender::new(false);
+        let ports = Ports::find();
         let life = |actor| Life {
             draws: Draws::new(seed, actor),
             over: over.subscribe(),
             figures: Arc::clone(&figures),
+            ports,
         };
-        let (handle, address) = (upstream.handle.clone(), upstream.address);
-        let relay = Relay::start(address).await;
-        // A gateway that is on the relay meets a cut way, one that is not a dead
-        // server: the relay itself lives on when its upstream is dead.
-        let ways = [format!("http://{address}"), relay.url()];
-        let first = [gateway(&ways[0], "3").await, gateway(&ways[1], "3").await];
-        let addresses = Arc::new(Mutex::new([first[0].address, first[1].address]));
-        let gateways = first.into_iter().enumerate().map(|(place, first)| {
-            let (addresses, ways) = (Arc::clone(&addresses), ways.clone());
-            tokio::spawn(life(place as u64).of_gateway(first, place, ways, addresses))
+        let upstream = Upstream::start(&handle, ports.upstream).await;
+        let relay = Relay::start(ports.relay, ports.upstream).await;
+        let gateways = [
+            (0, ports.gateway(0, ports.upstream, "3").await),
+            (1, ports.gateway(1, ports.relay, "3").await),
+        ];
+        let gateways = gateways.map(|(place, first)| {
+            tokio::spawn(life(place as u64).of_gateway(place, first))
         });
-        let gateways = gateways.collect();
         Self {
-            addresses,
-            gateways,
+            gateways: gateways.into(),
             way: tokio::spawn(life(2).of_way(relay)),
             upstream: tokio::spawn(life(3).of_upstream(upstream)),
+            ports,
             over,
             figures,
             handle,
-            address,
         }
     }
 
-    /// Returns where a gateway was last seen.
+    /// Returns where a gateway is, or will be again.
     pub(super) fn address(&self, number: usize) -> SocketAddr {
-        self.addresses.lock().unwrap()[number % 2]
+        self.ports.gateways[number % 2]
     }
 
     /// Kills everything and everyone, and returns a calm scene: an upstream that
@@ -109,8 +139,8 @@ impl Scene {
         self.handle.idle().await;
         // What still lies in a socket is lost with it: nothing comes late.
         upstream.kill().await;
-        let upstream = Upstream::start(&self.handle, self.address).await;
-        let gateway = gateway(&format!("http://{}", self.address), "3").await;
+        let upstream = Upstream::start(&self.handle, self.ports.upstream).await;
+        let gateway = self.ports.gateway(0, self.ports.upstream, "3").await;
         Calm { gateway, _upstream: upstream, figures: self.figures }
     }
 }
@@ -142,21 +172,17 @@ impl Life {
         }
     }
 
-    async fn of_gateway(
-        mut self,
-        mut process: Process,
-        place: usize,
-        ways: [String; 2],
-        addresses: Arc<Mutex<[SocketAddr; 2]>>,
-    ) -> Process {
+    async fn of_gateway(mut self, place: usize, mut process: Process) -> Process {
         while !self.is_over().await {
             process.kill().await;
             self.figures.gateways_killed.one();
-            let way = &ways[usize::from(self.draws.one_in(2))];
+            // Behind the relay a gateway meets a way that is cut; without it, a
+            // server that is dead: the relay outlives its upstream.
+            let through_relay = self.draws.one_in(2);
+            let way = if through_relay { self.ports.relay } else { self.ports.upstream };
             // Some leave repeats to their callers.
             let attempts = if self.draws.one_in(4) { "1" } else { "3" };
-            process = gateway(way, attempts).await;
-            addresses.lock().unwrap()[place] = process.address;
+            process = self.ports.gateway(place, way, attempts).await;
         }
         process
     }
@@ -173,43 +199,37 @@ impl Life {
 
     async fn of_upstream(mut self, mut upstream: Upstream) -> Upstream {
         while !self.is_over().await {
-            let (handle, address) = (upstream.handle.clone(), upstream.address);
+            let handle = upstream.handle.clone();
             upstream.kill().await;
             self.figures.upstreams_killed.one();
             self.gap().await;
-            upstream = Upstream::start(&handle, address).await;
+            upstream = Upstream::start(&handle, self.ports.upstream).await;
         }
         upstream
     }
 }
 
-async fn gateway(way: &str, attempts: &str) -> Process {
-    Process::start(&[&FLAGS[..], &[way, "--attempts", attempts]].concat(), &[]).await
-}
-
 /// A sandbox that can be killed: all that it has begun stops wherever it waits,
 /// and its connections are closed, as when a process ends. What it holds
 /// survives, as a database does.
-pub(super) struct Upstream {
+struct Upstream {
     handle: Handle,
-    address: SocketAddr,
     runtime: Option<Runtime>,
 }
 
 impl Upstream {
-    /// Serves at an address; port 0 takes any free one.
-    pub(super) async fn start(handle: &Handle, address: SocketAddr) -> Self {
+    async fn start(handle: &Handle, address: SocketAddr) -> Self {
         let runtime =
             Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (bound, address_bound) = oneshot::channel();
+        let (bound, is_bound) = oneshot::channel();
         let state = handle.clone();
         runtime.spawn(async move {
             let sandbox = state.bind(address).await.unwrap();
-            bound.send(sandbox.local_addr()).unwrap();
+            bound.send(()).unwrap();
             sandbox.run(std::future::pending()).await.unwrap();
         });
-        let address = address_bound.await.expect("the address is free");
-        Self { handle: handle.clone(), address, runtime: Some(runtime) }
+        is_bound.await.expect("the address is free");
+        Self { handle: handle.clone(), runtime: Some(runtime) }
     }
 
     /// Returns when nothing of it is left.

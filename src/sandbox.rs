@@ -73,6 +73,7 @@
 //! | `Idempotency-Key` malformed or given twice | 400 |
 //! | the same `Idempotency-Key` with another body | 422; bodies are compared as bytes |
 //! | `Idempotency-Key` on a GET | ignored |
+//! | a create that the service dies in | made and its outcome recorded, or neither |
 //! | requests refused with 401, 413 or for their version | not recorded under the key |
 //! | how long outcomes are kept | as long as the sandbox runs |
 //! | no version named | 2025-09-18 |
@@ -144,9 +145,7 @@ impl Sandbox {
     ///
     /// Those of binding a socket, such as an address that is in use.
     pub async fn bind(listen: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address, world: Arc::new(World::new()) })
+        Handle(Arc::new(World::new())).bind(listen).await
     }
 
     /// Returns the address bound, with the port that was taken.
@@ -189,6 +188,22 @@ impl Sandbox {
 pub struct Handle(Arc<World>);
 
 impl Handle {
+    /// Binds a sandbox to what this one holds, as a service starts again on the
+    /// database that it left.
+    ///
+    /// A sandbox is killed by dropping the runtime that it runs on. A create under
+    /// way has then been made, and its outcome is recorded, or neither is so and
+    /// its key is free: the two are one transaction.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Sandbox::bind`].
+    pub async fn bind(&self, listen: SocketAddr) -> io::Result<Sandbox> {
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        Ok(Sandbox { listener, address, world: Arc::clone(&self.0) })
+    }
+
     /// Returns the latest requests (65,536 at most), in order of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {

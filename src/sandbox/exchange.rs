@@ -54,11 +54,16 @@ pub(super) async fn exchange(
         drop(under_way);
         answer
     };
-    let answer = tokio::spawn(answering).await.unwrap_or_else(|panic| {
-        tracing::error!(%panic, "sandbox handler failed");
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Refusal::new(status, "internal_error", "internal error").into_response()
-    });
+    let answer = match tokio::spawn(answering).await {
+        Ok(answer) => answer,
+        // The sandbox is killed, and this connection is about to be.
+        Err(end) if end.is_cancelled() => std::future::pending().await,
+        Err(panic) => {
+            tracing::error!(%panic, "sandbox handler failed");
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            Refusal::new(status, "internal_error", "internal error").into_response()
+        }
+    };
     deliver(&world, &line, answer).await
 }
 

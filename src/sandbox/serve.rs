@@ -32,6 +32,7 @@ pub(super) async fn serve(
     world: &Arc<World>,
     shutdown: impl Future<Output = ()>,
 ) {
+    world.start();
     let mut shutdown = pin!(shutdown);
     let mut connections = JoinSet::new();
     loop {

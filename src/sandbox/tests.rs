@@ -10,6 +10,7 @@ use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 use super::{Handle, Sandbox, seed};
 
 mod idempotency;
+mod killed;
 mod network;
 mod pages;
 mod refusals;

@@ -24,6 +24,11 @@ impl World {
         }
     }
 
+    /// Forgets that an earlier sandbox with this state was told to stop.
+    pub(super) fn start(&self) {
+        self.stopping.send_replace(false);
+    }
+
     /// Releases whoever waits in [`World::stopping`].
     pub(super) fn stop(&self) {
         self.stopping.send_replace(true);

@@ -89,11 +89,6 @@ impl Gateway {
         self.authenticator.reload().await;
     }
 
-    /// Ends the gateway at once, as a crash does.
-    pub(crate) fn kill(self) {
-        self.running.abort();
-    }
-
     /// Stops the gateway and waits until it has drained.
     pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();

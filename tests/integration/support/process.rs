@@ -115,6 +115,11 @@ impl Process {
         Some(kib * 1024)
     }
 
+    /// Ends the process at once, by SIGKILL, whatever it is doing.
+    pub(crate) async fn kill(mut self) {
+        timeout(PATIENCE, self.child.kill()).await.expect("SIGKILL ends it").unwrap();
+    }
+
     /// Waits until the process ends. Returns its exit code and all it wrote.
     pub(crate) async fn wait(mut self) -> (Option<i32>, String) {
         let status = timeout(PATIENCE, self.child.wait()).await;

@@ -16,14 +16,9 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(crate) async fn start(upstream: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+    pub(crate) async fn start(address: SocketAddr, upstream: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         Self { address, upstream, running: tokio::spawn(serve(listener, upstream)) }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
     }
 
     /// Cuts all connections, and refuses new ones.

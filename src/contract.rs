@@ -10,7 +10,7 @@ mod binding;
 mod schema;
 mod template;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt};
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
@@ -27,7 +27,7 @@ pub const DESCRIPTOR_SET: &[u8] =
 /// Every RPC that is served, by the path of its gRPC request.
 #[derive(Debug)]
 pub struct Contract {
-    rpcs: BTreeMap<String, Arc<Rpc>>,
+    rpcs: BTreeMap<String, Rpc>,
 }
 
 /// One RPC and the REST call that it stands for.
@@ -83,7 +83,7 @@ impl Contract {
                     rpc: method.full_name().to_owned(),
                     problem,
                 })?;
-                rpcs.insert(rpc.path(), Arc::new(rpc));
+                rpcs.insert(rpc.path(), rpc);
             }
         }
         if rpcs.is_empty() {
@@ -94,12 +94,12 @@ impl Contract {
 
     /// Returns the RPC that a gRPC request with this path calls.
     #[must_use]
-    pub fn rpc(&self, path: &str) -> Option<&Arc<Rpc>> {
+    pub fn rpc(&self, path: &str) -> Option<&Rpc> {
         self.rpcs.get(path)
     }
 
     /// Returns every RPC, in the order of their paths.
-    pub fn rpcs(&self) -> impl Iterator<Item = &Arc<Rpc>> {
+    pub fn rpcs(&self) -> impl Iterator<Item = &Rpc> {
         self.rpcs.values()
     }
 

@@ -24,7 +24,7 @@ use tokio::{
 };
 use tonic::Status;
 
-use self::{deadline::Deadline, record::Record, retry::Retries};
+use self::{deadline::Deadline, idempotency::Key, record::Record, retry::Retries};
 pub use self::{
     deadline::{parse_timeout, time_allowed},
     metadata::API_VERSIONS,
@@ -117,11 +117,16 @@ impl Gateway {
         let metadata = metadata.into_headers();
         let version = &self.settings.api_version;
         let mut record = Record::new(rpc, arrived, &metadata, version);
+        // Settled before anything can fail: whatever does tells the key.
+        let key = (rpc.binding.method == Method::POST)
+            .then(|| idempotency::key(&metadata, rpc, &message));
+        record.key = key.clone().and_then(Result::ok);
         // Whoever is one too many is told at once: a queue would only make every
         // caller's answer late.
         let outcome = match self.slots.try_acquire() {
             Ok(_slot) => {
-                survive(self.perform(rpc, &metadata, &message, place, &mut record)).await
+                survive(self.perform(rpc, &metadata, &message, key, place, &mut record))
+                    .await
             }
             Err(_) => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
         };
@@ -133,6 +138,7 @@ impl Gateway {
         rpc: &Rpc,
         metadata: &HeaderMap,
         message: &[u8],
+        key: Option<Result<Key, Violation>>,
         place: &Place,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
@@ -143,7 +149,7 @@ impl Gateway {
         let deadline =
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
         let credentials = deadline.bound(self.credentials(metadata, record)).await?;
-        let call = Self::prepare(rpc, metadata, message, stated, record)?;
+        let call = Self::prepare(rpc, metadata, message, key, stated, record)?;
         self.send(rpc, call, deadline, credentials, place, record).await
     }
 
@@ -172,6 +178,7 @@ impl Gateway {
         rpc: &Rpc,
         metadata: &HeaderMap,
         message: &[u8],
+        key: Option<Result<Key, Violation>>,
         deadline: Result<Deadline, Violation>,
         record: &mut Record<'_>,
     ) -> Result<Call, Failure> {
@@ -184,12 +191,8 @@ impl Gateway {
         headers.insert(metadata::VERSION, record.api_version.clone());
         headers.insert(metadata::REQUEST_ID, record.request_id.clone());
         metadata::copy_trace_context(metadata, &mut headers);
-        if rpc.binding.method == Method::POST
-            && let Some(key) =
-                note(&mut violations, idempotency::key(metadata, rpc, message))
-        {
-            headers.insert(idempotency::HEADER, key.clone());
-            record.idempotency_key = Some(key);
+        if let Some(key) = key.and_then(|key| note(&mut violations, key)) {
+            headers.insert(idempotency::HEADER, key.value);
         }
 
         match transcode::request(rpc, message) {
@@ -297,11 +300,17 @@ async fn survive<T>(
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(Failure::Panic))
 }
 
-/// Refuses a request before it has become an RPC, and logs that.
+/// Refuses a request before it has become an RPC, and logs that. The RPC is the one
+/// that it would have been, if there is such a one.
 #[must_use]
-pub fn refuse(metadata: &HeaderMap, failure: Failure) -> Status {
+pub fn refuse(rpc: Option<&Rpc>, metadata: &HeaderMap, failure: Failure) -> Status {
     let request_id = metadata::request_id(metadata);
-    let context = Context::new(request_id.to_str().unwrap_or_default());
+    let safe = rpc.is_none_or(|rpc| rpc.binding.is_safe());
+    let context = Context {
+        safe,
+        in_doubt: !safe && metadata::is_repeat(metadata),
+        ..Context::new(request_id.to_str().unwrap_or_default())
+    };
     tracing::info!(
         target: "rpc",
         code = ?failure.code(context.safe),
@@ -353,7 +362,7 @@ mod tests {
         let status = failure.into_status(&Context {
             safe: false,
             attempts: 1,
-            idempotency_key: Some("the-key-of-it"),
+            idempotency_key: None,
             ..Context::new("id")
         });
         assert_eq!(status.code(), tonic::Code::Internal);

@@ -182,7 +182,7 @@ pub struct Context<'a> {
     /// Whether an attempt before the last may have taken effect.
     pub in_doubt: bool,
     /// The `Idempotency-Key` of every attempt.
-    pub idempotency_key: Option<&'a str>,
+    pub idempotency_key: Option<Key<'a>>,
     /// What the RPC is about: type, e.g. `polytomic.Connection`, and name as sent.
     pub resource: Option<(&'a str, &'a str)>,
     /// Whose credentials the RPC uses.
@@ -193,6 +193,15 @@ pub struct Context<'a> {
     pub api_version: &'a str,
     /// The page that documents the RPC's REST call.
     pub page: Option<&'a str>,
+}
+
+/// The idempotency key of an RPC.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// The key itself.
+    pub value: &'a str,
+    /// Whether the RPC has the same key when its caller repeats it as it is.
+    pub lasts: bool,
 }
 
 impl<'a> Context<'a> {
@@ -294,9 +303,17 @@ impl Failure {
         Some(wait.min(retry_after::LONGEST))
     }
 
-    /// Says whether the caller may repeat the call as it is and hope for better.
-    fn invites_repeat(&self, safe: bool) -> bool {
+    /// Says whether a repeat may end better.
+    fn is_worth_repeating(&self, safe: bool) -> bool {
         self.is_retryable(safe) || self.row().repeat == Repeat::Caller
+    }
+
+    /// Says whether the caller may repeat the call as it is and hope for better. One
+    /// that may have taken effect must not be repeated with another key.
+    fn invites_repeat(&self, context: &Context<'_>) -> bool {
+        self.is_worth_repeating(context.safe)
+            && (context.idempotency_key.is_none_or(|key| key.lasts)
+                || !details::is_in_doubt(self, context))
     }
 
     /// Returns what became of the whole RPC.

@@ -5,7 +5,7 @@
 
 use http::{HeaderMap, StatusCode};
 use libfuzzer_sys::fuzz_target;
-use polytomic_gateway::status::{Context, Failure, Refusal};
+use polytomic_gateway::status::{Context, Failure, Key, Refusal};
 use tonic::Code;
 
 /// What clients may cap trailers at.
@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
         let context = Context {
             safe,
             attempts: 1,
-            idempotency_key: (!safe).then_some("a-key-of-its-own"),
+            idempotency_key: (!safe).then_some(Key { value: "a-key-of-its-own", lasts: false }),
             ..Context::new("request-id")
         };
         let told = Failure::Refused(Box::new(refusal)).into_status(&context);

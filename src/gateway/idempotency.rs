@@ -7,7 +7,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-use super::metadata::REQUEST_ID;
+use super::metadata::{REQUEST_ID, is_repeat};
 use crate::{contract::Rpc, status::Violation};
 
 /// The metadata in which a caller gives a key, and is told the key used.
@@ -16,22 +16,32 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("idempotency-key")
 /// What keys derived here are unique within: an arbitrary constant.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f0d_93a5_1c5e_4f3b_9d38_70c1_8f2a_be57);
 
+/// The key of a create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) value: HeaderValue,
+    /// Whether the RPC has the same key when it is sent again as it is.
+    pub(super) lasts: bool,
+}
+
 /// Returns the key of a create: the caller's own; else one derived from the
 /// caller's `x-request-id`, which proxies keep when they send an RPC again;
 /// else a fresh one.
 ///
 /// # Errors
 ///
-/// If the caller's own key is not of the form that Polytomic takes.
+/// If the caller's own key is not of the form that Polytomic takes, or if the RPC
+/// was sent before and a fresh key would have it take effect again.
 pub(super) fn key(
     metadata: &HeaderMap,
     rpc: &Rpc,
     message: &[u8],
-) -> Result<HeaderValue, Violation> {
+) -> Result<Key, Violation> {
+    let lasting = |value| Key { value, lasts: true };
     if let Some(given) = metadata.get(HEADER) {
         let is_alone = metadata.get_all(HEADER).iter().nth(1).is_none();
         if is_alone && is_valid(given.as_bytes()) {
-            return Ok(given.clone());
+            return Ok(lasting(given.clone()));
         }
         return Err(Violation {
             field: format!("metadata.{HEADER}"),
@@ -41,7 +51,16 @@ pub(super) fn key(
     }
     // The caller's id as it was sent: an id made up here is no sign of a repeat.
     let Some(request_id) = metadata.get(REQUEST_ID) else {
-        return Ok(header_value(Uuid::new_v4()));
+        if is_repeat(metadata) {
+            return Err(Violation {
+                field: format!("metadata.{HEADER}"),
+                description:
+                    "or an x-request-id is needed on a call that is sent again, \
+                              or it might take effect twice"
+                        .to_owned(),
+            });
+        }
+        return Ok(Key { value: header_value(Uuid::new_v4()), lasts: false });
     };
     let path = rpc.path();
     let mut name = Vec::with_capacity(path.len() + message.len() + 64);
@@ -50,7 +69,7 @@ pub(super) fn key(
         name.extend_from_slice(&(part.len() as u64).to_le_bytes());
         name.extend_from_slice(part);
     }
-    Ok(header_value(Uuid::new_v5(&NAMESPACE, &name)))
+    Ok(lasting(header_value(Uuid::new_v5(&NAMESPACE, &name))))
 }
 
 fn is_valid(key: &[u8]) -> bool {
@@ -81,7 +100,7 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, value.parse().unwrap());
         }
-        key(&headers, rpc, message).map(|key| key.to_str().unwrap().to_owned())
+        key(&headers, rpc, message).map(|key| key.value.to_str().unwrap().to_owned())
     }
 
     const CREATE: &str = "CreatePartnerSharedConnection";
@@ -109,6 +128,16 @@ mod tests {
         }
         let twice = [("idempotency-key", "12345678"), ("idempotency-key", "12345678")];
         assert!(key_of(&twice, CREATE, b"m").is_err());
+    }
+
+    #[test]
+    fn a_repeat_has_a_key_that_lasts_or_none() {
+        let repeat = ("grpc-previous-rpc-attempts", "1");
+        let violation = key_of(&[repeat], CREATE, b"m").unwrap_err();
+        assert_eq!(violation.field, "metadata.idempotency-key");
+        for stable in [("x-request-id", "r"), ("idempotency-key", "12345678")] {
+            assert!(key_of(&[repeat, stable], CREATE, b"m").is_ok());
+        }
     }
 
     #[test]

@@ -34,6 +34,19 @@ pub(super) fn request_id(metadata: &HeaderMap) -> HeaderValue {
         })
 }
 
+/// Tells whether the RPC was sent before, as far as whoever repeats it says so:
+/// gRPC's clients (gRFC A6) and Envoy, which counts the first time too.
+pub(super) fn is_repeat(metadata: &HeaderMap) -> bool {
+    const PREVIOUS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
+    const COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+
+    let exceeds = |name: HeaderName, most: u32| {
+        let count = metadata.get(name).and_then(|count| count.to_str().ok());
+        count.and_then(|count| count.parse().ok()).is_some_and(|count: u32| count > most)
+    };
+    exceeds(PREVIOUS, 0) || exceeds(COUNT, 1)
+}
+
 /// Returns the version of the API that the caller asks for, if it asks.
 ///
 /// # Errors
@@ -108,6 +121,20 @@ mod tests {
                 )
             })
             .collect()
+    }
+
+    #[test]
+    fn repeats_are_told_by_those_who_make_them() {
+        for (name, count, repeat) in [
+            ("grpc-previous-rpc-attempts", "1", true),
+            ("grpc-previous-rpc-attempts", "0", false),
+            ("x-envoy-attempt-count", "2", true),
+            ("x-envoy-attempt-count", "1", false),
+            ("x-envoy-attempt-count", "many", false),
+        ] {
+            assert_eq!(is_repeat(&map(&[(name, count)])), repeat, "{name}: {count}");
+        }
+        assert!(!is_repeat(&HeaderMap::new()));
     }
 
     #[test]

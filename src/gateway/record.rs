@@ -9,11 +9,15 @@ use tokio::time::Instant;
 use tonic::{Code, Response, Status, metadata::MetadataMap};
 use tracing::info;
 
-use super::{doubt, idempotency, metadata};
+use super::{
+    doubt,
+    idempotency::{self, Key},
+    metadata,
+};
 use crate::{
     auth::Credentials,
     contract::Rpc,
-    status::{Context, Failure, Outcome, Whose},
+    status::{self, Context, Failure, Outcome, Whose},
     transcode::Resource,
     upstream::Recall,
 };
@@ -25,7 +29,7 @@ pub(super) struct Record<'a> {
     pub(super) started: Instant,
     pub(super) request_id: HeaderValue,
     pub(super) api_version: HeaderValue,
-    pub(super) idempotency_key: Option<HeaderValue>,
+    pub(super) key: Option<Key>,
     pub(super) credentials: Option<Credentials>,
     pub(super) whose_credentials: Whose,
     pub(super) resource: Option<Resource>,
@@ -50,14 +54,15 @@ impl<'a> Record<'a> {
             started,
             request_id: metadata::request_id(metadata),
             api_version: api_version.clone(),
-            idempotency_key: None,
+            key: None,
             credentials: None,
             whose_credentials: Whose::Caller,
             resource: None,
             attempts: 0,
             recall: None,
             unsent: true,
-            in_doubt: false,
+            // Who sends an RPC again may show only the last answer to its own caller.
+            in_doubt: !rpc.binding.is_safe() && metadata::is_repeat(metadata),
             http_status: None,
             finished: false,
         }
@@ -128,7 +133,10 @@ impl<'a> Record<'a> {
             attempts: self.attempts,
             unsent: self.unsent,
             in_doubt: self.in_doubt,
-            idempotency_key: self.idempotency_key.as_ref().map(text),
+            idempotency_key: self
+                .key
+                .as_ref()
+                .map(|key| status::Key { value: text(&key.value), lasts: key.lasts }),
             resource: self
                 .resource
                 .as_ref()
@@ -145,8 +153,8 @@ impl<'a> Record<'a> {
     fn metadata(&self) -> MetadataMap {
         let mut headers = HeaderMap::with_capacity(2);
         headers.insert(metadata::REQUEST_ID, self.request_id.clone());
-        if let Some(key) = &self.idempotency_key {
-            headers.insert(idempotency::HEADER, key.clone());
+        if let Some(key) = &self.key {
+            headers.insert(idempotency::HEADER, key.value.clone());
         }
         MetadataMap::from_headers(headers)
     }
@@ -171,7 +179,7 @@ impl<'a> Record<'a> {
             attempts = self.attempts,
             duration_ms = self.duration_ms(),
             request_id = context.request_id,
-            idempotency_key = context.idempotency_key,
+            idempotency_key = context.idempotency_key.map(|key| key.value),
             caller = context.fingerprint,
             organization_id = identity.and_then(|identity| identity.organization_id.as_deref()),
             organization = identity.and_then(|identity| identity.organization_name.as_deref()),

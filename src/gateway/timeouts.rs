@@ -1,7 +1,7 @@
 //! How long an RPC may take: as long as any other, unless the operator says
 //! otherwise for this one.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use crate::contract::{Contract, Rpc};
 
@@ -9,7 +9,8 @@ use crate::contract::{Contract, Rpc};
 #[derive(Debug, Clone)]
 pub struct Timeouts {
     all: Duration,
-    own: Vec<(Arc<Rpc>, Duration)>,
+    /// By the services and the names of RPCs.
+    own: Vec<(String, String, Duration)>,
 }
 
 impl Timeouts {
@@ -41,14 +42,14 @@ impl Timeouts {
                 return Err(format!("there is no RPC {name:?}, but {}", all.join(", ")));
             }
             _ => {
-                let all: Vec<_> = called.into_iter().map(|rpc| full(rpc)).collect();
+                let all: Vec<_> = called.into_iter().map(full).collect();
                 return Err(format!("{name} may be {}", all.join(" or ")));
             }
         };
         if self.find(rpc).is_some() {
             return Err(format!("{} is given twice", short(contract, rpc)));
         }
-        self.own.push((Arc::clone(rpc), timeout));
+        self.own.push((rpc.service.clone(), rpc.name.clone(), timeout));
         Ok(())
     }
 
@@ -58,9 +59,10 @@ impl Timeouts {
     }
 
     fn find(&self, rpc: &Rpc) -> Option<Duration> {
-        let is_it = |other: &Rpc| other.name == rpc.name && other.service == rpc.service;
-        let own = self.own.iter().find(|(other, _)| is_it(other))?;
-        Some(own.1)
+        let mut own = self.own.iter();
+        let own =
+            own.find(|(service, name, _)| *service == rpc.service && *name == rpc.name);
+        own.map(|(.., timeout)| *timeout)
     }
 }
 

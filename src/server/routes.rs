@@ -16,6 +16,7 @@ use tower::ServiceExt;
 
 use super::{allowance::Allowance, health::Health, paced::Paced, rpc};
 use crate::{
+    contract::Rpc,
     gateway::{self, Gateway},
     places::Place,
     status::Failure,
@@ -64,7 +65,7 @@ impl Routes {
                 )
         };
         let unknown = async |metadata: HeaderMap| {
-            gateway::refuse(&metadata, Failure::UnknownRpc)
+            gateway::refuse(None, &metadata, Failure::UnknownRpc)
                 .into_http::<axum::body::Body>()
         };
         let services = Services::from(axum::Router::new().fallback(unknown))
@@ -102,7 +103,7 @@ impl Routes {
         let arrived = Instant::now();
         let rpc = self.gateway.contract().rpc(request.uri().path());
         let places = if rpc.is_some() { &allowance.arriving } else { &allowance.beside };
-        let Some(place) = places.enter() else { return shed(request.headers()) };
+        let Some(place) = places.enter() else { return shed(rpc, request.headers()) };
         if !is_grpc(&request) {
             // An answer ahead of its request's end can get lost with it.
             let _ = rpc::receive(request.into_body(), &place, rpc::REQUEST_TIMEOUT).await;
@@ -117,7 +118,9 @@ impl Routes {
         let unframed = received.and_then(|body| Ok((rpc::message(&body)?, body)));
         let (message, body) = match unframed {
             Ok(both) => both,
-            Err(failure) => return gateway::refuse(&parts.headers, failure).into_http(),
+            Err(failure) => {
+                return gateway::refuse(rpc, &parts.headers, failure).into_http();
+            }
         };
         let Some(rpc) = rpc else {
             let request = Request::from_parts(parts, body);
@@ -125,7 +128,7 @@ impl Routes {
         };
         drop(place);
         let Some(place) = allowance.answers.enter() else {
-            return shed(&parts.headers);
+            return shed(Some(rpc), &parts.headers);
         };
         let request = Request::from_parts(parts, message);
         let untaken = &allowance.untaken;
@@ -143,7 +146,7 @@ impl Routes {
         if request.uri().path() == WATCH {
             match allowance.watches.enter() {
                 Some(watch) => place = watch,
-                None => return shed(request.headers()),
+                None => return shed(None, request.headers()),
             }
         }
         let response = self.ask(request.map(|body| Body::new(Full::new(body)))).await;
@@ -172,9 +175,9 @@ impl Routes {
 }
 
 /// Refuses a request for which there is no place.
-fn shed(metadata: &HeaderMap) -> Response<Body> {
+fn shed(rpc: Option<&Rpc>, metadata: &HeaderMap) -> Response<Body> {
     let overloaded = Failure::Overloaded { retry_after: rpc::RETRY_AFTER };
-    gateway::refuse(metadata, overloaded).into_http()
+    gateway::refuse(rpc, metadata, overloaded).into_http()
 }
 
 /// Tells `application/grpc`, alone or with a message format, as gRPC has it

@@ -69,7 +69,7 @@ pub(super) fn is_in_doubt(failure: &Failure, context: &Context<'_>) -> bool {
 /// Returns the idempotency key, on a call that has one.
 pub(super) fn idempotency_key(context: &Context<'_>) -> Option<String> {
     let key = context.idempotency_key.filter(|_| !context.safe)?;
-    Some(text::identifier(key, IDEMPOTENCY_KEY))
+    Some(text::identifier(key.value, IDEMPOTENCY_KEY))
 }
 
 fn metadata(failure: &Failure, context: &Context<'_>) -> HashMap<String, String> {
@@ -78,7 +78,7 @@ fn metadata(failure: &Failure, context: &Context<'_>) -> HashMap<String, String>
         metadata.insert(name.to_owned(), value.to_owned());
     };
     set("outcome", failure.outcome_of_rpc(context).as_str());
-    set("retryable", if failure.invites_repeat(context.safe) { "true" } else { "false" });
+    set("retryable", if failure.invites_repeat(context) { "true" } else { "false" });
     set("attempts", &context.attempts.to_string());
     if !context.api_version.is_empty() {
         set("apiVersion", &text::identifier(context.api_version, VERSION));

@@ -58,7 +58,7 @@ fn advice(failure: &Failure, context: &Context<'_>, wait: Option<Duration>) -> S
     if details::is_in_doubt(failure, context) {
         return doubt(failure, details::idempotency_key(context));
     }
-    if !failure.invites_repeat(context.safe) {
+    if !failure.invites_repeat(context) {
         return "Repeating the call unchanged will not help.".to_owned();
     }
     let later = match wait {
@@ -80,7 +80,7 @@ fn doubt(failure: &Failure, key: Option<String>) -> String {
             "list before repeating, and use a new idempotency key then, \
              since Polytomic replays this answer to {key}"
         ),
-        Some(key) if failure.invites_repeat(false) => {
+        Some(key) if failure.is_worth_repeating(false) => {
             format!("repeat it with idempotency key {key}, or list before repeating")
         }
         Some(key) => {

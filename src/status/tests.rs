@@ -27,7 +27,11 @@ fn list() -> Context<'static> {
 }
 
 fn create() -> Context<'static> {
-    Context { safe: false, idempotency_key: Some(KEY), ..list() }
+    Context {
+        safe: false,
+        idempotency_key: Some(Key { value: KEY, lasts: true }),
+        ..list()
+    }
 }
 
 fn context(safe: bool) -> Context<'static> {
@@ -191,6 +195,21 @@ fn a_lost_attempt_leaves_doubt_whatever_the_last_one_says() {
         assert!(status.message().contains(KEY), "{}", status.message());
         assert!(!status.message().contains("replays"), "{}", status.message());
     }
+}
+
+#[test]
+fn a_create_in_doubt_is_not_to_be_repeated_with_another_key() {
+    let lost = || Failure::Reset("gone".into());
+    assert_eq!(pushback(&translated(lost(), &create())), None);
+    let key = Key { value: KEY, lasts: false };
+    let context = Context { idempotency_key: Some(key), ..create() };
+    let status = translated(lost(), &context);
+    assert_eq!(pushback(&status), Some("-1"));
+    assert_eq!(metadata(&status)["retryable"], "false");
+    let advice = format!("repeat it with idempotency key {KEY}");
+    assert!(status.message().contains(&advice), "{}", status.message());
+    let unsent = translated(Failure::ConnectFailed("refused".into()), &context);
+    assert_eq!(metadata(&unsent)["retryable"], "true");
 }
 
 #[test]

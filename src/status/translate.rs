@@ -31,9 +31,9 @@ pub(super) fn draw() -> u64 {
     std::collections::hash_map::RandomState::new().hash_one(())
 }
 
-/// Returns how long a caller should wait, if it is invited to repeat.
+/// Returns how long a caller should wait, if a repeat is worth it.
 fn wait(failure: &Failure, safe: bool) -> Option<Duration> {
-    if !failure.invites_repeat(safe) {
+    if !failure.is_worth_repeating(safe) {
         return None;
     }
     let ours = failure.row().attach.contains(&Attach::Retry).then_some(WAIT);
@@ -47,10 +47,10 @@ fn metadata(
     draw: u64,
 ) -> MetadataMap {
     let mut metadata = MetadataMap::new();
-    if let Some(wait) = wait {
-        metadata.insert(PUSHBACK, spread(wait, draw).into());
-    } else if !failure.invites_repeat(context.safe) {
+    if !failure.invites_repeat(context) {
         metadata.insert(PUSHBACK, (-1_i32).into());
+    } else if let Some(wait) = wait {
+        metadata.insert(PUSHBACK, spread(wait, draw).into());
     }
     if let Ok(id) = text::identifier(context.request_id, 128).parse() {
         metadata.insert("x-request-id", id);

@@ -47,9 +47,10 @@ const FLAGS: [&str; 7] = [
     "1000000",
 ];
 
-/// What a call may cost a process in memory: half of it is the cost of a first
-/// call, the rest the limit of an answer, as JSON and as a message.
-const MEMORY: u64 = 4 << 20;
+/// What a call may cost a process in memory: 2 MiB for a first call at all, half a
+/// one for the client's buffer, and twice the limit of an answer, whose buffer
+/// doubles as it grows.
+const MEMORY: u64 = 5 << 20;
 
 /// Longer than any case takes on a busy machine.
 const LONG: Duration = Duration::from_secs(100);

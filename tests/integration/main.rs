@@ -22,6 +22,7 @@ mod outcomes;
 mod panics;
 mod protection;
 mod readme;
+mod repeats;
 mod secrets;
 mod statuses;
 mod support;

@@ -169,7 +169,7 @@ proptest! {
         let fields = fields.into_iter();
         let fields = fields.map(|(field, description)| Violation { field, description });
         let context = Context {
-            idempotency_key: Some(&key),
+            idempotency_key: Some(Key { value: &key, lasts: true }),
             resource: Some((&resource.0, &resource.1)),
             fingerprint: Some(&resource.1),
             api_version: &api_version,
@@ -212,7 +212,7 @@ fn the_largest_of_everything_still_fits() {
         let key = "k".repeat(300);
         let context = Context {
             in_doubt: true,
-            idempotency_key: Some(&key),
+            idempotency_key: Some(Key { value: &key, lasts: true }),
             request_id: &long,
             resource: Some((&long, text)),
             fingerprint: Some(text),

@@ -1,0 +1,84 @@
+//! Creates that their callers send again: what the gateway knows of that, and what
+//! it must not let happen.
+
+use tonic::Code;
+
+use crate::support::{
+    Caller, Fake, Gateway,
+    fake::{Script, Step, answer},
+};
+
+const PREVIOUS: &str = "grpc-previous-rpc-attempts";
+
+async fn playing(steps: Vec<Step>) -> (Fake, Gateway) {
+    let fake =
+        Fake::playing(Script { reactions: vec![steps], ..Script::default() }).await;
+    let gateway = Gateway::with(&fake, &["--attempts", "1"]).await;
+    (fake, gateway)
+}
+
+#[tokio::test]
+async fn a_client_must_not_repeat_in_doubt_with_another_key() {
+    let (_fake, gateway) = playing(vec![Step::Reset]).await;
+    let create = || Caller::create(gateway.address);
+    let reply = create().send().await;
+    assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+    assert_eq!(reply.error_metadata("retryable").as_deref(), Some("false"));
+    assert_eq!(reply.headers["grpc-retry-pushback-ms"], "-1");
+
+    for stable in ["x-request-id", "idempotency-key"] {
+        let reply = create().with(stable, "the-same-again").send().await;
+        assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+        assert_eq!(reply.error_metadata("retryable").as_deref(), Some("true"));
+        assert!(!reply.headers.contains_key("grpc-retry-pushback-ms"), "{stable}");
+    }
+}
+
+#[tokio::test]
+async fn a_create_that_is_sent_again_without_a_key_is_refused() {
+    let (fake, gateway) = playing(vec![Step::Answer]).await;
+    let again = |caller: Caller| caller.with(PREVIOUS, "1");
+    let reply = again(Caller::create(gateway.address)).send().await;
+    assert_eq!(reply.code(), Code::InvalidArgument, "{}", reply.message());
+    let details = reply.details();
+    let violation = &details.bad_request().unwrap().field_violations[0];
+    assert_eq!(violation.field, "metadata.idempotency-key");
+    assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+    assert!(fake.seen().is_empty());
+
+    let with_id = Caller::create(gateway.address).with("x-request-id", "r-1");
+    assert_eq!(again(with_id).send().await.code(), Code::Ok);
+    let list = again(Caller::list(gateway.address));
+    assert_eq!(list.send().await.code(), Code::Ok, "a list may be repeated");
+}
+
+#[tokio::test]
+async fn what_an_earlier_try_did_is_unknown_until_polytomic_says() {
+    let refusal = br#"{"key":"not_found","message":"no","status":404}"#;
+    let json = [("content-type", "application/json")];
+    for (status, body, outcome) in
+        [(429, &b""[..], "UNKNOWN"), (403, b"", "UNKNOWN"), (404, refusal, "REJECTED")]
+    {
+        let answer = answer(status, &json, body);
+        let (_fake, gateway) = playing(vec![Step::Write(answer)]).await;
+        let reply = Caller::create(gateway.address)
+            .with("x-envoy-attempt-count", "2")
+            .with("x-request-id", "r-1")
+            .send()
+            .await;
+        assert_eq!(reply.error_metadata("outcome").as_deref(), Some(outcome), "{status}");
+        let key = reply.error_metadata("idempotencyKey").unwrap();
+        assert_eq!(reply.headers["idempotency-key"], key);
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_told_whatever_fails_first() {
+    let (fake, gateway) = playing(vec![Step::Answer]).await;
+    let refused = Caller::create(gateway.address).without("authorization");
+    let reply = refused.with(PREVIOUS, "2").with("x-request-id", "r-1").send().await;
+    assert_eq!(reply.code(), Code::Unauthenticated);
+    assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+    assert!(reply.error_metadata("idempotencyKey").is_some());
+    assert!(fake.seen().is_empty());
+}

@@ -36,6 +36,10 @@ pub(super) struct Create {
     number: u64,
     /// What its RPCs are known by: metadata that is the same whenever one is sent.
     same: Option<(&'static str, String)>,
+    /// Whether a proxy sends it again, which says so and passes on what it is told
+    /// last, as Envoy does.
+    is_proxied: bool,
+    tries: u64,
     /// Whether Polytomic makes such shares at all.
     pub(super) is_valid: bool,
     draws: Draws,
@@ -79,8 +83,10 @@ impl Create {
             // As whoever has not thought of it, and is given a key.
             _ => None,
         };
+        let is_proxied = number.is_multiple_of(6);
         let is_valid = !draws.one_in(16);
-        Self { number, same, is_valid, draws, ending: Ending::default() }
+        let ending = Ending::default();
+        Self { number, same, is_proxied, tries: 0, is_valid, draws, ending }
     }
 
     pub(super) fn name(&self) -> String {
@@ -101,7 +107,7 @@ impl Create {
             if self.draws.one_in(3) { 1 } else { 1 + self.draws.below(MOST_SENDS) };
         for _ in 0..sends {
             // Some are sent twice at once, as a hedging proxy does.
-            if self.can_be_repeated() && self.draws.one_in(8) {
+            if self.can_be_repeated() && !self.is_proxied && self.draws.one_in(8) {
                 let manners = (self.manner(), self.manner());
                 let (one, two) = tokio::join!(
                     self.send(manners.0, scene),
@@ -167,12 +173,13 @@ impl Create {
     }
 
     fn learn(&mut self, (told, key): (Told, Option<String>)) {
+        self.tries += 1;
         let name = self.name();
         if let Some(key) = key {
             let first = self.ending.key.get_or_insert(key.clone());
             assert_eq!(*first, key, "{name} has two keys");
             // Who has been given a key repeats with it, sooner or later.
-            if self.same.is_none() || self.draws.one_in(4) {
+            if self.same.is_none() || !self.is_proxied && self.draws.one_in(4) {
                 self.same = Some(("idempotency-key", key));
             }
         }
@@ -187,6 +194,7 @@ impl Create {
                 self.ending.is_rejected = true;
             }
             Told::Unknown => self.ending.in_doubt = true,
+            Told::NotSent if self.is_proxied => self.ending.in_doubt = false,
             Told::NotSent => {}
         }
     }
@@ -222,15 +230,20 @@ impl Create {
             name: Some(self.name()),
         };
         let caller = Caller::new(gateway, "CreatePartnerSharedConnection", &message);
-        match &self.same {
+        let caller = match &self.same {
             Some((name, value)) => caller.with(name, value),
             None => caller,
+        };
+        if self.is_proxied && self.tries > 0 {
+            caller.with("x-envoy-attempt-count", &(self.tries + 1).to_string())
+        } else {
+            caller
         }
     }
 }
 
 /// Reads what a reply says. Every error says what became of the create, and with
-/// which key, unless it came to nothing before it had one.
+/// which key.
 fn told(reply: &Reply) -> Told {
     if reply.code() == Code::Ok {
         let response: CreatePartnerSharedConnectionResponse = reply.decode();
@@ -241,7 +254,7 @@ fn told(reply: &Reply) -> Told {
     let outcome = outcome(reply);
     let key = reply.error_metadata("idempotencyKey");
     assert_eq!(key, key_of(reply), "{outcome}");
-    assert!(key.is_some() || outcome == "NOT_SENT", "{outcome}");
+    assert!(key.is_some(), "{outcome}");
     match outcome.as_str() {
         "UNKNOWN" => Told::Unknown,
         "NOT_SENT" => Told::NotSent,

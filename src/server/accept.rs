@@ -21,9 +21,10 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// The open connections.
 #[derive(Debug)]
 pub(super) struct Connections {
+    /// Shared, since most of a connection that says nothing would be its copies.
     routes: Arc<Routes>,
-    allowance: Allowance,
-    settings: Settings,
+    allowance: Arc<Allowance>,
+    settings: Arc<Settings>,
     watch: Watch,
     open: JoinSet<()>,
     refused: Refused,
@@ -33,8 +34,8 @@ impl Connections {
     pub(super) fn new(routes: Arc<Routes>, settings: Settings, watch: Watch) -> Self {
         Self {
             routes,
-            allowance: Allowance::new(&settings),
-            settings,
+            allowance: Arc::new(Allowance::new(&settings)),
+            settings: Arc::new(settings),
             watch,
             open: JoinSet::new(),
             refused: Refused::default(),
@@ -96,8 +97,8 @@ impl Connections {
             return;
         }
         let routes = Arc::clone(&self.routes);
-        let allowance = self.allowance.on_connection();
-        let settings = self.settings.clone();
+        let allowance = Arc::clone(&self.allowance);
+        let settings = Arc::clone(&self.settings);
         let watch = self.watch.clone();
         let serving = connection::serve(stream, peer, routes, allowance, settings, watch);
         self.open.spawn(serving);

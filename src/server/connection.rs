@@ -31,8 +31,8 @@ pub(super) async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
     routes: Arc<Routes>,
-    allowance: Allowance,
-    settings: Settings,
+    allowance: Arc<Allowance>,
+    settings: Arc<Settings>,
     mut drain: Watch,
 ) {
     let greeted = tokio::select! {
@@ -90,13 +90,13 @@ async fn converse(
     stream: TcpStream,
     peer: SocketAddr,
     routes: Arc<Routes>,
-    allowance: Allowance,
-    settings: Settings,
+    allowance: Arc<Allowance>,
+    settings: Arc<Settings>,
     mut drain: Watch,
 ) -> Result<(), BoxError> {
     let (reader, writer) = stream.into_split();
     let stream = tokio::io::join(PREFACE.chain(Fair::new(reader)), writer);
-    let allowance = Arc::new(allowance);
+    let allowance = Arc::new(allowance.on_connection());
     let untaken = allowance.untaken.clone();
     let service = service_fn(move |request| {
         let (routes, allowance) = (Arc::clone(&routes), Arc::clone(&allowance));

@@ -1,6 +1,6 @@
 //! The accept loop, and the connections that came of it.
 
-use std::{io, net::SocketAddr, pin::pin, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::{
@@ -21,8 +21,9 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// The open connections.
 #[derive(Debug)]
 pub(super) struct Connections {
-    routes: Routes,
-    settings: Settings,
+    /// Shared, since most of a connection that says nothing would be its copies.
+    routes: Arc<Routes>,
+    settings: Arc<Settings>,
     watch: Watch,
     open: JoinSet<()>,
     refused: Refused,
@@ -31,8 +32,8 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new(routes: Routes, settings: Settings, watch: Watch) -> Self {
         Self {
-            routes,
-            settings,
+            routes: Arc::new(routes),
+            settings: Arc::new(settings),
             watch,
             open: JoinSet::new(),
             refused: Refused::default(),
@@ -93,8 +94,7 @@ impl Connections {
             self.refused.note("there are too many", &self.settings.max_connections);
             return;
         }
-        let routes = self.routes.on_connection();
-        let settings = self.settings.clone();
+        let (routes, settings) = (Arc::clone(&self.routes), Arc::clone(&self.settings));
         let watch = self.watch.clone();
         self.open.spawn(connection::serve(stream, peer, routes, settings, watch));
     }

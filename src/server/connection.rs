@@ -1,6 +1,8 @@
 //! The life of one connection, from its first byte to its last RPC.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+};
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -26,8 +28,8 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
-    routes: Routes,
-    settings: Settings,
+    routes: Arc<Routes>,
+    settings: Arc<Settings>,
     mut drain: Watch,
 ) {
     let greeted = tokio::select! {
@@ -82,12 +84,13 @@ async fn read_preface(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
 async fn converse(
     stream: TcpStream,
     peer: SocketAddr,
-    routes: Routes,
-    settings: Settings,
+    routes: Arc<Routes>,
+    settings: Arc<Settings>,
     mut drain: Watch,
 ) -> Result<(), BoxError> {
     let (reader, writer) = stream.into_split();
     let stream = tokio::io::join(PREFACE.chain(reader), writer);
+    let routes = routes.on_connection();
     let service = service_fn(move |request| {
         let routes = routes.clone();
         async move { Ok::<_, Infallible>(routes.serve(request).await) }

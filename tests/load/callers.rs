@@ -24,7 +24,7 @@ use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
 };
 
-const LIST: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/\
+pub(crate) const LIST: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/\
                     ListPartnerSharedConnections";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 

@@ -6,6 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
+    time::Duration,
 };
 
 use polytomic_gateway::sandbox::Sandbox;
@@ -44,11 +45,26 @@ impl Gateway {
         Self { child, address }
     }
 
-    /// Returns its resident memory, in bytes.
-    pub(crate) fn memory(&self) -> usize {
-        let path = format!("/proc/{}/statm", self.child.id());
-        let statm = fs::read_to_string(path).unwrap();
-        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    /// Returns its resident memory, in KiB: what it has now, and the most that
+    /// it has had.
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).unwrap();
+        let value = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+        };
+        (value("VmRSS:"), value("VmHWM:"))
+    }
+
+    /// Returns the time that processors have spent on it.
+    pub(crate) fn worked(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = fs::read_to_string(path).unwrap();
+        let fields = stat.rsplit_once(") ").unwrap().1.split(' ');
+        // In user mode and in the system, in hundredths of a second.
+        let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
+        Duration::from_millis(10 * ticks.sum::<u64>())
     }
 
     pub(crate) fn terminate(&self) {

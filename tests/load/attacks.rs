@@ -24,11 +24,11 @@ use crate::frames::{END_HEADERS, Flood, Frame, HEADERS, PREFACE, Peer, frame, rp
 
 /// What is sent, or opened, at each tick.
 const BATCH: u32 = 25;
-const OPENED: u32 = 5;
+pub(crate) const OPENED: u32 = 5;
 const PACE: Duration = Duration::from_millis(1);
 
 /// A batch at each tick, and none for ticks that were missed.
-fn pace() -> Interval {
+pub(crate) fn pace() -> Interval {
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
     pace
@@ -230,7 +230,7 @@ async fn open(
 }
 
 /// Closes connections, so many at a time.
-async fn part<P>(mut peers: Vec<P>, batch: usize) {
+pub(crate) async fn part<P>(mut peers: Vec<P>, batch: usize) {
     let mut pace = pace();
     while !peers.is_empty() {
         pace.tick().await;

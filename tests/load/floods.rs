@@ -12,6 +12,7 @@ use crate::{
     },
     gateway::upstream,
     stage::{Attack, Stage},
+    untaken,
 };
 
 const FLOODS: [Flood; 6] =
@@ -51,7 +52,8 @@ pub(crate) async fn run(word: &str) {
         let idle = Attack { flags, length: 3 * OPENING, times: 2, ..Attack::of(what) };
         stage.attacked(idle, attacks::idle).await;
     }
-    let broken = stage.broken();
+    let mut broken = stage.broken();
+    broken.extend(untaken::run(word).await);
     assert!(broken.is_empty(), "{broken:#?}");
 }
 

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use polytomic_gateway::sandbox::Sandbox;
+use tokio::net::TcpListener;
 
 /// Takes a free port.
 pub(crate) const ANY_PORT: SocketAddr =
@@ -91,5 +93,26 @@ pub(crate) async fn upstream() -> String {
     let sandbox = Sandbox::bind(ANY_PORT).await.unwrap();
     let url = sandbox.url();
     tokio::spawn(sandbox.run(std::future::pending()));
+    url
+}
+
+/// The connection that has many copies.
+pub(crate) const LARGE: &str = "7c3f2e10-0b5d-4f6a-8a51-1f0c9d2e7b11";
+
+/// Starts an upstream that answers about [`LARGE`] with so many bytes, and about
+/// everything else with an empty list; returns its URL.
+pub(crate) async fn large_upstream(bytes: usize) -> String {
+    let copy = serde_json::json!({ "id": LARGE, "name": "x".repeat(1000) });
+    let copies = vec![copy; bytes / 1000];
+    let large = Bytes::from(serde_json::json!({ "data": copies }).to_string());
+    let answer = move |uri: http::Uri| async move {
+        let small = Bytes::from_static(br#"{"data":[]}"#);
+        let body = if uri.path().contains(LARGE) { large } else { small };
+        ([("content-type", "application/json")], body)
+    };
+    let listener = TcpListener::bind(ANY_PORT).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let app = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, app).await });
     url
 }

@@ -16,6 +16,7 @@ mod floods;
 mod frames;
 mod gateway;
 mod stage;
+mod untaken;
 
 #[tokio::main]
 async fn main() {

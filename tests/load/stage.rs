@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What an attack may cost in memory, in KiB.
-const MEMORY: usize = 20 << 10;
+pub(crate) const MEMORY: usize = 20 << 10;
 
 /// The load of the other callers. Unoptimised, more would keep the processors
 /// busy by itself.

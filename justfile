@@ -37,9 +37,10 @@ bench *words:
 fuzz seconds="60":
     FUZZ_SECONDS={{ seconds }} .ci/run fuzz
 
-# Measures what peers that misbehave cost the gateway and its other callers.
-floods:
-    cargo test --release --test load -- floods
+# Measures what peers that misbehave cost the gateway and its other callers; or,
+# with a word, only the attacks whose name holds it.
+floods word="":
+    cargo test --release --test load -- floods '{{ word }}'
 
 # Restarts two gateways in turn, behind a caller that does not retry.
 drain restarts="100":

@@ -24,9 +24,9 @@ use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
 };
 
-const LIST: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/\
+pub(crate) const LIST: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/\
                     ListPartnerSharedConnections";
-const WATCH: &str = "/grpc.health.v1.Health/Watch";
+pub(crate) const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// The bytes of a health state: gRPC's prefix, a tag and a number.
 const STATE: usize = 5 + 2;
@@ -221,15 +221,20 @@ async fn list(send: SendRequest<Bytes>) -> Result<(), Failure> {
     Err(Failure::Status(trailers))
 }
 
+/// Puts a message in the frame of gRPC.
+pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
+    let mut body = vec![0];
+    body.put_u32(u32::try_from(message.len()).unwrap());
+    body.extend(message);
+    body
+}
+
 /// Sends a request, and waits for the response's head.
 async fn open(
     send: SendRequest<Bytes>,
     path: &str,
     message: &[u8],
 ) -> Result<RecvStream, h2::Error> {
-    let mut body = vec![0];
-    body.put_u32(u32::try_from(message.len()).unwrap());
-    body.extend(message);
     let request = Request::post(format!("http://gateway{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -238,6 +243,6 @@ async fn open(
         .unwrap();
     let mut send = send.ready().await?;
     let (response, mut stream) = send.send_request(request, false)?;
-    stream.send_data(body.into(), true)?;
+    stream.send_data(framed(message).into(), true)?;
     Ok(response.await?.into_body())
 }

@@ -6,9 +6,12 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
+    time::Duration,
 };
 
+use bytes::Bytes;
 use polytomic_gateway::sandbox::Sandbox;
+use tokio::net::TcpListener;
 
 /// Takes a free port.
 pub(crate) const ANY_PORT: SocketAddr =
@@ -44,11 +47,26 @@ impl Gateway {
         Self { child, address }
     }
 
-    /// Returns its resident memory, in bytes.
-    pub(crate) fn memory(&self) -> usize {
-        let path = format!("/proc/{}/statm", self.child.id());
-        let statm = fs::read_to_string(path).unwrap();
-        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    /// Returns its resident memory, in KiB: what it has now, and the most that
+    /// it has had.
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).unwrap();
+        let value = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+        };
+        (value("VmRSS:"), value("VmHWM:"))
+    }
+
+    /// Returns the time that processors have spent on it.
+    pub(crate) fn worked(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = fs::read_to_string(path).unwrap();
+        let fields = stat.rsplit_once(") ").unwrap().1.split(' ');
+        // In user mode and in the system, in hundredths of a second.
+        let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
+        Duration::from_millis(10 * ticks.sum::<u64>())
     }
 
     pub(crate) fn terminate(&self) {
@@ -75,5 +93,26 @@ pub(crate) async fn upstream() -> String {
     let sandbox = Sandbox::bind(ANY_PORT).await.unwrap();
     let url = sandbox.url();
     tokio::spawn(sandbox.run(std::future::pending()));
+    url
+}
+
+/// The connection that has many copies.
+pub(crate) const LARGE: &str = "7c3f2e10-0b5d-4f6a-8a51-1f0c9d2e7b11";
+
+/// Starts an upstream that answers about [`LARGE`] with so many bytes, and about
+/// everything else with an empty list; returns its URL.
+pub(crate) async fn large_upstream(bytes: usize) -> String {
+    let copy = serde_json::json!({ "id": LARGE, "name": "x".repeat(1000) });
+    let copies = vec![copy; bytes / 1000];
+    let large = Bytes::from(serde_json::json!({ "data": copies }).to_string());
+    let answer = move |uri: http::Uri| async move {
+        let small = Bytes::from_static(br#"{"data":[]}"#);
+        let body = if uri.path().contains(LARGE) { large } else { small };
+        ([("content-type", "application/json")], body)
+    };
+    let listener = TcpListener::bind(ANY_PORT).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let app = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, app).await });
     url
 }

@@ -1,11 +1,13 @@
-//! What the gateway bears: `cargo test --test load -- floods` and `… -- drain
-//! [restarts]`. Real processes, loopback only, bounded in time. It prints what
+//! What the gateway bears: `cargo test --test load -- floods [word]` and `… --
+//! drain [restarts]`. Real processes, loopback only, bounded in time. It prints what
 //! it measured and fails if a promise of `docs/decisions/0004-own-serving-loop.md`
 //! is broken. Not a part of `cargo test`, since it wants the machine for itself.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "what was measured is its output")]
 
+mod apart;
+mod attacks;
 mod callers;
 mod drain;
 mod floods;
@@ -13,14 +15,17 @@ mod floods;
 #[allow(dead_code, reason = "the integration tests use the rest")]
 mod frames;
 mod gateway;
+mod stage;
+mod untaken;
 
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["floods"] => floods::run().await,
+        ["floods"] => floods::run("").await,
+        ["floods", word] => floods::run(word).await,
         ["drain"] => drain::run(8).await,
         ["drain", restarts] => drain::run(restarts.parse().unwrap()).await,
-        _ => panic!("say floods, or drain and how many restarts"),
+        _ => panic!("say floods, and perhaps which, or drain and how many restarts"),
     }
 }

@@ -4,7 +4,7 @@
 use std::{io, net::SocketAddr};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, BufReader},
     net::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
@@ -177,7 +177,7 @@ impl Peer {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
-        Ok(Self { reader: Reader(reader), writer })
+        Ok(Self { reader: Reader(BufReader::new(reader)), writer })
     }
 
     /// Connects, and begins as a client does.
@@ -195,7 +195,7 @@ impl Peer {
 
 /// The half of a connection that is read.
 #[derive(Debug)]
-pub(crate) struct Reader(OwnedReadHalf);
+pub(crate) struct Reader(BufReader<OwnedReadHalf>);
 
 impl Reader {
     /// Reads the next frame, or nothing if the connection has ended.

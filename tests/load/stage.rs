@@ -1,0 +1,271 @@
+//! How it is measured what an attack costs.
+//!
+//! A machine's noise is as large as what is looked for, and comes and goes. So
+//! what other callers wait is measured in turns, as usual and beside the attack,
+//! and the medians of the turns are compared: a moment in which the machine did
+//! something else spoils one turn of many.
+
+use std::{cell::RefCell, fmt, net::SocketAddr, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    apart::Apart,
+    callers::{Caller, Outcome},
+    gateway::{ANY_PORT, Gateway},
+};
+
+/// What an attack may cost in memory, in KiB.
+pub(crate) const MEMORY: usize = 20 << 10;
+
+/// The load of the other callers. Unoptimised, more would keep the processors
+/// busy by itself.
+const RATE: u32 = if cfg!(debug_assertions) { 200 } else { 1000 };
+
+/// How often it is measured, and for how long, as usual and beside the attack,
+/// where that takes no longer.
+const TURNS: usize = 5;
+const TURN: Duration = Duration::from_millis(500);
+
+/// How often an attack is measured that is felt.
+const TRIALS: usize = 3;
+
+/// How long what was attacked rests.
+const REST: Duration = Duration::from_millis(100);
+
+/// Below this, what other callers wait says nothing: it is what a thread waits
+/// for a processor that another has just got, which is a slice of the
+/// scheduler's, and for the tick of a timer.
+const NOISE: Duration = Duration::from_millis(5);
+
+/// An attack, and what it may cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attack<'a> {
+    pub(crate) what: &'a str,
+    /// Those of the gateway that is attacked.
+    pub(crate) flags: &'a [&'a str],
+    pub(crate) length: Duration,
+    pub(crate) times: usize,
+    /// The memory, in KiB.
+    pub(crate) memory: usize,
+    /// Whether other callers may wait for it, and be refused.
+    pub(crate) felt: bool,
+}
+
+impl<'a> Attack<'a> {
+    /// Returns one that is made for a turn, again and again.
+    pub(crate) fn of(what: &'a str) -> Self {
+        Self { what, flags: &[], length: TURN, times: TURNS, memory: MEMORY, felt: false }
+    }
+}
+
+/// Those who take part, beside the gateway.
+pub(crate) struct Stage<'a> {
+    word: &'a str,
+    upstream: String,
+    _upstream: Apart,
+    /// Promises that were not kept.
+    broken: RefCell<Vec<String>>,
+}
+
+impl<'a> Stage<'a> {
+    /// Starts an upstream, for the attacks whose name holds a word.
+    pub(crate) async fn set(
+        word: &'a str,
+        upstream: impl Future<Output = String> + Send + 'static,
+    ) -> Self {
+        let apart = Apart::start();
+        let upstream = apart.spawn(upstream).await.unwrap();
+        Self { word, upstream, _upstream: apart, broken: RefCell::default() }
+    }
+
+    /// Measures what an attack costs; returns what came of each time. One that is
+    /// felt is measured again: noise passes.
+    pub(crate) async fn attacked<F>(
+        &self,
+        attack: Attack<'_>,
+        make: impl Fn(SocketAddr, Instant) -> F,
+    ) -> Vec<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let mut results = Vec::new();
+        if !attack.what.contains(self.word) {
+            return results;
+        }
+        let mut felt = String::new();
+        for _ in 0..TRIALS {
+            let cost = self.measure(attack, &make, &mut results).await;
+            self.judge(attack, &cost);
+            if attack.felt || !cost.is_felt() {
+                return results;
+            }
+            felt = format!("{}: p99 {} → {}", attack.what, cost.usual, cost.beside);
+        }
+        self.check(false, || felt);
+        results
+    }
+
+    /// Measures an attack on a gateway of its own: the memory that one has cost
+    /// would serve the next.
+    async fn measure<F>(
+        &self,
+        attack: Attack<'_>,
+        make: &impl Fn(SocketAddr, Instant) -> F,
+        results: &mut Vec<F::Output>,
+    ) -> Cost
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let gateway = Gateway::start(ANY_PORT, &self.upstream, attack.flags);
+        let others = Others::of(&gateway).await;
+        let attacker = Apart::start();
+        let (mut usual, mut beside) = (Turns::default(), Turns::default());
+        let (before, _) = gateway.memory();
+        for _ in 0..attack.times {
+            for _ in 0..TURNS.div_ceil(attack.times) {
+                sleep(REST).await;
+                usual.add(others.call(RATE, sleep(TURN)).await);
+            }
+            let (over, is_over) = watch::channel(());
+            let attacking = make(gateway.address, Instant::now() + attack.length);
+            let attacking = attacker.spawn(async {
+                let result = attacking.await;
+                drop(over);
+                result
+            });
+            while !attacking.is_finished() {
+                let mut is_over = is_over.clone();
+                let until = async move { timeout(3 * TURN, is_over.changed()).await };
+                beside.add(others.call(RATE, until).await);
+            }
+            results.push(attacking.await.unwrap());
+        }
+        let memory = gateway.memory().1.saturating_sub(before);
+        Cost { usual, beside, memory }
+    }
+
+    fn judge(&self, attack: Attack<'_>, cost: &Cost) {
+        let (what, most) = (attack.what, attack.memory);
+        let Cost { usual, beside, memory } = cost;
+        println!("floods: {what}: p99 {usual} → {beside}, memory + {memory} KiB");
+        let failed = beside.failed.len();
+        self.check(attack.felt || failed == 0, || {
+            format!("{what}: {failed} RPCs failed, the first: {}", beside.failed[0])
+        });
+        self.check(*memory <= most, || format!("{what}: memory + {memory} KiB > {most}"));
+    }
+
+    /// Notes a promise if it is not kept; all attacks are measured anyway.
+    pub(crate) fn check(&self, kept: bool, problem: impl FnOnce() -> String) {
+        if !kept {
+            self.broken.borrow_mut().push(problem());
+        }
+    }
+
+    /// Returns the promises that were not kept.
+    pub(crate) fn broken(self) -> Vec<String> {
+        self.broken.into_inner()
+    }
+}
+
+/// Callers that shall not feel what is done to their gateway.
+struct Others<'a> {
+    gateway: &'a Gateway,
+    apart: Apart,
+    caller: Caller,
+}
+
+impl<'a> Others<'a> {
+    async fn of(gateway: &'a Gateway) -> Self {
+        let (apart, address) = (Apart::start(), gateway.address);
+        let caller = async move {
+            let caller = Caller::new(&[address]);
+            caller.ready(0).await;
+            caller
+        };
+        let caller = apart.spawn(caller).await.unwrap();
+        let others = Self { gateway, apart, caller };
+        // What the process takes for RPCs is no attack's doing, nor for those
+        // that pile up when the machine is busy.
+        others.call(2 * RATE, sleep(TURN)).await;
+        others
+    }
+
+    async fn call(
+        &self,
+        rate: u32,
+        until: impl Future<Output: Send> + Send + 'static,
+    ) -> Turn {
+        let (started, worked) = (Instant::now(), self.gateway.worked());
+        let caller = self.caller.clone();
+        let calls = async move { caller.call(rate, until).await };
+        let outcome = self.apart.spawn(calls).await.unwrap();
+        let worked = self.gateway.worked() - worked;
+        Turn { outcome, took: started.elapsed(), worked }
+    }
+}
+
+/// What an attack has cost.
+struct Cost {
+    usual: Turns,
+    beside: Turns,
+    /// In KiB.
+    memory: usize,
+}
+
+impl Cost {
+    /// Tells whether other callers have waited for it. Unoptimised, attack and
+    /// gateway keep the processors busy by themselves.
+    fn is_felt(&self) -> bool {
+        !cfg!(debug_assertions) && self.beside.p99() > NOISE.max(2 * self.usual.p99())
+    }
+}
+
+struct Turn {
+    outcome: Outcome,
+    took: Duration,
+    /// The time that processors spent on the gateway.
+    worked: Duration,
+}
+
+/// What was measured in some turns.
+#[derive(Debug, Default)]
+struct Turns {
+    /// What all but one in a hundred took at most, in order.
+    p99s: Vec<Duration>,
+    failed: Vec<String>,
+    took: Duration,
+    worked: Duration,
+}
+
+impl Turns {
+    fn add(&mut self, mut turn: Turn) {
+        if !turn.outcome.took.is_empty() {
+            self.p99s.push(turn.outcome.all_but_one_in(100));
+            self.p99s.sort_unstable();
+        }
+        self.failed.append(&mut turn.outcome.failed);
+        self.took += turn.took;
+        self.worked += turn.worked;
+    }
+
+    fn p99(&self) -> Duration {
+        self.p99s[self.p99s.len() / 2]
+    }
+}
+
+impl fmt::Display for Turns {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (least, most) = (self.p99s[0], self.p99s[self.p99s.len() - 1]);
+        let processors = self.worked.as_secs_f64() / self.took.as_secs_f64();
+        write!(
+            formatter,
+            "{:.1?} ({least:.1?} to {most:.1?}; {processors:.2} processors)",
+            self.p99()
+        )
+    }
+}

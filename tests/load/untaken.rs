@@ -1,0 +1,166 @@
+//! Peers that ask, and take no answer.
+
+use std::{net::SocketAddr, time::Duration};
+
+use polytomic_gateway::{
+    proto::ListPartnerSharedConnectionsRequest,
+    sandbox::seed::{OWNER_ORGANIZATION, PARTNER_KEY},
+};
+use prost::Message;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_request::MessageRequest,
+};
+
+use crate::{
+    attacks::{OPENED, pace, part},
+    callers::{LIST, WATCH, framed},
+    frames::{
+        DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PREFACE, Peer, SETTINGS, frame,
+        rpc,
+    },
+    gateway::{LARGE, large_upstream},
+    stage::{Attack, MEMORY, Stage},
+};
+
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+
+/// What reflection is asked for: a file with all that it imports.
+const SYMBOL: &str = "polytomic.connections.v1.PartnerSharedConnectionsService";
+
+/// The JSON of a large answer.
+const LARGE_SIZE: usize = 1 << 20;
+
+/// MERGE: the flags that bound what is held for such peers, such as
+/// `--answer-memory`, the KiB that they allow, and a length beyond the limit on
+/// answers that are not taken.
+const FLAGS: &[&str] = &[];
+const BUDGET: usize = 0;
+const LENGTH: Duration = Duration::from_secs(4);
+
+/// How a peer takes no answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Refusal {
+    /// It allows as much as there is, and does not read from its socket.
+    Deaf,
+    /// It reads, and allows so many bytes of each answer.
+    Window(u32),
+}
+
+/// Runs every attack, or those whose name holds a word; returns the promises that
+/// were not kept.
+pub(crate) async fn run(word: &str) -> Vec<String> {
+    let stage = Stage::set(word, large_upstream(LARGE_SIZE)).await;
+    let list = ListPartnerSharedConnectionsRequest {
+        org_id: OWNER_ORGANIZATION.to_owned(),
+        connection_id: LARGE.to_owned(),
+    };
+    let symbol = MessageRequest::FileContainingSymbol(SYMBOL.to_owned());
+    let question = ServerReflectionRequest {
+        message_request: Some(symbol),
+        ..ServerReflectionRequest::default()
+    };
+    let health = HealthCheckRequest::default().encode_to_vec();
+    let asked = [
+        ("lists of 1 MiB", LIST, list.encode_to_vec()),
+        ("health checks", CHECK, health.clone()),
+        ("health watches", WATCH, health),
+        ("files by reflection", REFLECTION, question.encode_to_vec()),
+    ];
+    let refusals = [
+        ("not read", Refusal::Deaf),
+        ("without a window", Refusal::Window(0)),
+        ("with a window of 1 byte", Refusal::Window(1)),
+    ];
+    for (rpcs, path, message) in &asked {
+        for (how, refusal) in refusals {
+            let what = format!("40 × 100 {rpcs}, {how}");
+            let attack = Attack {
+                flags: FLAGS,
+                length: LENGTH,
+                times: 1,
+                memory: MEMORY + BUDGET,
+                // To read so much from the upstream is work, whoever asks.
+                felt: *path == LIST,
+                ..Attack::of(&what)
+            };
+            let make =
+                |address, until| ask(address, path, framed(message), refusal, until);
+            for goaways in stage.attacked(attack, make).await {
+                // MERGE: all 40 of those that read are to be ended.
+                println!("floods:   {goaways} of 40 connections ended by GOAWAY");
+            }
+        }
+    }
+    stage.broken()
+}
+
+/// Sends an RPC on each of 40 × 100 streams, and takes no answer; returns how many
+/// GOAWAYs came.
+async fn ask(
+    address: SocketAddr,
+    path: &'static str,
+    body: Vec<u8>,
+    refusal: Refusal,
+    until: Instant,
+) -> usize {
+    let authorization = format!("Bearer {PARTNER_KEY}");
+    let headers = rpc(path, &[("authorization", &authorization)]);
+    let mut pace = pace();
+    let mut peers = Vec::new();
+    let mut goaways = JoinSet::new();
+    for _ in 0..40 {
+        let Peer { mut reader, mut writer } = greet(address, refusal).await;
+        if refusal == Refusal::Deaf {
+            peers.push((Some(reader), None));
+        } else {
+            goaways.spawn(async move {
+                reader.find(|frame| Frame::goaway(frame).is_some()).await.is_some()
+            });
+        }
+        for first in (0..100).step_by(OPENED as usize) {
+            pace.tick().await;
+            let ask = |number| {
+                let stream = 2 * number + 1;
+                let head = frame(HEADERS, END_HEADERS, stream, &headers);
+                [head, frame(DATA, END_STREAM, stream, &body)].concat()
+            };
+            let batch: Vec<u8> = (first..first + OPENED).flat_map(ask).collect();
+            // Where it fails, the connection has been ended.
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut writer, &batch).await;
+        }
+        peers.push((None, Some(writer)));
+    }
+    sleep_until(until).await;
+    let mut came = 0;
+    while let Some(goaway) = goaways.try_join_next() {
+        came += usize::from(goaway.unwrap());
+    }
+    drop(goaways);
+    part(peers, 1).await;
+    came
+}
+
+/// Connects, and says what is allowed to be sent.
+async fn greet(address: SocketAddr, refusal: Refusal) -> Peer {
+    const WINDOW_UPDATE: u8 = 8;
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    const MOST: u32 = (1 << 31) - 1;
+    let window = match refusal {
+        Refusal::Deaf => MOST,
+        Refusal::Window(window) => window,
+    };
+    let settings =
+        [&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &window.to_be_bytes()].concat();
+    let of_connection = (MOST - 65_535).to_be_bytes();
+    let mut peer = Peer::connect(address).await.unwrap();
+    peer.send(PREFACE).await.unwrap();
+    peer.send(&frame(SETTINGS, 0, 0, &settings)).await.unwrap();
+    peer.send(&frame(WINDOW_UPDATE, 0, 0, &of_connection)).await.unwrap();
+    peer
+}

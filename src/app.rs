@@ -167,15 +167,7 @@ async fn bind_sandbox() -> Result<Sandbox, Error> {
 }
 
 fn server_settings(settings: &Serve) -> Result<server::Settings, Error> {
-    // One caller is never given more than half of it.
-    if settings.answer_memory / 2 < settings.answer_limit {
-        return Err(Error::Usage(
-            "--answer-memory is less than twice --answer-limit; raise the one or lower the \
-             other"
-                .to_owned(),
-        ));
-    }
-    Ok(server::Settings {
+    let limits = server::Settings {
         lame_duck: settings.lame_duck.unwrap_or(if settings.sandbox {
             Duration::ZERO
         } else {
@@ -190,7 +182,15 @@ fn server_settings(settings: &Serve) -> Result<server::Settings, Error> {
         write_timeout: settings.write_timeout,
         answer_memory: settings.answer_memory,
         max_in_flight: settings.max_in_flight,
-    })
+    };
+    let largest = limits.largest_answer();
+    if largest < settings.answer_limit {
+        return Err(Error::Usage(format!(
+            "--answer-memory has room for answers of {largest} bytes, and --answer-limit allows \
+             more; raise the one or lower the other"
+        )));
+    }
+    Ok(limits)
 }
 
 fn timeouts(settings: &Serve, contract: &Contract) -> Result<Timeouts, Error> {

@@ -214,7 +214,7 @@ pub struct Serve {
     pub answer_limit: usize,
 
     /// The most bytes of memory for the answers that are under way or that callers
-    /// have not taken yet: at least twice the limit of one
+    /// have not taken yet. Four times the limit of one is enough at least
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_ANSWER_MEMORY",
@@ -225,7 +225,7 @@ pub struct Serve {
     pub answer_memory: usize,
 
     /// The seconds, up to twice as many, that a caller may take to take an answer;
-    /// then its connection is ended
+    /// then its connection is ended, as one that is too old
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_WRITE_TIMEOUT",

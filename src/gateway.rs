@@ -34,7 +34,7 @@ use crate::{
     auth::{self, Authenticator, Credentials, Holder},
     contract::{Contract, Rpc},
     places::Place,
-    status::{Context, Failure, Violation, Whose},
+    status::{self, Context, Failure, Violation, Whose},
     transcode::{self, RequestError},
     upstream::{Call, Upstream},
 };
@@ -97,8 +97,8 @@ impl Gateway {
     }
 
     /// Performs one RPC, whose deadline counts from when it `arrived`. The message
-    /// is the wire bytes of its request, the result those of its response, for
-    /// which there must be room in `place`.
+    /// is the wire bytes of its request, the result those of its response, which
+    /// take of the `room` if there is any.
     ///
     /// Dropping the future ends the call to Polytomic at once.
     ///
@@ -111,7 +111,7 @@ impl Gateway {
         rpc: &Rpc,
         arrived: Instant,
         request: tonic::Request<Bytes>,
-        place: &Place,
+        room: Option<&Place>,
     ) -> Result<tonic::Response<Bytes>, Status> {
         let (metadata, _, message) = request.into_parts();
         let metadata = metadata.into_headers();
@@ -123,12 +123,12 @@ impl Gateway {
         record.key = key.clone().and_then(Result::ok);
         // Whoever is one too many is told at once: a queue would only make every
         // caller's answer late.
-        let outcome = match self.slots.try_acquire() {
-            Ok(_slot) => {
-                survive(self.perform(rpc, &metadata, &message, key, place, &mut record))
+        let outcome = match (self.slots.try_acquire(), room) {
+            (Ok(_slot), Some(room)) => {
+                survive(self.perform(rpc, &metadata, &message, key, room, &mut record))
                     .await
             }
-            Err(_) => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
+            _ => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
         };
         record.finish(outcome)
     }
@@ -139,7 +139,7 @@ impl Gateway {
         metadata: &HeaderMap,
         message: &[u8],
         key: Option<Result<Key, Violation>>,
-        place: &Place,
+        room: &Place,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         let most = self.settings.timeouts.of(rpc);
@@ -150,7 +150,7 @@ impl Gateway {
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
         let credentials = deadline.bound(self.credentials(metadata, record)).await?;
         let call = Self::prepare(rpc, metadata, message, key, stated, record)?;
-        self.send(rpc, call, deadline, credentials, place, record).await
+        self.send(rpc, call, deadline, credentials, room, record).await
     }
 
     async fn credentials(
@@ -224,7 +224,7 @@ impl Gateway {
         call: Call,
         deadline: Deadline,
         mut credentials: Credentials,
-        place: &Place,
+        room: &Place,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         let mut retry = self.retries.first(rpc.binding.is_safe());
@@ -238,7 +238,7 @@ impl Gateway {
             };
             let begun = record.attempts();
             let attempt =
-                self.attempt(rpc, call.clone(), &credentials, until, place, record);
+                self.attempt(rpc, call.clone(), &credentials, until, room, record);
             let failure = match deadline.bound(attempt).await {
                 Ok(message) => return Ok(message),
                 Err(failure) => failure,
@@ -274,16 +274,16 @@ impl Gateway {
         mut call: Call,
         credentials: &Credentials,
         until: Instant,
-        place: &Place,
+        room: &Place,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         call.headers.insert(AUTHORIZATION, credentials.authorization());
         let admission = self.upstream.admit()?;
         call.recall = record.attempt();
-        let answer = admission.send(call, until, place).await?;
+        let answer = admission.send(call, until, room).await?;
         record.answered(answer.status);
         let message = answer::translate(rpc, &answer, credentials)?;
-        if place.resize(message.len()) { Ok(message) } else { Err(Failure::NoRoom) }
+        if room.resize(message.len()) { Ok(message) } else { Err(Failure::NoRoom) }
     }
 }
 
@@ -306,9 +306,11 @@ async fn survive<T>(
 pub fn refuse(rpc: Option<&Rpc>, metadata: &HeaderMap, failure: Failure) -> Status {
     let request_id = metadata::request_id(metadata);
     let safe = rpc.is_none_or(|rpc| rpc.binding.is_safe());
+    let key = idempotency::given(metadata).and_then(|key| key.to_str().ok());
     let context = Context {
         safe,
         in_doubt: !safe && metadata::is_repeat(metadata),
+        idempotency_key: key.map(|value| status::Key { value, lasts: true }),
         ..Context::new(request_id.to_str().unwrap_or_default())
     };
     tracing::info!(

@@ -20,8 +20,8 @@ pub struct Places {
 }
 
 impl Places {
-    /// Makes so many places, each for `size` bytes. Once half of them are taken a
-    /// connection has its share and no more.
+    /// Makes so many places, each for `size` bytes. A connection may take as many
+    /// as it leaves free, so that one alone has half of them, or else its share.
     #[must_use]
     pub fn new(most: usize, share: usize, size: usize) -> Self {
         let size = size.max(1);
@@ -38,19 +38,24 @@ impl Places {
     /// connection: connections have a limit of their own.
     #[must_use]
     pub fn enter(&self) -> Option<Place> {
-        let is_first = self.here.load(Relaxed) == 0;
-        if !self.take(1) && !is_first {
-            self.leave(1);
-            return None;
-        }
-        Some(Place { places: self.clone(), taken: AtomicUsize::new(1) })
+        let taken = AtomicUsize::new(1);
+        self.take(1).then(|| Place { places: self.clone(), taken })
     }
 
     /// Takes places, and tells whether there were as many.
     fn take(&self, count: usize) -> bool {
-        let all = self.all.fetch_add(count, Relaxed) + count;
         let here = self.here.fetch_add(count, Relaxed) + count;
-        all <= self.most / 2 || (all <= self.most && here <= self.share)
+        let took = self.all.fetch_update(Relaxed, Relaxed, |all| {
+            let all = all + count;
+            let is_allowed = here == 1
+                || here <= self.most.saturating_sub(all)
+                || (all <= self.most && here <= self.share);
+            is_allowed.then_some(all)
+        });
+        if took.is_err() {
+            self.here.fetch_sub(count, Relaxed);
+        }
+        took.is_ok()
     }
 
     fn leave(&self, count: usize) {
@@ -74,7 +79,6 @@ impl Place {
         let wanted = bytes.div_ceil(self.places.size).max(1);
         let taken = self.taken.load(Relaxed);
         if wanted > taken && !self.places.take(wanted - taken) {
-            self.places.leave(wanted - taken);
             return false;
         }
         self.places.leave(taken.saturating_sub(wanted));
@@ -104,12 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_with_many_leaves_places_for_others() {
+    fn each_connection_leaves_as_many_places_as_it_takes() {
         let places = Places::new(MOST, SHARE, SIZE);
-        let greedy = enter(&places.on_connection(), 10 * MOST);
-        assert_eq!(greedy.len(), MOST / 2);
-        let modest = enter(&places.on_connection(), 10 * MOST);
-        assert_eq!(modest.len(), SHARE);
+        let mut taken = Vec::new();
+        for most in [MOST / 2, MOST / 4, MOST / 8, SHARE] {
+            let greedy = enter(&places.on_connection(), 10 * MOST);
+            assert_eq!(greedy.len(), most);
+            taken.push(greedy);
+        }
     }
 
     #[test]

@@ -224,6 +224,14 @@ impl<'a> Context<'a> {
     }
 }
 
+impl Context<'_> {
+    /// Says whether the call is the same when it is sent again as it is: a read, or
+    /// with the same key.
+    fn is_repeatable(&self) -> bool {
+        self.safe || self.idempotency_key.is_some_and(|key| key.lasts)
+    }
+}
+
 impl Failure {
     /// Translates the failure for the caller: code, message, details, metadata.
     ///
@@ -312,8 +320,7 @@ impl Failure {
     /// that may have taken effect must not be repeated with another key.
     fn invites_repeat(&self, context: &Context<'_>) -> bool {
         self.is_worth_repeating(context.safe)
-            && (context.idempotency_key.is_none_or(|key| key.lasts)
-                || !details::is_in_doubt(self, context))
+            && (context.is_repeatable() || !details::is_in_doubt(self, context))
     }
 
     /// Returns what became of the whole RPC.

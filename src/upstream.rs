@@ -288,12 +288,12 @@ impl Admission<'_> {
         self,
         call: Call,
         until: Instant,
-        place: &Place,
+        room: &Place,
     ) -> Result<Answer, Failure> {
         let started = Instant::now();
         let allowed = |bytes| {
             within(self.upstream.answer_limit, bytes)?;
-            if place.resize(bytes) { Ok(()) } else { Err(Failure::NoRoom) }
+            if room.resize(bytes) { Ok(()) } else { Err(Failure::NoRoom) }
         };
         let outcome = self.upstream.send(call, until, allowed).await;
         if let Some(failed) = verdict(&outcome, started.elapsed()) {

@@ -16,6 +16,9 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("idempotency-key")
 /// What keys derived here are unique within: an arbitrary constant.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f0d_93a5_1c5e_4f3b_9d38_70c1_8f2a_be57);
 
+/// What is told of a repeat that Polytomic would not know as one.
+const REPEATED: &str = "must be there, or an `x-request-id`, when a call is sent again";
+
 /// The key of a create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
@@ -38,9 +41,8 @@ pub(super) fn key(
     message: &[u8],
 ) -> Result<Key, Violation> {
     let lasting = |value| Key { value, lasts: true };
-    if let Some(given) = metadata.get(HEADER) {
-        let is_alone = metadata.get_all(HEADER).iter().nth(1).is_none();
-        if is_alone && is_valid(given.as_bytes()) {
+    if metadata.contains_key(HEADER) {
+        if let Some(given) = given(metadata) {
             return Ok(lasting(given.clone()));
         }
         return Err(Violation {
@@ -54,10 +56,7 @@ pub(super) fn key(
         if is_repeat(metadata) {
             return Err(Violation {
                 field: format!("metadata.{HEADER}"),
-                description:
-                    "or an x-request-id is needed on a call that is sent again, \
-                              or it might take effect twice"
-                        .to_owned(),
+                description: REPEATED.to_owned(),
             });
         }
         return Ok(Key { value: header_value(Uuid::new_v4()), lasts: false });
@@ -70,6 +69,12 @@ pub(super) fn key(
         name.extend_from_slice(part);
     }
     Ok(lasting(header_value(Uuid::new_v5(&NAMESPACE, &name))))
+}
+
+/// Returns the caller's own key, if it is of the form that Polytomic takes.
+pub(super) fn given(metadata: &HeaderMap) -> Option<&HeaderValue> {
+    let is_alone = metadata.get_all(HEADER).iter().nth(1).is_none();
+    metadata.get(HEADER).filter(|key| is_alone && is_valid(key.as_bytes()))
 }
 
 fn is_valid(key: &[u8]) -> bool {

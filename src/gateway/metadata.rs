@@ -41,8 +41,8 @@ pub(super) fn is_repeat(metadata: &HeaderMap) -> bool {
     const COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 
     let exceeds = |name: HeaderName, most: u32| {
-        let count = metadata.get(name).and_then(|count| count.to_str().ok());
-        count.and_then(|count| count.parse().ok()).is_some_and(|count: u32| count > most)
+        let count = |count: &HeaderValue| count.to_str().ok()?.parse().ok();
+        metadata.get_all(name).iter().filter_map(count).any(|count: u32| count > most)
     };
     exceeds(PREVIOUS, 0) || exceeds(COUNT, 1)
 }

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::JoinSet,
+    task::{JoinSet, unconstrained},
     time::{Instant, sleep},
 };
 use tracing::warn;
@@ -73,7 +73,9 @@ impl Connections {
     /// Accepts the connections that the system has made already: to close the
     /// listener before them would reset them.
     pub(super) fn accept_waiting(&mut self, listener: &TcpListener) {
-        while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+        // tokio would end the turn of one task after some.
+        let accept = || unconstrained(listener.accept()).now_or_never();
+        while let Some(Ok((stream, peer))) = accept() {
             self.serve(stream, peer);
         }
     }

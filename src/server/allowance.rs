@@ -15,12 +15,16 @@ const BESIDE: usize = 256;
 /// One a connection is usual.
 const WATCHES: usize = 1024;
 
-/// How many of each a connection may have once half of them are taken.
+/// How many of each a connection may have when others have taken most of them.
 const SHARE: usize = 4;
 
 /// The bytes of a request that one place is for, which are most requests as a
 /// whole.
 const REQUEST: usize = 4096;
+
+/// The most bytes of an answer that one place is for, which are most answers as a
+/// whole.
+const ANSWER: usize = 64 * 1024;
 
 /// The places of one connection among those of all.
 #[derive(Debug, Clone)]
@@ -28,22 +32,22 @@ pub(super) struct Allowance {
     pub(super) arriving: Places,
     pub(super) beside: Places,
     pub(super) watches: Places,
-    /// Answers, from the first byte that Polytomic sends to the last that the
-    /// caller takes.
+    /// RPCs of the table, until their answers are taken.
+    pub(super) rpcs: Places,
+    /// Their answers, from the first byte that Polytomic sends to the last that
+    /// the caller takes.
     pub(super) answers: Places,
     pub(super) untaken: Untaken,
 }
 
 impl Allowance {
     pub(super) fn new(settings: &Settings) -> Self {
-        // Half of them are enough for all RPCs in flight, so that an answer which
-        // fits one is never refused, a create's least of all.
-        let answers = settings.max_in_flight.saturating_mul(2);
-        let answer = settings.answer_memory / answers;
+        let (answers, answer) = answers(settings);
         Self {
             arriving: Places::new(ARRIVING, SHARE, REQUEST),
             beside: Places::new(BESIDE, SHARE, REQUEST),
             watches: Places::new(WATCHES, SHARE, REQUEST),
+            rpcs: Places::new(settings.max_in_flight, SHARE, REQUEST),
             answers: Places::new(answers, SHARE, answer),
             untaken: Untaken::default(),
         }
@@ -55,8 +59,85 @@ impl Allowance {
             arriving: self.arriving.on_connection(),
             beside: self.beside.on_connection(),
             watches: self.watches.on_connection(),
+            rpcs: self.rpcs.on_connection(),
             answers: self.answers.on_connection(),
             untaken: Untaken::default(),
         }
+    }
+}
+
+/// Returns how many places there are for answers, and of how many bytes. The first
+/// one on each connection, which it always has, is taken from the memory too: half
+/// of it at most.
+fn answers(settings: &Settings) -> (usize, usize) {
+    let (memory, connections) = (settings.answer_memory, settings.max_connections);
+    let size = (memory / 2 / connections.max(1)).clamp(1, ANSWER);
+    ((memory / size).saturating_sub(connections), size)
+}
+
+impl Settings {
+    /// Returns how large an answer may be, in bytes, if there are no others.
+    #[must_use]
+    pub fn largest_answer(&self) -> usize {
+        let (places, size) = answers(self);
+        places / 2 * size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::time::Duration;
+
+    use super::*;
+
+    fn settings(answer_memory: usize, max_connections: usize) -> Settings {
+        let none = Duration::ZERO;
+        Settings {
+            lame_duck: none,
+            drain_limit: none,
+            max_connections,
+            max_connection_age: none,
+            max_connection_age_grace: none,
+            max_connection_idle: none,
+            handshake_timeout: none,
+            write_timeout: none,
+            answer_memory,
+            max_in_flight: 1024,
+        }
+    }
+
+    #[test]
+    fn answers_never_take_more_than_their_memory() {
+        const MIB: usize = 1 << 20;
+        for (memory, connections) in
+            [(256 * MIB, 1024), (8 * MIB, 1024), (256 * MIB, 20_000), (MIB, 1)]
+        {
+            let settings = settings(memory, connections);
+            let allowance = Allowance::new(&settings);
+            let mut held = 0;
+            let mut places = Vec::new();
+            for _ in 0..connections {
+                let here = allowance.on_connection().answers;
+                let place = here.enter().unwrap();
+                let mut bytes = 1;
+                while place.resize(2 * bytes) {
+                    bytes *= 2;
+                }
+                held += bytes;
+                places.push(place);
+            }
+            assert!(held <= memory, "{held} of {memory}");
+            assert!(held >= memory / 4, "{held} of {memory}");
+        }
+    }
+
+    #[test]
+    fn an_answer_of_the_largest_size_has_room() {
+        let settings = settings(8 << 20, 1024);
+        let place = Allowance::new(&settings).answers.enter().unwrap();
+        assert!(place.resize(settings.largest_answer()));
+        assert!(settings.largest_answer() >= 2 << 20);
     }
 }

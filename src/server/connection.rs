@@ -116,7 +116,7 @@ async fn converse(
         () = after(settings.max_connection_idle, streams.idle(settings.max_connection_idle)) => {
             ("it has been idle", grace)
         }
-        () = untaken.overdue(limit) => ("its peer does not take its answers", limit),
+        () = untaken.overdue(limit) => ("its peer does not take its answers", grace.max(limit)),
     };
     debug!(%peer, reason, "ending a connection");
     // Two GOAWAYs, so that no RPC which is on its way is lost (RFC 9113,
@@ -125,7 +125,10 @@ async fn converse(
     tokio::select! {
         ended = connection => Ok(ended?),
         () = after(grace, sleep(grace)) => Err("the grace of RPCs in flight is over".into()),
-        () = untaken.overdue(limit) => Err("its peer does not take its answers".into()),
+        // Without a limit for RPCs there is still one for what nobody takes.
+        () = untaken.overdue(limit), if grace.is_zero() => {
+            Err("its peer does not take its answers".into())
+        }
     }
 }
 

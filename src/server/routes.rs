@@ -127,12 +127,8 @@ impl Routes {
             return Box::pin(self.check(allowance, request, place)).await;
         };
         drop(place);
-        let Some(place) = allowance.answers.enter() else {
-            return shed(Some(rpc), &parts.headers);
-        };
         let request = Request::from_parts(parts, message);
-        let untaken = &allowance.untaken;
-        Box::pin(rpc::serve(&self.gateway, rpc, arrived, request, place, untaken)).await
+        Box::pin(rpc::serve(&self.gateway, rpc, arrived, request, allowance)).await
     }
 
     /// Answers a request for the state of the server, once or for as long as it

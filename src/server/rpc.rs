@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Status, body::Body};
 
-use super::untaken::Untaken;
+use super::allowance::Allowance;
 use crate::{
     contract::Rpc,
     gateway::{self, Gateway},
@@ -25,8 +25,8 @@ use crate::{
 pub(super) const REQUEST_LIMIT: usize = 64 * 1024;
 
 /// How long a request message may take to arrive, from its RPC's headers, unless
-/// its caller is in more of a hurry. They are sent together; one that takes longer is held back on purpose, or its
-/// caller has given it up.
+/// its caller is in more of a hurry. They are sent together; one that takes longer
+/// is held back on purpose, or its caller has given it up.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// When to try again if too many requests are arriving.
@@ -41,23 +41,24 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const OK: HeaderValue = HeaderValue::from_static("0");
 
 /// Serves one request for an RPC of the table, whose headers arrived when it
-/// says. Its answer takes the place given, until the peer has taken it.
+/// says. The RPC and its answer have their places until the peer has taken it.
 pub(super) async fn serve(
     gateway: &Gateway,
     rpc: &Rpc,
     arrived: Instant,
     request: http::Request<Bytes>,
-    place: Place,
-    untaken: &Untaken,
+    allowance: &Allowance,
 ) -> http::Response<Body> {
     let request = Request::from_http(request);
-    match gateway.call(rpc, arrived, request, &place).await {
+    let places = allowance.rpcs.enter().zip(allowance.answers.enter());
+    let room = places.as_ref().map(|(_, answer)| answer);
+    match gateway.call(rpc, arrived, request, room).await {
         Ok(response) => {
             let (metadata, message, _) = response.into_parts();
             let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
             let body =
                 Full::new(frame(&message)).with_trailers(ready(Some(Ok(trailers))));
-            let body = untaken.watch(body, Arc::new(place));
+            let body = allowance.untaken.watch(body, Arc::new(places));
             let mut response = http::Response::new(body);
             *response.headers_mut() = metadata.into_headers();
             response.headers_mut().insert(CONTENT_TYPE, GRPC);

@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use tokio::time::sleep;
 use tonic::body::Body;
 
-use crate::{places::Place, status::BoxError};
+use crate::status::BoxError;
 
 /// The answers of one connection, counted by the round in which they were given:
 /// those of this one, of the last and of the one before it.
@@ -44,8 +44,9 @@ impl Untaken {
     }
 
     /// Makes a body whose data keep their place until the peer has taken them.
-    pub(super) fn watch<B>(&self, body: B, place: Arc<Place>) -> Body
+    pub(super) fn watch<B, P>(&self, body: B, place: Arc<P>) -> Body
     where
+        P: Send + Sync + 'static,
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let untaken = self.clone();
@@ -73,13 +74,13 @@ impl Rounds {
 }
 
 /// Data that the peer has not taken while this lives.
-struct Data {
+struct Data<P> {
     bytes: Bytes,
     _count: Count,
-    _place: Arc<Place>,
+    _place: Arc<P>,
 }
 
-impl AsRef<[u8]> for Data {
+impl<P> AsRef<[u8]> for Data<P> {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

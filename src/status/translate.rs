@@ -15,7 +15,7 @@ const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// Translates a failure; `draw` is any random number, it spreads repeats.
 pub(super) fn status(failure: Failure, context: &Context<'_>, draw: u64) -> Status {
-    let wait = wait(&failure, context.safe);
+    let wait = wait(&failure, context);
     let mut status = Status::with_error_details_and_metadata(
         failure.code(context.safe),
         message::compose(&failure, context, wait),
@@ -31,9 +31,9 @@ pub(super) fn draw() -> u64 {
     std::collections::hash_map::RandomState::new().hash_one(())
 }
 
-/// Returns how long a caller should wait, if a repeat is worth it.
-fn wait(failure: &Failure, safe: bool) -> Option<Duration> {
-    if !failure.is_worth_repeating(safe) {
+/// Returns how long a caller should wait, if it is invited to repeat.
+fn wait(failure: &Failure, context: &Context<'_>) -> Option<Duration> {
+    if !failure.invites_repeat(context) {
         return None;
     }
     let ours = failure.row().attach.contains(&Attach::Retry).then_some(WAIT);
@@ -47,7 +47,8 @@ fn metadata(
     draw: u64,
 ) -> MetadataMap {
     let mut metadata = MetadataMap::new();
-    if !failure.invites_repeat(context) {
+    // A policy marks what it sends again, which without a key that lasts is refused.
+    if !context.is_repeatable() || !failure.invites_repeat(context) {
         metadata.insert(PUSHBACK, (-1_i32).into());
     } else if let Some(wait) = wait {
         metadata.insert(PUSHBACK, spread(wait, draw).into());

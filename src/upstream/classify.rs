@@ -111,6 +111,13 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_has_no_room_is_no_outage() {
+        for failure in [Failure::NoRoom, Failure::ResponseTooLarge { limit: 1 }] {
+            assert_eq!(verdict(&Err(failure), PATIENCE), Some(false));
+        }
+    }
+
+    #[test]
     fn silence_counts_only_if_it_was_waited_for() {
         assert_eq!(verdict(&Err(Failure::Timeout), PATIENCE), Some(true));
         let hurried = Duration::from_millis(100);

@@ -65,7 +65,7 @@ async fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "--log", "verbose"], &[], "is no level"),
         (&["serve", "--answer-limit", "32MiB"], &[], "a number of bytes"),
         (&["serve", "--answer-limit", "1000000000"], &[], "536870912 at most"),
-        (&["serve", "--answer-memory", "1000"], &[], "twice --answer-limit"),
+        (&["serve", "--answer-memory", "1000"], &[], "room for answers of"),
         (&["serve", "--api-version", "latest"], &[], "2025-09-18"),
         (&["serve", "--upstream-url", "ftp://x"], &[], "use https"),
         (&["serve", "--upstream-url", "http://polytomic.example"], &[], "unencrypted"),

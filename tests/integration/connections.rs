@@ -200,11 +200,12 @@ async fn what_goes_wrong_on_one_connection_is_no_matter_on_another() {
 async fn a_deadline_counts_from_the_headers() {
     let log = Log::keep();
     let fake = Fake::answering([]).await;
-    let gateway = Gateway::on(&fake).await;
+    // The caller's own would end the wait for the body, too.
+    let gateway = Gateway::with(&fake, &["--timeout", "1"]).await;
     let mut peer = Peer::greet(gateway.address).await.unwrap();
     let path = format!("/{SERVICE}/ListPartnerSharedConnections");
     let key = format!("Bearer {KEY}");
-    let headers = rpc(&path, &[("authorization", &key), ("grpc-timeout", "1S")]);
+    let headers = rpc(&path, &[("authorization", &key)]);
     peer.send(&frame(HEADERS, END_HEADERS, 1, &headers)).await.unwrap();
     // Once a PING is answered, what came before it has been seen.
     for _ in 0..3 {

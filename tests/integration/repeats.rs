@@ -25,6 +25,9 @@ async fn a_client_must_not_repeat_in_doubt_with_another_key() {
     assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
     assert_eq!(reply.error_metadata("retryable").as_deref(), Some("false"));
     assert_eq!(reply.headers["grpc-retry-pushback-ms"], "-1");
+    let (_fake, busy) = playing(vec![Step::Write(answer(503, &[], b""))]).await;
+    let reply = Caller::create(busy.address).send().await;
+    assert!(reply.details().retry_info().is_none());
 
     for stable in ["x-request-id", "idempotency-key"] {
         let reply = create().with(stable, "the-same-again").send().await;
@@ -32,6 +35,35 @@ async fn a_client_must_not_repeat_in_doubt_with_another_key() {
         assert_eq!(reply.error_metadata("retryable").as_deref(), Some("true"));
         assert!(!reply.headers.contains_key("grpc-retry-pushback-ms"), "{stable}");
     }
+}
+
+#[tokio::test]
+async fn a_retry_policy_is_not_led_to_a_repeat_that_is_refused() {
+    let (_fake, gateway) = playing(vec![Step::Write(answer(429, &[], b""))]).await;
+    let reply = Caller::create(gateway.address).send().await;
+    assert_eq!(reply.error_metadata("outcome").as_deref(), Some("REJECTED"));
+    assert_eq!(reply.error_metadata("retryable").as_deref(), Some("true"));
+    assert_eq!(reply.headers["grpc-retry-pushback-ms"], "-1");
+    let list = Caller::list(gateway.address).send().await;
+    assert_ne!(list.headers["grpc-retry-pushback-ms"], "-1");
+}
+
+#[tokio::test]
+async fn a_repeat_that_does_not_become_an_rpc_is_in_doubt_too() {
+    let (fake, gateway) = playing(vec![Step::Answer]).await;
+    for (count, outcome) in [("1", "NOT_SENT"), ("2", "UNKNOWN")] {
+        let reply = Caller::create(gateway.address)
+            .with("x-envoy-attempt-count", count)
+            .with("idempotency-key", "the-key-of-it")
+            .body(vec![0; 70_000])
+            .send()
+            .await;
+        assert_eq!(reply.reason(), "REQUEST_TOO_LARGE");
+        assert_eq!(reply.error_metadata("outcome").as_deref(), Some(outcome));
+        let key = reply.error_metadata("idempotencyKey");
+        assert_eq!(key.as_deref(), Some("the-key-of-it"));
+    }
+    assert!(fake.seen().is_empty());
 }
 
 #[tokio::test]

@@ -20,15 +20,25 @@ use crate::support::{
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// The size of an answer as JSON; memory for six, in places of 32 KiB.
+/// The size of an answer as JSON. There is memory for four, beside the first 64 KiB
+/// of each connection.
 const LARGE: usize = 1 << 20;
-const MEMORY: [&str; 6] =
-    ["--answer-limit", "2097152", "--answer-memory", "6291456", "--max-in-flight", "96"];
+const MEMORY: [&str; 6] = [
+    "--answer-limit",
+    "2097152",
+    "--answer-memory",
+    "6291456",
+    "--max-connections",
+    "32",
+];
 
 /// Starts a gateway whose upstream answers every list with a large one.
 async fn gateway(flags: &[&str]) -> (Gateway, Fake) {
     let name = "n".repeat(LARGE - 100);
-    let body = format!(r#"{{"data":[{{"id":"{ID}","name":"{name}"}}]}}"#);
+    answering(&format!(r#"{{"data":[{{"id":"{ID}","name":"{name}"}}]}}"#), flags).await
+}
+
+async fn answering(body: &str, flags: &[&str]) -> (Gateway, Fake) {
     let answer = answer(200, &[("content-type", "application/json")], body.as_bytes());
     let reactions = vec![vec![Step::Write(answer)]];
     let fake = Fake::playing(Script { reactions, ..Script::default() }).await;
@@ -48,14 +58,18 @@ async fn peer(gateway: &Gateway, window: u32) -> Peer {
 /// Asks for a list, and reads until the head of the answer is there.
 async fn list(peer: &mut Peer, stream: u32) -> Frame {
     let path = format!("/{SERVICE}/ListPartnerSharedConnections");
-    let key = format!("Bearer {KEY}");
     let message = ListPartnerSharedConnectionsRequest {
         org_id: ID.to_owned(),
         connection_id: ID.to_owned(),
     };
-    let headers = rpc(&path, &[("authorization", &key)]);
+    ask(peer, stream, &path, &message.encode_to_vec()).await
+}
+
+async fn ask(peer: &mut Peer, stream: u32, path: &str, message: &[u8]) -> Frame {
+    let key = format!("Bearer {KEY}");
+    let headers = rpc(path, &[("authorization", &key)]);
     peer.send(&frame(HEADERS, END_HEADERS, stream, &headers)).await.unwrap();
-    let body = caller::frame(&message.encode_to_vec());
+    let body = caller::frame(message);
     peer.send(&frame(DATA, END_STREAM, stream, &body)).await.unwrap();
     let is_head = |frame: &Frame| frame.kind == HEADERS && frame.stream == stream;
     timeout(LONG, peer.reader.find(is_head)).await.unwrap().unwrap()
@@ -69,28 +83,43 @@ fn is_answer(head: &Frame) -> bool {
 #[tokio::test]
 async fn memory_for_answers_that_are_not_taken_is_bounded() {
     let (gateway, _fake) = gateway(&[]).await;
+    let call = || Caller::list(gateway.address).send();
     for window in [0, 1] {
-        let mut greedy = peer(&gateway, window).await;
-        let mut answers = Vec::new();
-        for stream in (1..20).step_by(2) {
-            answers.push(is_answer(&list(&mut greedy, stream).await));
+        let mut peers = Vec::new();
+        // Each leaves as much as it takes.
+        for most in [2, 1] {
+            assert_eq!(call().await.code(), Code::Ok);
+            let mut greedy = peer(&gateway, window).await;
+            let mut given = 0;
+            for stream in (1..20).step_by(2) {
+                given += usize::from(is_answer(&list(&mut greedy, stream).await));
+            }
+            assert_eq!(given, most);
+            peers.push(greedy);
         }
-        let given = answers.iter().filter(|given| **given).count();
-        assert_eq!(given, 3, "half of the memory: {answers:?}");
-
-        let reply = Caller::list(gateway.address).send().await;
+        let reply = call().await;
         assert_eq!(reply.code(), Code::ResourceExhausted);
         assert_eq!(reply.reason(), "GATEWAY_OVERLOADED");
         assert_eq!(reply.error_metadata("outcome").as_deref(), Some("COMPLETED"));
         assert!(reply.details().retry_info().is_some());
 
         // Whoever goes away leaves its room to others.
-        drop(greedy);
-        let answered = async {
-            while Caller::list(gateway.address).send().await.code() != Code::Ok {}
-        };
+        drop(peers);
+        let answered = async { while call().await.code() != Code::Ok {} };
         timeout(LONG, answered).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_message_that_is_larger_than_its_json_is_counted_as_it_is() {
+    // Two bytes of JSON are eleven of a Struct.
+    let numbers = "1,".repeat(300_000);
+    let body =
+        format!(r#"{{"data":[{{"id":"{ID}","configuration":{{"n":[{numbers}1]}}}}]}}"#);
+    let (gateway, fake) = answering(&body, &[]).await;
+    let reply = Caller::list(gateway.address).send().await;
+    assert_eq!(reply.reason(), "GATEWAY_OVERLOADED", "{}", reply.message());
+    assert_eq!(fake.seen().len(), 1, "a repeat would end the same");
 }
 
 #[tokio::test]
@@ -118,12 +147,23 @@ async fn an_answer_that_is_taken_late_is_whole() {
 
 #[tokio::test]
 async fn a_connection_that_does_not_take_its_answers_is_ended() {
-    let (gateway, _fake) = gateway(&["--write-timeout", "0.5"]).await;
-    for window in [0, 1] {
+    let flags = ["--write-timeout", "0.5", "--max-connection-age-grace", "0.2"];
+    let (gateway, _fake) = gateway(&flags).await;
+    let health = "/grpc.health.v1.Health/Check";
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let services = [0x3a, 0];
+    for (window, path, message) in
+        [(0, "", &[][..]), (1, "", &[]), (0, health, &[]), (0, reflection, &services)]
+    {
         let started = Instant::now();
         let mut deaf = peer(&gateway, window).await;
-        assert!(is_answer(&list(&mut deaf, 1).await));
-        let frames = timeout(LONG, deaf.reader.rest()).await.expect("it ends");
+        let head = match path {
+            "" => list(&mut deaf, 1).await,
+            path => ask(&mut deaf, 1, path, message).await,
+        };
+        assert!(is_answer(&head), "{path}");
+        // Sooner than a connection on which no PING is answered.
+        let frames = timeout(LONG / 3, deaf.reader.rest()).await.expect("it ends");
         assert!(started.elapsed() >= Duration::from_millis(500));
         let (_, code, _) = frames.iter().find_map(Frame::goaway).expect("a GOAWAY");
         assert_eq!(code, 0, "no error: other RPCs on it may end first");
@@ -154,7 +194,7 @@ async fn watches_on_one_connection_are_bounded() {
         }
         peers.push(peer);
     }
-    // The first five and a part of the sixth take half of all, the rest their share.
-    assert_eq!(watches, 512 + 14 * 4);
+    // All places, and the first of each connection that came too late for them.
+    assert_eq!(watches, 1024 + 5);
     assert_eq!(check("Check").send().await.code(), Code::Ok);
 }

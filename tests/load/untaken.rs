@@ -36,12 +36,12 @@ const SYMBOL: &str = "polytomic.connections.v1.PartnerSharedConnectionsService";
 /// The JSON of a large answer.
 const LARGE_SIZE: usize = 1 << 20;
 
-/// MERGE: the flags that bound what is held for such peers, such as
-/// `--answer-memory`, the KiB that they allow, and a length beyond the limit on
-/// answers that are not taken.
-const FLAGS: &[&str] = &[];
-const BUDGET: usize = 0;
-const LENGTH: Duration = Duration::from_secs(4);
+/// What bounds that which is held for such peers, the KiB that this allows, and
+/// longer than their connections may last.
+const FLAGS: &[&str] =
+    &["--answer-limit", "2097152", "--answer-memory", "16777216", "--write-timeout", "1"];
+const BUDGET: usize = 16 << 10;
+const LENGTH: Duration = Duration::from_secs(6);
 
 /// How a peer takes no answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,7 +92,6 @@ pub(crate) async fn run(word: &str) -> Vec<String> {
             let make =
                 |address, until| ask(address, path, framed(message), refusal, until);
             for goaways in stage.attacked(attack, make).await {
-                // MERGE: all 40 of those that read are to be ended.
                 println!("floods:   {goaways} of 40 connections ended by GOAWAY");
             }
         }

@@ -293,7 +293,8 @@ impl Admission<'_> {
         let started = Instant::now();
         let allowed = |bytes| {
             within(self.upstream.answer_limit, bytes)?;
-            if room.resize(bytes) { Ok(()) } else { Err(Failure::NoRoom) }
+            // Once it is whole there is its message besides.
+            if room.resize(2 * bytes) { Ok(()) } else { Err(Failure::NoRoom) }
         };
         let outcome = self.upstream.send(call, until, allowed).await;
         if let Some(failed) = verdict(&outcome, started.elapsed()) {

@@ -76,11 +76,12 @@ fn answers(settings: &Settings) -> (usize, usize) {
 }
 
 impl Settings {
-    /// Returns how large an answer may be, in bytes, if there are no others.
+    /// Returns how large an answer may be, in bytes of JSON and with as many of its
+    /// message, if there are no others.
     #[must_use]
     pub fn largest_answer(&self) -> usize {
         let (places, size) = answers(self);
-        places / 2 * size
+        places / 2 * size / 2
     }
 }
 
@@ -137,7 +138,7 @@ mod tests {
     fn an_answer_of_the_largest_size_has_room() {
         let settings = settings(8 << 20, 1024);
         let place = Allowance::new(&settings).answers.enter().unwrap();
-        assert!(place.resize(settings.largest_answer()));
-        assert!(settings.largest_answer() >= 2 << 20);
+        assert!(place.resize(2 * settings.largest_answer()));
+        assert!(settings.largest_answer() >= 1 << 20);
     }
 }

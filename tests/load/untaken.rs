@@ -37,9 +37,18 @@ const SYMBOL: &str = "polytomic.connections.v1.PartnerSharedConnectionsService";
 const LARGE_SIZE: usize = 1 << 20;
 
 /// What bounds that which is held for such peers, the KiB that this allows, and
-/// longer than their connections may last.
-const FLAGS: &[&str] =
-    &["--answer-limit", "2097152", "--answer-memory", "16777216", "--write-timeout", "1"];
+/// longer than their connections may last. Few RPCs are in flight, since each has a
+/// connection to the upstream with buffers of its own.
+const FLAGS: &[&str] = &[
+    "--max-in-flight",
+    "64",
+    "--answer-limit",
+    "1572864",
+    "--answer-memory",
+    "16777216",
+    "--write-timeout",
+    "1",
+];
 const BUDGET: usize = 16 << 10;
 const LENGTH: Duration = Duration::from_secs(6);
 

@@ -15,7 +15,10 @@ use tokio::{
 };
 
 use super::{draws::Draws, figures::Figures};
-use crate::support::{process::Process, relay::Relay};
+use crate::support::{
+    process::Process,
+    relay::{Relay, bind_again},
+};
 
 /// The longest time that anything lives: less than the shortest run takes.
 const LONGEST_LIFE: Duration = Duration::from_millis(1200);
@@ -224,7 +227,7 @@ impl Upstream {
         let (bound, is_bound) = oneshot::channel();
         let state = handle.clone();
         runtime.spawn(async move {
-            let sandbox = state.bind(address).await.unwrap();
+            let sandbox = bind_again(|| state.bind(address)).await;
             bound.send(()).unwrap();
             sandbox.run(std::future::pending()).await.unwrap();
         });

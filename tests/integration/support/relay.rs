@@ -1,12 +1,35 @@
 //! A way to the upstream that can go away and come back, as the upstream's own
 //! servers do.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet},
+    task::{JoinHandle, JoinSet, yield_now},
+    time::timeout,
 };
+
+/// How long a port may stay in use whose owner is gone. A process that is being
+/// started has copies of its parent's sockets until it runs its own program.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Binds a port that was in use a moment ago.
+pub(crate) async fn bind_again<T, F>(bind: impl Fn() -> F) -> T
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let bound = async {
+        loop {
+            match bind().await {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    yield_now().await;
+                }
+                bound => return bound.unwrap(),
+            }
+        }
+    };
+    timeout(PATIENCE, bound).await.expect("somebody else has the port")
+}
 
 /// Passes connections on to an upstream.
 pub(crate) struct Relay {
@@ -29,7 +52,7 @@ impl Relay {
 
     /// Takes connections again.
     pub(crate) async fn mend(&mut self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
+        let listener = bind_again(|| TcpListener::bind(self.address)).await;
         self.running = tokio::spawn(serve(listener, self.upstream));
     }
 }

@@ -13,17 +13,27 @@ use std::sync::{
 #[derive(Debug, Clone)]
 pub struct Places {
     most: usize,
-    share: usize,
+    share: Share,
     size: usize,
     all: Arc<AtomicUsize>,
     here: Arc<AtomicUsize>,
 }
 
+/// What is kept for connections that have few.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// The places of one connection.
+    pub each: usize,
+    /// The places of all of them.
+    pub kept: usize,
+}
+
 impl Places {
-    /// Makes so many places, each for `size` bytes. A connection may take as many
-    /// as it leaves free, so that one alone has half of them, or else its share.
+    /// Makes so many places, each for `size` bytes. Of those that are not kept a
+    /// connection may take as many as it leaves free, so that one alone has half of
+    /// them; of all it has its share.
     #[must_use]
-    pub fn new(most: usize, share: usize, size: usize) -> Self {
+    pub fn new(most: usize, share: Share, size: usize) -> Self {
         let size = size.max(1);
         Self { most, share, size, all: Arc::default(), here: Arc::default() }
     }
@@ -48,8 +58,8 @@ impl Places {
         let took = self.all.fetch_update(Relaxed, Relaxed, |all| {
             let all = all + count;
             let is_allowed = here == 1
-                || here <= self.most.saturating_sub(all)
-                || (all <= self.most && here <= self.share);
+                || here <= self.most.saturating_sub(self.share.kept + all)
+                || (all <= self.most && here <= self.share.each);
             is_allowed.then_some(all)
         });
         if took.is_err() {
@@ -100,7 +110,7 @@ mod tests {
     use super::*;
 
     const MOST: usize = 64;
-    const SHARE: usize = 4;
+    const SHARE: Share = Share { each: 4, kept: MOST / 2 };
     const SIZE: usize = 4096;
 
     fn enter(places: &Places, count: usize) -> Vec<Place> {
@@ -111,7 +121,7 @@ mod tests {
     fn each_connection_leaves_as_many_places_as_it_takes() {
         let places = Places::new(MOST, SHARE, SIZE);
         let mut taken = Vec::new();
-        for most in [MOST / 2, MOST / 4, MOST / 8, SHARE] {
+        for most in [MOST / 4, MOST / 8, SHARE.each, SHARE.each] {
             let greedy = enter(&places.on_connection(), 10 * MOST);
             assert_eq!(greedy.len(), most);
             taken.push(greedy);
@@ -121,15 +131,15 @@ mod tests {
     #[test]
     fn beyond_the_places_a_connection_has_one() {
         let places = Places::new(MOST, SHARE, SIZE);
-        let connections = (0..MOST).map(|_| enter(&places.on_connection(), SHARE));
+        let connections = (0..MOST).map(|_| enter(&places.on_connection(), SHARE.each));
         let taken: Vec<Vec<Place>> = connections.collect();
-        let full = MOST / SHARE;
-        assert!(taken[..full].iter().all(|places| places.len() == SHARE));
+        let full = MOST / SHARE.each;
+        assert!(taken[..full].iter().all(|places| places.len() == SHARE.each));
         assert!(taken[full..].iter().all(|places| places.len() == 1));
         let late = places.on_connection();
-        assert_eq!(enter(&late, SHARE).len(), 1);
+        assert_eq!(enter(&late, SHARE.each).len(), 1);
         drop(taken);
-        assert_eq!(enter(&late, SHARE).len(), SHARE);
+        assert_eq!(enter(&late, SHARE.each).len(), SHARE.each);
     }
 
     #[test]
@@ -142,9 +152,9 @@ mod tests {
             assert!(place.resize(bytes));
             assert_eq!(taken(), wanted, "{bytes} bytes");
         }
-        assert!(place.resize(MOST / 2 * SIZE));
-        assert!(!place.resize(MOST / 2 * SIZE + 1));
-        assert_eq!(taken(), MOST / 2, "as before");
+        assert!(place.resize(MOST / 4 * SIZE));
+        assert!(!place.resize(MOST / 4 * SIZE + 1));
+        assert_eq!(taken(), MOST / 4, "as before");
         assert!(here.enter().is_none());
         assert!(places.on_connection().enter().is_some());
         drop(place);

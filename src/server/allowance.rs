@@ -1,7 +1,7 @@
 //! What callers may make the server hold in all, each with its reason.
 
 use super::{limits::Settings, untaken::Untaken};
-use crate::places::Places;
+use crate::places::{Places, Share};
 
 /// Requests that are arriving. Honest ones come at once; those that are held back
 /// each cost some KiB and what they have sent so far.
@@ -42,13 +42,16 @@ pub(super) struct Allowance {
 
 impl Allowance {
     pub(super) fn new(settings: &Settings) -> Self {
-        let (answers, answer) = answers(settings);
+        let half =
+            |most| Places::new(most, Share { each: SHARE, kept: most / 2 }, REQUEST);
+        let (answers, kept, size) = answers(settings);
         Self {
-            arriving: Places::new(ARRIVING, SHARE, REQUEST),
-            beside: Places::new(BESIDE, SHARE, REQUEST),
-            watches: Places::new(WATCHES, SHARE, REQUEST),
-            rpcs: Places::new(settings.max_in_flight, SHARE, REQUEST),
-            answers: Places::new(answers, SHARE, answer),
+            arriving: half(ARRIVING),
+            beside: half(BESIDE),
+            watches: half(WATCHES),
+            // Half of them are for as many as may be in flight.
+            rpcs: half(settings.max_in_flight.saturating_mul(2)),
+            answers: Places::new(answers, Share { each: SHARE, kept }, size),
             untaken: Untaken::default(),
         }
     }
@@ -66,13 +69,14 @@ impl Allowance {
     }
 }
 
-/// Returns how many places there are for answers, and of how many bytes. The first
-/// one on each connection, which it always has, is taken from the memory too: half
-/// of it at most.
-fn answers(settings: &Settings) -> (usize, usize) {
+/// Returns how many places there are for answers, how many of them are kept, and
+/// their bytes. The first one on each connection, which it always has, is taken from
+/// the memory too: half of it at most.
+fn answers(settings: &Settings) -> (usize, usize, usize) {
     let (memory, connections) = (settings.answer_memory, settings.max_connections);
     let size = (memory / 2 / connections.max(1)).clamp(1, ANSWER);
-    ((memory / size).saturating_sub(connections), size)
+    let places = (memory / size).saturating_sub(connections);
+    (places, places / 4, size)
 }
 
 impl Settings {
@@ -80,8 +84,8 @@ impl Settings {
     /// message, if there are no others.
     #[must_use]
     pub fn largest_answer(&self) -> usize {
-        let (places, size) = answers(self);
-        places / 2 * size / 2
+        let (places, kept, size) = answers(self);
+        (places - kept) / 2 * size / 2
     }
 }
 
@@ -139,6 +143,6 @@ mod tests {
         let settings = settings(8 << 20, 1024);
         let place = Allowance::new(&settings).answers.enter().unwrap();
         assert!(place.resize(2 * settings.largest_answer()));
-        assert!(settings.largest_answer() >= 1 << 20);
+        assert!(settings.largest_answer() >= 3 << 18);
     }
 }

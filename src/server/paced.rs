@@ -74,12 +74,15 @@ mod tests {
     use tonic::Code;
 
     use super::*;
-    use crate::{places::Places, status::BoxError};
+    use crate::{
+        places::{Places, Share},
+        status::BoxError,
+    };
 
     const PAUSE: Duration = Duration::from_secs(10);
 
     fn place() -> Arc<Place> {
-        Arc::new(Places::new(1, 1, 4096).enter().unwrap())
+        Arc::new(Places::new(1, Share { each: 1, kept: 0 }, 4096).enter().unwrap())
     }
 
     #[tokio::test(start_paused = true)]

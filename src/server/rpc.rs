@@ -154,13 +154,17 @@ mod tests {
     use http_body_util::StreamBody;
 
     use super::*;
-    use crate::places::Places;
+    use crate::places::{Places, Share};
+
+    fn place(most: usize) -> Place {
+        Places::new(most, Share { each: 0, kept: 0 }, 4096).enter().unwrap()
+    }
 
     async fn receive<B>(body: B) -> Result<Bytes, Failure>
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let place = Places::new(64, 64, 4096).enter().unwrap();
+        let place = place(64);
         super::receive(body, &place, REQUEST_TIMEOUT).await
     }
 
@@ -183,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_shed_once_there_is_no_room_for_it() {
-        let place = Places::new(16, 0, 4096).enter().unwrap();
+        let place = place(16);
         let body = |bytes| Full::new(Bytes::from(vec![0; bytes]));
         assert!(super::receive(body(32 * 1024), &place, REQUEST_TIMEOUT).await.is_ok());
         let shed = super::receive(body(32 * 1024 + 1), &place, REQUEST_TIMEOUT).await;

@@ -105,9 +105,13 @@ mod tests {
     use tokio::time::{Instant, timeout};
 
     use super::*;
-    use crate::places::Places;
+    use crate::places::{Places, Share};
 
     const LIMIT: Duration = Duration::from_secs(60);
+
+    fn places(most: usize) -> Places {
+        Places::new(most, Share { each: 1, kept: 1 }, 4096)
+    }
 
     async fn data(untaken: &Untaken, places: &Places) -> Bytes {
         let place = Arc::new(places.enter().unwrap());
@@ -125,7 +129,7 @@ mod tests {
             });
             sleep(wait).await;
             let given = Instant::now();
-            let data = data(&untaken, &Places::new(1, 1, 4096)).await;
+            let data = data(&untaken, &places(1)).await;
             watching.await.unwrap();
             assert!(given.elapsed() >= LIMIT, "{:?}", given.elapsed());
             assert!(given.elapsed() <= 2 * LIMIT, "{:?}", given.elapsed());
@@ -139,7 +143,7 @@ mod tests {
         let watched = untaken.clone();
         let mut watching = tokio::spawn(async move { watched.overdue(LIMIT).await });
         for _ in 0..100 {
-            let data = data(&untaken, &Places::new(1, 1, 4096)).await;
+            let data = data(&untaken, &places(1)).await;
             assert!(timeout(LIMIT * 9 / 10, &mut watching).await.is_err());
             drop(data);
         }
@@ -147,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_is_free_again_when_the_last_byte_is_taken() {
-        let places = Places::new(2, 1, 4096);
+        let places = places(2);
         let mut data = data(&Untaken::default(), &places).await;
         let is_free = || places.enter().is_some();
         assert!(!is_free());

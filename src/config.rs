@@ -214,7 +214,7 @@ pub struct Serve {
     pub answer_limit: usize,
 
     /// The most bytes of memory for the answers that are under way or that callers
-    /// have not taken yet. Eleven times the limit of one are always enough
+    /// have not taken yet. Eight times the limit of one are always enough
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_ANSWER_MEMORY",

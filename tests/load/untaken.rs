@@ -36,10 +36,10 @@ const SYMBOL: &str = "polytomic.connections.v1.PartnerSharedConnectionsService";
 /// The JSON of a large answer.
 const LARGE_SIZE: usize = 1 << 20;
 
-/// What bounds that which is held for such peers, the KiB that this allows, and
-/// longer than their connections may last. Few RPCs are in flight, since each has a
-/// connection to the upstream with buffers of its own.
-const FLAGS: &[&str] = &[
+/// What bounds answers that are held for such peers, and the KiB that this allows.
+/// Few RPCs are in flight, since each has a connection to the upstream with buffers
+/// of its own; so others may be refused.
+const OF_LISTS: &[&str] = &[
     "--max-in-flight",
     "64",
     "--answer-limit",
@@ -49,7 +49,10 @@ const FLAGS: &[&str] = &[
     "--write-timeout",
     "1",
 ];
+const OF_OTHERS: &[&str] = &["--write-timeout", "1"];
 const BUDGET: usize = 16 << 10;
+
+/// Longer than such connections may last.
 const LENGTH: Duration = Duration::from_secs(6);
 
 /// How a peer takes no answer.
@@ -90,10 +93,10 @@ pub(crate) async fn run(word: &str) -> Vec<String> {
         for (how, refusal) in refusals {
             let what = format!("40 × 100 {rpcs}, {how}");
             let attack = Attack {
-                flags: FLAGS,
+                flags: if *path == LIST { OF_LISTS } else { OF_OTHERS },
                 length: LENGTH,
                 times: 1,
-                memory: MEMORY + BUDGET,
+                memory: MEMORY + if *path == LIST { BUDGET } else { 0 },
                 // To read so much from the upstream is work, whoever asks.
                 felt: *path == LIST,
                 ..Attack::of(&what)

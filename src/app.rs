@@ -104,7 +104,6 @@ impl App {
                 timeouts,
                 attempt_timeout: settings.attempt_timeout,
                 attempts: settings.attempts,
-                max_in_flight: settings.max_in_flight,
             },
         );
         let routes = Routes::new(gateway, descriptor_set).await?;

@@ -193,7 +193,8 @@ pub struct Serve {
     pub attempts: u32,
 
     /// The most RPCs under way at a time; one more is refused at once. At a tenth
-    /// of a second each, the default is ten thousand a second
+    /// of a second each, the default is ten thousand a second. A connection may
+    /// have as many as it leaves free, and four if there are so many
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_MAX_IN_FLIGHT",

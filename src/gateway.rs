@@ -18,10 +18,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use self::{deadline::Deadline, idempotency::Key, record::Record, retry::Retries};
@@ -47,7 +44,6 @@ pub struct Gateway {
     upstream: Upstream,
     settings: Settings,
     retries: Retries,
-    slots: Semaphore,
 }
 
 /// What a gateway can be told.
@@ -62,8 +58,6 @@ pub struct Settings {
     pub attempt_timeout: Duration,
     /// How many attempts an RPC may take.
     pub attempts: u32,
-    /// How many RPCs may be under way at a time.
-    pub max_in_flight: usize,
 }
 
 /// How long a caller is told to wait that was one too many: about as long as
@@ -80,8 +74,7 @@ impl Gateway {
         settings: Settings,
     ) -> Self {
         let retries = Retries::new(settings.attempts);
-        let slots = Semaphore::new(settings.max_in_flight.min(Semaphore::MAX_PERMITS));
-        Self { contract, authenticator, upstream, settings, retries, slots }
+        Self { contract, authenticator, upstream, settings, retries }
     }
 
     /// Tells whether the gateway has every credential that it needs itself.
@@ -98,7 +91,7 @@ impl Gateway {
 
     /// Performs one RPC, whose deadline counts from when it `arrived`. The message
     /// is the wire bytes of its request, the result those of its response, which
-    /// take of the `room` if there is any.
+    /// takes of the `room`; without any the RPC is one too many.
     ///
     /// Dropping the future ends the call to Polytomic at once.
     ///
@@ -123,12 +116,12 @@ impl Gateway {
         record.key = key.clone().and_then(Result::ok);
         // Whoever is one too many is told at once: a queue would only make every
         // caller's answer late.
-        let outcome = match (self.slots.try_acquire(), room) {
-            (Ok(_slot), Some(room)) => {
+        let outcome = match room {
+            Some(room) => {
                 survive(self.perform(rpc, &metadata, &message, key, room, &mut record))
                     .await
             }
-            _ => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
+            None => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
         };
         record.finish(outcome)
     }

@@ -26,6 +26,9 @@ pub struct Share {
     pub each: usize,
     /// The places of all of them.
     pub kept: usize,
+    /// Whether the first on a connection has a place even beyond all of them:
+    /// connections have a limit of their own.
+    pub one_always: bool,
 }
 
 impl Places {
@@ -44,8 +47,7 @@ impl Places {
         Self { here: Arc::default(), ..self.clone() }
     }
 
-    /// Takes a place, if there is one. There always is for the first on a
-    /// connection: connections have a limit of their own.
+    /// Takes a place, if there is one.
     #[must_use]
     pub fn enter(&self) -> Option<Place> {
         let taken = AtomicUsize::new(1);
@@ -57,7 +59,7 @@ impl Places {
         let here = self.here.fetch_add(count, Relaxed) + count;
         let took = self.all.fetch_update(Relaxed, Relaxed, |all| {
             let all = all + count;
-            let is_allowed = here == 1
+            let is_allowed = (here == 1 && self.share.one_always)
                 || here <= self.most.saturating_sub(self.share.kept + all)
                 || (all <= self.most && here <= self.share.each);
             is_allowed.then_some(all)
@@ -110,7 +112,7 @@ mod tests {
     use super::*;
 
     const MOST: usize = 64;
-    const SHARE: Share = Share { each: 4, kept: MOST / 2 };
+    const SHARE: Share = Share { each: 4, kept: MOST / 2, one_always: true };
     const SIZE: usize = 4096;
 
     fn enter(places: &Places, count: usize) -> Vec<Place> {
@@ -140,6 +142,18 @@ mod tests {
         assert_eq!(enter(&late, SHARE.each).len(), 1);
         drop(taken);
         assert_eq!(enter(&late, SHARE.each).len(), SHARE.each);
+    }
+
+    #[test]
+    fn there_are_no_more_places_than_all() {
+        let share = Share { each: 4, kept: 0, one_always: false };
+        for most in [1, 2, 7, MOST] {
+            let places = Places::new(most, share, SIZE);
+            let connections = (0..2 * MOST).map(|_| enter(&places.on_connection(), MOST));
+            let taken: Vec<Vec<Place>> = connections.collect();
+            assert_eq!(taken[0].len(), most.min(4).max(most / 2));
+            assert_eq!(taken.iter().flatten().count(), most);
+        }
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub(super) struct Allowance {
     pub(super) arriving: Places,
     pub(super) beside: Places,
     pub(super) watches: Places,
-    /// RPCs of the table, until their answers are taken.
-    pub(super) rpcs: Places,
+    /// RPCs of the table, until there is an answer.
+    pub(super) in_flight: Places,
     /// Their answers, from the first byte that Polytomic sends to the last that
     /// the caller takes.
     pub(super) answers: Places,
@@ -42,16 +42,19 @@ pub(super) struct Allowance {
 
 impl Allowance {
     pub(super) fn new(settings: &Settings) -> Self {
-        let half =
-            |most| Places::new(most, Share { each: SHARE, kept: most / 2 }, REQUEST);
+        let share = |kept| Share { each: SHARE, kept, one_always: true };
+        let half = |most| Places::new(most, share(most / 2), REQUEST);
         let (answers, kept, size) = answers(settings);
         Self {
             arriving: half(ARRIVING),
             beside: half(BESIDE),
             watches: half(WATCHES),
-            // Half of them are for as many as may be in flight.
-            rpcs: half(settings.max_in_flight.saturating_mul(2)),
-            answers: Places::new(answers, Share { each: SHARE, kept }, size),
+            in_flight: Places::new(
+                settings.max_in_flight,
+                Share { one_always: false, ..share(0) },
+                REQUEST,
+            ),
+            answers: Places::new(answers, share(kept), size),
             untaken: Untaken::default(),
         }
     }
@@ -62,7 +65,7 @@ impl Allowance {
             arriving: self.arriving.on_connection(),
             beside: self.beside.on_connection(),
             watches: self.watches.on_connection(),
-            rpcs: self.rpcs.on_connection(),
+            in_flight: self.in_flight.on_connection(),
             answers: self.answers.on_connection(),
             untaken: Untaken::default(),
         }

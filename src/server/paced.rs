@@ -82,7 +82,11 @@ mod tests {
     const PAUSE: Duration = Duration::from_secs(10);
 
     fn place() -> Arc<Place> {
-        Arc::new(Places::new(1, Share { each: 1, kept: 0 }, 4096).enter().unwrap())
+        Arc::new(
+            Places::new(1, Share { each: 1, kept: 0, one_always: true }, 4096)
+                .enter()
+                .unwrap(),
+        )
     }
 
     #[tokio::test(start_paused = true)]

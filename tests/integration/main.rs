@@ -14,6 +14,7 @@ mod credentials;
 mod descriptors;
 mod drain;
 mod exactly_once;
+mod fairness;
 mod faults;
 mod floods;
 mod health_and_reflection;

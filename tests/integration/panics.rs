@@ -44,7 +44,6 @@ async fn an_rpc_that_panics_is_internal_and_the_next_is_served() {
             timeouts: Timeouts::new(Duration::from_secs(5)),
             attempt_timeout: Duration::from_secs(5),
             attempts: 1,
-            max_in_flight: 8,
         },
     );
     let limits = server::Settings {

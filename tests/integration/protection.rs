@@ -4,17 +4,14 @@
 use std::time::Duration;
 
 use polytomic_gateway::{contract::DESCRIPTOR_SET, proto};
-use tokio::{
-    task::yield_now,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tonic::Code;
 
 use crate::support::{
     Caller, Fake, Gateway,
     caller::{Reply, frame},
     fake::{Script, Step, answer},
-    settings,
+    settings, until,
 };
 
 /// Longer than anything takes on a busy machine.
@@ -22,15 +19,6 @@ const LONG: Duration = Duration::from_secs(60);
 
 async fn playing(reactions: Vec<Vec<Step>>) -> Fake {
     Fake::playing(Script { reactions, ..Script::default() }).await
-}
-
-async fn until(condition: impl Fn() -> bool) {
-    let holds = async {
-        while !condition() {
-            yield_now().await;
-        }
-    };
-    timeout(LONG, holds).await.unwrap();
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod tls;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Parser;
 use polytomic_gateway::{
@@ -20,7 +20,11 @@ use polytomic_gateway::{
     contract::DESCRIPTOR_SET,
     sandbox,
 };
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::oneshot,
+    task::{JoinHandle, yield_now},
+    time::timeout,
+};
 use tonic::transport::Channel;
 
 pub(crate) use self::{caller::Caller, fake::Fake};
@@ -108,4 +112,14 @@ pub(crate) fn settings(flags: &[&str]) -> Serve {
         Command::Serve(settings) => *settings,
         other => panic!("not serve: {other:?}"),
     }
+}
+
+/// Waits until something holds.
+pub(crate) async fn until(condition: impl Fn() -> bool) {
+    let holds = async {
+        while !condition() {
+            yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(60), holds).await.unwrap();
 }

@@ -100,7 +100,10 @@ async fn converse(
     let untaken = allowance.untaken.clone();
     let service = service_fn(move |request| {
         let (routes, allowance) = (Arc::clone(&routes), Arc::clone(&allowance));
-        async move { Ok::<_, Infallible>(routes.serve(&allowance, request).await) }
+        let answer =
+            async move { Ok::<_, Infallible>(routes.serve(&allowance, request).await) };
+        // What an RPC needs is not held for as long as its answer is.
+        Box::pin(answer)
     });
     let streams = Streams::default();
     let http2 = limits::http2(streams.clone());

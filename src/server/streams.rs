@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use hyper::rt::Executor;
 use tokio::time::sleep;
 
@@ -49,10 +50,8 @@ where
 {
     fn execute(&self, stream: F) {
         let open = self.open();
-        tokio::spawn(async move {
-            stream.await;
-            drop(open);
-        });
+        // An async block would hold the stream twice.
+        tokio::spawn(stream.map(move |()| drop(open)));
     }
 }
 

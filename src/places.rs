@@ -26,9 +26,9 @@ pub struct Share {
     pub each: usize,
     /// The places of all of them.
     pub kept: usize,
-    /// Whether the first on a connection has a place even beyond all of them:
-    /// connections have a limit of their own.
-    pub one_always: bool,
+    /// Those that each connection has even beyond all of them: connections have a
+    /// limit of their own.
+    pub always: usize,
 }
 
 impl Places {
@@ -59,7 +59,7 @@ impl Places {
         let here = self.here.fetch_add(count, Relaxed) + count;
         let took = self.all.fetch_update(Relaxed, Relaxed, |all| {
             let all = all + count;
-            let is_allowed = (here == 1 && self.share.one_always)
+            let is_allowed = here <= self.share.always
                 || here <= self.most.saturating_sub(self.share.kept + all)
                 || (all <= self.most && here <= self.share.each);
             is_allowed.then_some(all)
@@ -84,6 +84,13 @@ pub struct Place {
 }
 
 impl Place {
+    /// Makes room for so many bytes in all, if there is not as much already. Tells
+    /// whether there is.
+    #[must_use]
+    pub fn grow(&self, bytes: usize) -> bool {
+        bytes <= self.taken.load(Relaxed) * self.places.size || self.resize(bytes)
+    }
+
     /// Makes room for so many bytes in all, which may be fewer than before. Tells
     /// whether there was enough; if not, all is as before.
     #[must_use]
@@ -112,7 +119,7 @@ mod tests {
     use super::*;
 
     const MOST: usize = 64;
-    const SHARE: Share = Share { each: 4, kept: MOST / 2, one_always: true };
+    const SHARE: Share = Share { each: 4, kept: MOST / 2, always: 1 };
     const SIZE: usize = 4096;
 
     fn enter(places: &Places, count: usize) -> Vec<Place> {
@@ -146,7 +153,7 @@ mod tests {
 
     #[test]
     fn there_are_no_more_places_than_all() {
-        let share = Share { each: 4, kept: 0, one_always: false };
+        let share = Share { each: 4, kept: 0, always: 0 };
         for most in [1, 2, 7, MOST] {
             let places = Places::new(most, share, SIZE);
             let connections = (0..2 * MOST).map(|_| enter(&places.on_connection(), MOST));
@@ -171,6 +178,8 @@ mod tests {
         assert_eq!(taken(), MOST / 4, "as before");
         assert!(here.enter().is_none());
         assert!(places.on_connection().enter().is_some());
+        assert!(place.grow(SIZE) && place.resize(SIZE) && place.grow(2 * SIZE));
+        assert_eq!(taken(), 2);
         drop(place);
         assert_eq!(taken(), 0);
     }

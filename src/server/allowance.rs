@@ -15,16 +15,19 @@ const BESIDE: usize = 256;
 /// One a connection is usual.
 const WATCHES: usize = 1024;
 
-/// How many of each a connection may have when others have taken most of them.
+/// How many a connection may have, of those and of others, when most are taken.
 const SHARE: usize = 4;
 
 /// The bytes of a request that one place is for, which are most requests as a
-/// whole.
+/// whole, and about what else there is to keep of one.
 const REQUEST: usize = 4096;
 
-/// The most bytes of an answer that one place is for, which are most answers as a
-/// whole.
-const ANSWER: usize = 64 * 1024;
+/// The most bytes of an answer that one place is for.
+const ANSWER: usize = 4096;
+
+/// The most places that are left for the answers on each connection, whatever the
+/// others hold: enough for most lists.
+const ANSWERS: usize = 16;
 
 /// The places of one connection among those of all.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub(super) struct Allowance {
     pub(super) watches: Places,
     /// RPCs of the table, until there is an answer.
     pub(super) in_flight: Places,
+    /// RPCs of the table, until their answers are taken.
+    pub(super) rpcs: Places,
     /// Their answers, from the first byte that Polytomic sends to the last that
     /// the caller takes.
     pub(super) answers: Places,
@@ -42,19 +47,22 @@ pub(super) struct Allowance {
 
 impl Allowance {
     pub(super) fn new(settings: &Settings) -> Self {
-        let share = |kept| Share { each: SHARE, kept, one_always: true };
-        let half = |most| Places::new(most, share(most / 2), REQUEST);
-        let (answers, kept, size) = answers(settings);
+        let half = |most, each| {
+            Places::new(most, Share { each, kept: most / 2, always: 1 }, REQUEST)
+        };
+        let most = settings.max_in_flight;
+        let in_flight = Share { each: SHARE.max(most / 128), kept: most / 4, always: 0 };
+        let rpcs = most.saturating_mul(3);
+        let (answers, share, size) = answers(settings);
         Self {
-            arriving: half(ARRIVING),
-            beside: half(BESIDE),
-            watches: half(WATCHES),
-            in_flight: Places::new(
-                settings.max_in_flight,
-                Share { one_always: false, ..share(0) },
-                REQUEST,
-            ),
-            answers: Places::new(answers, share(kept), size),
+            arriving: half(ARRIVING, SHARE),
+            beside: half(BESIDE, SHARE),
+            watches: half(WATCHES, SHARE),
+            in_flight: Places::new(most, in_flight, REQUEST),
+            // A busy connection has some dozens for as long as a thread waits for
+            // its turn.
+            rpcs: half(rpcs, SHARE.max(rpcs / 64)),
+            answers: Places::new(answers, share, size),
             untaken: Untaken::default(),
         }
     }
@@ -66,20 +74,23 @@ impl Allowance {
             beside: self.beside.on_connection(),
             watches: self.watches.on_connection(),
             in_flight: self.in_flight.on_connection(),
+            rpcs: self.rpcs.on_connection(),
             answers: self.answers.on_connection(),
             untaken: Untaken::default(),
         }
     }
 }
 
-/// Returns how many places there are for answers, how many of them are kept, and
-/// their bytes. The first one on each connection, which it always has, is taken from
-/// the memory too: a quarter of it at most.
-fn answers(settings: &Settings) -> (usize, usize, usize) {
-    let (memory, connections) = (settings.answer_memory, settings.max_connections);
-    let size = (memory / 4 / connections.max(1)).clamp(1, ANSWER);
-    let places = (memory / size).saturating_sub(connections);
-    (places, places / 4, size)
+/// Returns how many places there are for answers, what is kept of them, and their
+/// bytes. Those that each connection always has are taken from the memory too: a
+/// quarter of it at most.
+fn answers(settings: &Settings) -> (usize, Share, usize) {
+    let (memory, connections) = (settings.answer_memory, settings.max_connections.max(1));
+    let fair = memory / 4 / connections;
+    let size = fair.clamp(1, ANSWER);
+    let always = (fair / size).clamp(1, ANSWERS);
+    let most = (memory / size).saturating_sub(connections * always);
+    (most, Share { each: SHARE * always, kept: most / 4, always }, size)
 }
 
 impl Settings {
@@ -87,8 +98,8 @@ impl Settings {
     /// message, if there are no others.
     #[must_use]
     pub fn largest_answer(&self) -> usize {
-        let (places, kept, size) = answers(self);
-        (places - kept) / 2 * size / 2
+        let (most, share, size) = answers(self);
+        (most - share.kept) / 2 * size / 2
     }
 }
 

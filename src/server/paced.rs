@@ -83,9 +83,7 @@ mod tests {
 
     fn place() -> Arc<Place> {
         Arc::new(
-            Places::new(1, Share { each: 1, kept: 0, one_always: true }, 4096)
-                .enter()
-                .unwrap(),
+            Places::new(1, Share { each: 1, kept: 0, always: 1 }, 4096).enter().unwrap(),
         )
     }
 

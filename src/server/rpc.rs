@@ -41,7 +41,7 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const OK: HeaderValue = HeaderValue::from_static("0");
 
 /// Serves one request for an RPC of the table, whose headers arrived when it
-/// says. The answer has its place until the peer has taken it.
+/// says. The RPC and its answer have their places until the peer has taken it.
 pub(super) async fn serve(
     gateway: &Gateway,
     rpc: &Rpc,
@@ -51,8 +51,13 @@ pub(super) async fn serve(
 ) -> http::Response<Body> {
     let request = Request::from_http(request);
     let in_flight = allowance.in_flight.enter();
-    let room = in_flight.as_ref().and_then(|_| allowance.answers.enter());
-    let outcome = gateway.call(rpc, arrived, request, room.as_ref()).await;
+    let places = if in_flight.is_some() {
+        allowance.rpcs.enter().zip(allowance.answers.enter())
+    } else {
+        None
+    };
+    let room = places.as_ref().map(|(_, answer)| answer);
+    let outcome = gateway.call(rpc, arrived, request, room).await;
     drop(in_flight);
     match outcome {
         Ok(response) => {
@@ -60,7 +65,7 @@ pub(super) async fn serve(
             let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
             let body =
                 Full::new(frame(&message)).with_trailers(ready(Some(Ok(trailers))));
-            let body = allowance.untaken.watch(body, Arc::new(room));
+            let body = allowance.untaken.watch(body, Arc::new(places));
             let mut response = http::Response::new(body);
             *response.headers_mut() = metadata.into_headers();
             response.headers_mut().insert(CONTENT_TYPE, GRPC);
@@ -159,9 +164,7 @@ mod tests {
     use crate::places::{Places, Share};
 
     fn place(most: usize) -> Place {
-        Places::new(most, Share { each: 0, kept: 0, one_always: true }, 4096)
-            .enter()
-            .unwrap()
+        Places::new(most, Share { each: 0, kept: 0, always: 1 }, 4096).enter().unwrap()
     }
 
     async fn receive<B>(body: B) -> Result<Bytes, Failure>

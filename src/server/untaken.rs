@@ -110,7 +110,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(60);
 
     fn places(most: usize) -> Places {
-        Places::new(most, Share { each: 1, kept: 1, one_always: true }, 4096)
+        Places::new(most, Share { each: 1, kept: 1, always: 1 }, 4096)
     }
 
     async fn data(untaken: &Untaken, places: &Places) -> Bytes {

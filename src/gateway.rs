@@ -11,6 +11,7 @@ mod identity;
 mod metadata;
 mod record;
 mod retry;
+mod room;
 mod timeouts;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -21,7 +22,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
-use self::{deadline::Deadline, idempotency::Key, record::Record, retry::Retries};
+use self::{
+    deadline::Deadline,
+    idempotency::Key,
+    record::Record,
+    retry::Retries,
+    room::{Room, Sizes},
+};
 pub use self::{
     deadline::{parse_timeout, time_allowed},
     metadata::API_VERSIONS,
@@ -44,6 +51,7 @@ pub struct Gateway {
     upstream: Upstream,
     settings: Settings,
     retries: Retries,
+    sizes: Sizes,
 }
 
 /// What a gateway can be told.
@@ -74,7 +82,7 @@ impl Gateway {
         settings: Settings,
     ) -> Self {
         let retries = Retries::new(settings.attempts);
-        Self { contract, authenticator, upstream, settings, retries }
+        Self { contract, authenticator, upstream, settings, retries, sizes: Sizes::new() }
     }
 
     /// Tells whether the gateway has every credential that it needs itself.
@@ -91,7 +99,7 @@ impl Gateway {
 
     /// Performs one RPC, whose deadline counts from when it `arrived`. The message
     /// is the wire bytes of its request, the result those of its response, which
-    /// takes of the `room`; without any the RPC is one too many.
+    /// has the `place`; without one the RPC is one too many.
     ///
     /// Dropping the future ends the call to Polytomic at once.
     ///
@@ -104,7 +112,7 @@ impl Gateway {
         rpc: &Rpc,
         arrived: Instant,
         request: tonic::Request<Bytes>,
-        room: Option<&Place>,
+        place: Option<&Place>,
     ) -> Result<tonic::Response<Bytes>, Status> {
         let (metadata, _, message) = request.into_parts();
         let metadata = metadata.into_headers();
@@ -116,9 +124,9 @@ impl Gateway {
         record.key = key.clone().and_then(Result::ok);
         // Whoever is one too many is told at once: a queue would only make every
         // caller's answer late.
-        let outcome = match room {
-            Some(room) => {
-                survive(self.perform(rpc, &metadata, &message, key, room, &mut record))
+        let outcome = match place {
+            Some(place) => {
+                survive(self.perform(rpc, &metadata, &message, key, place, &mut record))
                     .await
             }
             None => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
@@ -132,7 +140,7 @@ impl Gateway {
         metadata: &HeaderMap,
         message: &[u8],
         key: Option<Result<Key, Violation>>,
-        room: &Place,
+        place: &Place,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         let most = self.settings.timeouts.of(rpc);
@@ -143,7 +151,9 @@ impl Gateway {
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
         let credentials = deadline.bound(self.credentials(metadata, record)).await?;
         let call = Self::prepare(rpc, metadata, message, key, stated, record)?;
-        self.send(rpc, call, deadline, credentials, room, record).await
+        let room = Room::take(place, &self.sizes, &call)
+            .ok_or(Failure::Overloaded { retry_after: SHED_WAIT })?;
+        self.send(rpc, call, deadline, credentials, &room, record).await
     }
 
     async fn credentials(
@@ -217,7 +227,7 @@ impl Gateway {
         call: Call,
         deadline: Deadline,
         mut credentials: Credentials,
-        room: &Place,
+        room: &Room<'_>,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         let mut retry = self.retries.first(rpc.binding.is_safe());
@@ -267,16 +277,17 @@ impl Gateway {
         mut call: Call,
         credentials: &Credentials,
         until: Instant,
-        room: &Place,
+        room: &Room<'_>,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         call.headers.insert(AUTHORIZATION, credentials.authorization());
         let admission = self.upstream.admit()?;
         call.recall = record.attempt();
-        let answer = admission.send(call, until, room).await?;
+        let answer = admission.send(call, until, |bytes| room.has(bytes)).await?;
         record.answered(answer.status);
         let message = answer::translate(rpc, &answer, credentials)?;
-        if room.resize(message.len()) { Ok(message) } else { Err(Failure::NoRoom) }
+        let is_kept = room.keep(answer.body.len(), message.len());
+        if is_kept { Ok(message) } else { Err(Failure::NoRoom) }
     }
 }
 

@@ -94,8 +94,8 @@ pub enum Failure {
     /// The gateway has not been able to load a credential of its own; says which.
     #[error("the gateway has no usable {0} yet")]
     CredentialsUnavailable(&'static str),
-    /// As many calls are in flight as the gateway takes.
-    #[error("the gateway is at its limit of calls in flight")]
+    /// There is no place for another call, or for an answer as large as its last.
+    #[error("the gateway is at its limit of calls, or of memory for answers")]
     Overloaded {
         /// How long the caller should wait.
         retry_after: Duration,

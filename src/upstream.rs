@@ -23,10 +23,7 @@ use self::{
     breaker::{Breaker, Permit},
     classify::{failure, verdict},
 };
-use crate::{
-    places::Place,
-    status::{BoxError, Failure},
-};
+use crate::status::{BoxError, Failure};
 
 /// How long an unused connection is kept. Below the 60 s after which common
 /// load balancers close one, so that a call seldom meets a closing connection.
@@ -277,7 +274,7 @@ impl Upstream {
 
 impl Admission<'_> {
     /// Sends a call, once, and reads the whole answer, until the moment given and
-    /// while there is room for it.
+    /// while it `has_room` for so many bytes of it.
     ///
     /// Dropping the future ends the call at once.
     ///
@@ -288,13 +285,12 @@ impl Admission<'_> {
         self,
         call: Call,
         until: Instant,
-        room: &Place,
+        has_room: impl Fn(usize) -> bool,
     ) -> Result<Answer, Failure> {
         let started = Instant::now();
         let allowed = |bytes| {
             within(self.upstream.answer_limit, bytes)?;
-            // Once it is whole there is its message besides.
-            if room.resize(2 * bytes) { Ok(()) } else { Err(Failure::NoRoom) }
+            if has_room(bytes) { Ok(()) } else { Err(Failure::NoRoom) }
         };
         let outcome = self.upstream.send(call, until, allowed).await;
         if let Some(failed) = verdict(&outcome, started.elapsed()) {

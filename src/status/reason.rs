@@ -36,7 +36,7 @@ pub enum Reason {
     DeadlineExceeded,
     /// The caller cancelled.
     Cancelled,
-    /// The gateway is at its limit of calls in flight.
+    /// The gateway is at its limit of calls in flight, or of memory for answers.
     GatewayOverloaded,
     /// The caller is over the gateway's rate limit.
     RateLimited,

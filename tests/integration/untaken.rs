@@ -100,7 +100,6 @@ async fn memory_for_answers_that_are_not_taken_is_bounded() {
         let reply = call().await;
         assert_eq!(reply.code(), Code::ResourceExhausted);
         assert_eq!(reply.reason(), "GATEWAY_OVERLOADED");
-        assert_eq!(reply.error_metadata("outcome").as_deref(), Some("COMPLETED"));
         assert!(reply.details().retry_info().is_some());
 
         // Whoever goes away leaves its room to others.
@@ -108,6 +107,28 @@ async fn memory_for_answers_that_are_not_taken_is_bounded() {
         let answered = async { while call().await.code() != Code::Ok {} };
         timeout(LONG, answered).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_large_answer_that_has_no_room_is_not_asked_for_again() {
+    let (gateway, fake) = gateway(&[]).await;
+    let mut peers = Vec::new();
+    let mut asked = 0;
+    for most in [4, 2, 1] {
+        let mut greedy = peer(&gateway, 0).await;
+        for stream in (1..).step_by(2).take(most) {
+            assert!(is_answer(&list(&mut greedy, stream).await));
+        }
+        asked += most;
+        peers.push(greedy);
+    }
+    for _ in 0..5 {
+        let reply = Caller::list(gateway.address).send().await;
+        assert_eq!(reply.reason(), "GATEWAY_OVERLOADED");
+        assert_eq!(reply.error_metadata("outcome").as_deref(), Some("NOT_SENT"));
+        assert!(reply.details().retry_info().is_some());
+    }
+    assert_eq!(fake.seen().len(), asked);
 }
 
 #[tokio::test]
@@ -119,6 +140,7 @@ async fn a_message_that_is_larger_than_its_json_is_counted_as_it_is() {
     let (gateway, fake) = answering(&body, &[]).await;
     let reply = Caller::list(gateway.address).send().await;
     assert_eq!(reply.reason(), "GATEWAY_OVERLOADED", "{}", reply.message());
+    assert_eq!(reply.error_metadata("outcome").as_deref(), Some("COMPLETED"));
     assert_eq!(fake.seen().len(), 1, "a repeat would end the same");
 }
 

@@ -298,10 +298,11 @@ fn is_unauthorized(failure: &Failure) -> bool {
 
 /// Turns a panic into the failure of one RPC, which keeps its key and its id: the
 /// others have nothing to do with it. What panicked is gone with its future.
-async fn survive<T>(
+fn survive<T>(
     work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(Failure::Panic))
+) -> impl Future<Output = Result<T, Failure>> {
+    let survived = AssertUnwindSafe(work).catch_unwind();
+    survived.map(|outcome| outcome.unwrap_or(Err(Failure::Panic)))
 }
 
 /// Refuses a request before it has become an RPC, and logs that. The RPC is the one

@@ -3,8 +3,9 @@
 //! The deadline is one moment, set when the RPC comes in; whatever is done for
 //! the RPC after that spends of the same time.
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
+use futures_util::{FutureExt, future::Either};
 use http::HeaderMap;
 use tokio::time::{Instant, timeout_at};
 
@@ -57,19 +58,20 @@ impl Deadline {
     }
 
     /// Does some work of the RPC, until the deadline. If that has passed the work
-    /// is not even begun.
-    pub(super) async fn bound<T>(
-        &self,
+    /// is not even begun. (An async function would hold the work twice.)
+    pub(super) fn bound<T>(
+        self,
         work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
+    ) -> impl Future<Output = Result<T, Failure>> {
         if self.left().is_zero() {
-            return Err(self.failure());
+            return Either::Left(ready(Err(self.failure())));
         }
-        match timeout_at(self.at, work).await {
+        let outcome = timeout_at(self.at, work).map(move |outcome| match outcome {
             Ok(Err(Failure::Timeout)) if self.left().is_zero() => Err(self.failure()),
             Ok(outcome) => outcome,
             Err(_) => Err(self.failure()),
-        }
+        });
+        Either::Right(outcome)
     }
 
     /// Returns the moment.

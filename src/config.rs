@@ -194,7 +194,7 @@ pub struct Serve {
 
     /// The most RPCs under way at a time; one more is refused at once. At a tenth
     /// of a second each, the default is ten thousand a second. A connection may
-    /// have three eighths of them at most
+    /// have as many as it leaves free, and a few in any case
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_MAX_IN_FLIGHT",

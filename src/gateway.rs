@@ -151,7 +151,7 @@ impl Gateway {
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
         let credentials = deadline.bound(self.credentials(metadata, record)).await?;
         let call = Self::prepare(rpc, metadata, message, key, stated, record)?;
-        let room = Room::take(place, &self.sizes, &call)
+        let room = Room::take(place, &self.sizes, &call, credentials.fingerprint())
             .ok_or(Failure::Overloaded { retry_after: SHED_WAIT })?;
         self.send(rpc, call, deadline, credentials, &room, record).await
     }
@@ -285,9 +285,9 @@ impl Gateway {
         call.recall = record.attempt();
         let answer = admission.send(call, until, |bytes| room.has(bytes)).await?;
         record.answered(answer.status);
+        room.is_whole(answer.body.len());
         let message = answer::translate(rpc, &answer, credentials)?;
-        let is_kept = room.keep(answer.body.len(), message.len());
-        if is_kept { Ok(message) } else { Err(Failure::NoRoom) }
+        if room.keep(message.len()) { Ok(message) } else { Err(Failure::NoRoom) }
     }
 }
 

@@ -22,9 +22,9 @@ pub struct Places {
 /// What is kept for connections that have few.
 #[derive(Debug, Clone, Copy)]
 pub struct Share {
-    /// The places of one connection.
+    /// How many places one connection may have, of all.
     pub each: usize,
-    /// The places of all of them.
+    /// How many are kept for that.
     pub kept: usize,
     /// Those that each connection has even beyond all of them: connections have a
     /// limit of their own.
@@ -34,7 +34,7 @@ pub struct Share {
 impl Places {
     /// Makes so many places, each for `size` bytes. Of those that are not kept a
     /// connection may take as many as it leaves free, so that one alone has half of
-    /// them; of all it has its share.
+    /// them; of all, and beyond, it has its share.
     #[must_use]
     pub fn new(most: usize, share: Share, size: usize) -> Self {
         let size = size.max(1);
@@ -50,24 +50,43 @@ impl Places {
     /// Takes a place, if there is one.
     #[must_use]
     pub fn enter(&self) -> Option<Place> {
-        let taken = AtomicUsize::new(1);
-        self.take(1).then(|| Place { places: self.clone(), taken })
+        self.enter_for(self.size)
+    }
+
+    /// Takes as many places as so many bytes need, if there are as many.
+    #[must_use]
+    pub fn enter_for(&self, bytes: usize) -> Option<Place> {
+        let count = self.of(bytes);
+        let taken = AtomicUsize::new(count);
+        self.take(count).then(|| Place { places: self.clone(), taken })
+    }
+
+    fn of(&self, bytes: usize) -> usize {
+        bytes.div_ceil(self.size).max(1)
     }
 
     /// Takes places, and tells whether there were as many.
     fn take(&self, count: usize) -> bool {
-        let here = self.here.fetch_add(count, Relaxed) + count;
+        // What is not allowed must not be counted, not even for a moment: others on
+        // the connection would be refused for it.
+        let here = self.here.fetch_update(Relaxed, Relaxed, |here| {
+            let (here, all) = (here + count, self.all.load(Relaxed) + count);
+            self.allows(here, all).then_some(here)
+        });
+        let Ok(before) = here else { return false };
         let took = self.all.fetch_update(Relaxed, Relaxed, |all| {
-            let all = all + count;
-            let is_allowed = here <= self.share.always
-                || here <= self.most.saturating_sub(self.share.kept + all)
-                || (all <= self.most && here <= self.share.each);
-            is_allowed.then_some(all)
+            self.allows(before + count, all + count).then_some(all + count)
         });
         if took.is_err() {
             self.here.fetch_sub(count, Relaxed);
         }
         took.is_ok()
+    }
+
+    fn allows(&self, here: usize, all: usize) -> bool {
+        here <= self.share.always
+            || here <= self.most.saturating_sub(self.share.kept + all)
+            || (all <= self.most && here <= self.share.each)
     }
 
     fn leave(&self, count: usize) {
@@ -95,7 +114,7 @@ impl Place {
     /// whether there was enough; if not, all is as before.
     #[must_use]
     pub fn resize(&self, bytes: usize) -> bool {
-        let wanted = bytes.div_ceil(self.places.size).max(1);
+        let wanted = self.places.of(bytes);
         let taken = self.taken.load(Relaxed);
         if wanted > taken && !self.places.take(wanted - taken) {
             return false;
@@ -115,6 +134,8 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::{mem, thread};
 
     use super::*;
 
@@ -160,6 +181,29 @@ mod tests {
             let taken: Vec<Vec<Place>> = connections.collect();
             assert_eq!(taken[0].len(), most.min(4).max(most / 2));
             assert_eq!(taken.iter().flatten().count(), most);
+        }
+    }
+
+    #[test]
+    fn connections_that_enter_at_once_take_no_more_than_all() {
+        let share = Share { each: 4, kept: MOST / 2, always: 1 };
+        for always in [0, 1] {
+            let places = Places::new(MOST, Share { always, ..share }, SIZE);
+            let taken: usize = thread::scope(|scope| {
+                let enter_all = || {
+                    // A fill that others see half of must not be one more place.
+                    let connections: Vec<Places> =
+                        (0..MOST).map(|_| places.on_connection()).collect();
+                    (0..MOST)
+                        .flat_map(|_| connections.iter().filter_map(Places::enter))
+                        .map(mem::forget)
+                        .count()
+                };
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(enter_all)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+            });
+            let beyond = always * 4 * MOST;
+            assert!((MOST..=MOST + beyond).contains(&taken), "{taken}");
         }
     }
 

@@ -2,25 +2,26 @@
 //!
 //! How much that is shows while the answer comes. One that there is no room for is
 //! then work done for nothing, by Polytomic too, and others wait for it. What is
-//! asked for again is about as large as it was: its room is taken before it is
-//! asked for.
+//! asked for again is about as large as it was: the room of a large answer is taken
+//! before it is asked for.
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
 use crate::{places::Place, upstream::Call};
 
-/// What is worth to be remembered, in bytes.
+/// The bytes, of JSON and its message, that are worth to be remembered: more than
+/// any answer has room for from the start.
 const LARGE: u32 = 128 * 1024;
 
 /// How many sizes are remembered. Of two that share an entry, it is the last.
 const ENTRIES: usize = 4096;
 
-/// The part of a size that is forgotten when there is no room for it: what was
-/// asked for in vain some hundred times is tried again, whatever its size was.
-const FORGOTTEN: u32 = 64;
+/// Of those that there is no room for, one in so many is asked for all the same:
+/// it may have become smaller.
+const PROBED: u32 = 256;
 
 /// The room that large answers took.
 #[derive(Debug)]
@@ -28,43 +29,68 @@ pub(super) struct Sizes {
     hasher: RandomState,
     /// Which call it was, and the bytes: a half each.
     entries: Box<[AtomicU64]>,
+    refused: AtomicU32,
 }
 
 impl Sizes {
     pub(super) fn new() -> Self {
         let entries = (0..ENTRIES).map(|_| AtomicU64::default()).collect();
-        Self { hasher: RandomState::new(), entries }
+        Self { hasher: RandomState::new(), entries, refused: AtomicU32::default() }
     }
 
-    fn of(&self, call: &Call) -> Size<'_> {
-        let hash = self.hasher.hash_one((&call.method, &call.path_and_query));
-        let (call, place) = halves(hash);
-        Size { entry: &self.entries[place as usize % ENTRIES], call }
+    /// Returns the size of what `holder` is answered to a call. Others may be
+    /// refused it.
+    fn of(&self, call: &Call, holder: &str) -> Size<'_> {
+        let hash = self.hasher.hash_one((&call.method, &call.path_and_query, holder));
+        let (tag, index) = halves(hash);
+        Size { entry: &self.entries[index as usize % ENTRIES], tag }
+    }
+
+    fn is_to_be_probed(&self) -> bool {
+        self.refused.fetch_add(1, Relaxed) % PROBED == PROBED - 1
     }
 }
 
-/// The entry of a call.
+/// The size of one answer, in bytes.
 #[derive(Debug)]
 struct Size<'a> {
     entry: &'a AtomicU64,
-    call: u32,
+    tag: u32,
 }
 
 impl Size<'_> {
     /// Returns what is remembered, or 0.
-    fn last(&self) -> u32 {
-        let (call, bytes) = halves(self.entry.load(Relaxed));
-        if call == self.call { bytes } else { 0 }
+    fn expected(&self) -> u32 {
+        let (tag, bytes) = halves(self.entry.load(Relaxed));
+        if tag == self.tag { bytes } else { 0 }
+    }
+
+    fn is_at_least(&self, bytes: usize) {
+        let bytes = saturated(bytes);
+        if bytes > self.expected().max(LARGE) {
+            self.remember(bytes);
+        }
+    }
+
+    fn is_at_most(&self, bytes: usize) {
+        let bytes = saturated(bytes);
+        if bytes < self.expected() {
+            self.remember(bytes);
+        }
     }
 
     fn remember(&self, bytes: u32) {
-        self.entry.store(u64::from(self.call) << 32 | u64::from(bytes), Relaxed);
+        self.entry.store(u64::from(self.tag) << 32 | u64::from(bytes), Relaxed);
     }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "that is what a half is")]
 fn halves(number: u64) -> (u32, u32) {
     ((number >> 32) as u32, number as u32)
+}
+
+fn saturated(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// The room of one RPC.
@@ -75,47 +101,37 @@ pub(super) struct Room<'a> {
 }
 
 impl<'a> Room<'a> {
-    /// Takes as much of the `place` as the answer to the same call took the last
-    /// time, if there is as much.
-    pub(super) fn take(place: &'a Place, sizes: &'a Sizes, call: &Call) -> Option<Self> {
-        let size = sizes.of(call);
-        let last = size.last();
-        if place.grow(last as usize) {
-            return Some(Self { place, size });
-        }
-        size.remember(last - last / FORGOTTEN);
-        None
+    /// Takes as much room as the answer to the same call of the same holder of
+    /// credentials took the last time, if there is as much.
+    pub(super) fn take(
+        place: &'a Place,
+        sizes: &'a Sizes,
+        call: &Call,
+        holder: &str,
+    ) -> Option<Self> {
+        let size = sizes.of(call, holder);
+        let has_room = place.grow(size.expected() as usize) || sizes.is_to_be_probed();
+        has_room.then_some(Self { place, size })
     }
 
-    /// Tells whether there is room for an answer of so many bytes, and for its
-    /// message besides.
-    pub(super) fn has(&self, bytes: usize) -> bool {
-        let both = 2 * bytes;
-        self.note(both);
-        self.place.grow(both)
+    /// Tells whether there is room for an answer of so many bytes, or more, and for
+    /// its message besides.
+    pub(super) fn has(&self, answer: usize) -> bool {
+        self.size.is_at_least(2 * answer);
+        self.place.grow(2 * answer)
     }
 
-    /// Leaves what is not needed for a message of so many bytes, whose answer is
-    /// not needed any more. Tells whether there was room for it.
-    pub(super) fn keep(&self, answer: usize, message: usize) -> bool {
-        let most = message.max(2 * answer);
-        if most < self.size.last() as usize {
-            self.size.remember(bytes(most));
-        }
-        self.note(message);
+    /// Notes how many bytes a whole answer has.
+    pub(super) fn is_whole(&self, answer: usize) {
+        self.size.is_at_most(2 * answer);
+    }
+
+    /// Leaves what a message of so many bytes does not need. Tells whether there was
+    /// room for it.
+    pub(super) fn keep(&self, message: usize) -> bool {
+        self.size.is_at_least(message);
         self.place.resize(message)
     }
-
-    fn note(&self, most: usize) {
-        let most = bytes(most);
-        if most > self.size.last().max(LARGE) {
-            self.size.remember(most);
-        }
-    }
-}
-
-fn bytes(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -128,6 +144,7 @@ mod tests {
     use crate::places::{Places, Share};
 
     const ROOM: usize = 64 << 20;
+    const HOLDER: &str = "0123456789abcdef";
 
     fn call(path: &str) -> Call {
         Call {
@@ -147,19 +164,20 @@ mod tests {
 
     fn take(sizes: &Sizes, path: &str, bytes: usize) -> bool {
         let place = places(bytes).enter().unwrap();
-        Room::take(&place, sizes, &call(path)).is_some()
+        Room::take(&place, sizes, &call(path), HOLDER).is_some()
     }
 
     /// Has a call answered, in parts of so many bytes, by a message of half.
     fn answer(sizes: &Sizes, path: &str, parts: &[usize]) {
         let place = places(ROOM).enter().unwrap();
-        let room = Room::take(&place, sizes, &call(path)).unwrap();
+        let room = Room::take(&place, sizes, &call(path), HOLDER).unwrap();
         let mut whole = 0;
         for part in parts {
             whole += part;
             assert!(room.has(whole));
         }
-        assert!(room.keep(whole, whole / 2));
+        room.is_whole(whole);
+        assert!(room.keep(whole / 2));
     }
 
     #[test]
@@ -176,7 +194,7 @@ mod tests {
     fn a_large_answer_is_known_when_it_begins() {
         let sizes = Sizes::new();
         let place = places(4096).enter().unwrap();
-        let room = Room::take(&place, &sizes, &call("/a")).unwrap();
+        let room = Room::take(&place, &sizes, &call("/a"), HOLDER).unwrap();
         assert!(!room.has(1 << 20));
         assert!(!take(&sizes, "/a", 1 << 20));
     }
@@ -197,16 +215,24 @@ mod tests {
         let sizes = Sizes::new();
         answer(&sizes, "/a", &[8 << 20]);
         let place = places(ROOM).enter().unwrap();
-        let room = Room::take(&place, &sizes, &call("/a")).unwrap();
+        let room = Room::take(&place, &sizes, &call("/a"), HOLDER).unwrap();
         assert!(room.has(1 << 20));
         assert!(!take(&sizes, "/a", 15 << 20));
     }
 
     #[test]
-    fn what_never_has_room_is_tried_again_once_in_a_while() {
+    fn what_others_are_answered_says_nothing() {
         let sizes = Sizes::new();
         answer(&sizes, "/a", &[8 << 20]);
-        let refused = (0..1000).take_while(|_| !take(&sizes, "/a", 1 << 20)).count();
-        assert!((100..1000).contains(&refused), "{refused}");
+        let place = places(4096).enter().unwrap();
+        assert!(Room::take(&place, &sizes, &call("/a"), "another").is_some());
+    }
+
+    #[test]
+    fn what_never_has_room_is_asked_for_once_in_a_while() {
+        let sizes = Sizes::new();
+        answer(&sizes, "/a", &[8 << 20]);
+        let asked = (0..1000).filter(|_| take(&sizes, "/a", 1 << 20)).count();
+        assert_eq!(asked, 1000 / PROBED as usize);
     }
 }

@@ -1,7 +1,7 @@
 //! What callers may make the server hold in all, each with its reason.
 
 use super::{limits::Settings, untaken::Untaken};
-use crate::places::{Places, Share};
+use crate::places::{Place, Places, Share};
 
 /// Requests that are arriving. Honest ones come at once; those that are held back
 /// each cost some KiB and what they have sent so far.
@@ -15,7 +15,8 @@ const BESIDE: usize = 256;
 /// One a connection is usual.
 const WATCHES: usize = 1024;
 
-/// How many a connection may have, of those and of others, when most are taken.
+/// How many of each a connection may have when others have taken most of them. Of
+/// what lasts as long as Polytomic takes, or a peer likes, it is part of all.
 const SHARE: usize = 4;
 
 /// The bytes of a request that one place is for, which are most requests as a
@@ -25,8 +26,8 @@ const REQUEST: usize = 4096;
 /// The most bytes of an answer that one place is for.
 const ANSWER: usize = 4096;
 
-/// The most places that are left for the answers on each connection, whatever the
-/// others hold: enough for most lists.
+/// The most places that each connection has for its answers, whatever the others
+/// hold: enough for most answers, with their messages.
 const ANSWERS: usize = 16;
 
 /// The places of one connection among those of all.
@@ -39,9 +40,10 @@ pub(super) struct Allowance {
     pub(super) in_flight: Places,
     /// RPCs of the table, until their answers are taken.
     pub(super) rpcs: Places,
-    /// Their answers, from the first byte that Polytomic sends to the last that
-    /// the caller takes.
-    pub(super) answers: Places,
+    /// Their answers, until the caller has taken the last byte.
+    answers: Places,
+    /// The bytes that an answer has before it is known how large it is.
+    usual: usize,
     pub(super) untaken: Untaken,
 }
 
@@ -51,7 +53,10 @@ impl Allowance {
             Places::new(most, Share { each, kept: most / 2, always: 1 }, REQUEST)
         };
         let most = settings.max_in_flight;
-        let in_flight = Share { each: SHARE.max(most / 128), kept: most / 4, always: 0 };
+        // Little is kept: connections that are all busy shall have most of them.
+        let in_flight = Share { each: SHARE, kept: most / 8, always: 0 };
+        // A peer that takes its answers at once has no more than in flight, or some
+        // dozens whose bytes wait for a thread.
         let rpcs = most.saturating_mul(3);
         let (answers, share, size) = answers(settings);
         Self {
@@ -59,12 +64,16 @@ impl Allowance {
             beside: half(BESIDE, SHARE),
             watches: half(WATCHES, SHARE),
             in_flight: Places::new(most, in_flight, REQUEST),
-            // A busy connection has some dozens for as long as a thread waits for
-            // its turn.
             rpcs: half(rpcs, SHARE.max(rpcs / 64)),
             answers: Places::new(answers, share, size),
+            usual: share.always * size,
             untaken: Untaken::default(),
         }
+    }
+
+    /// Takes a place for an answer of usual size, if there is one.
+    pub(super) fn answer(&self) -> Option<Place> {
+        self.answers.enter_for(self.usual)
     }
 
     /// Returns the same for another connection.
@@ -76,6 +85,7 @@ impl Allowance {
             in_flight: self.in_flight.on_connection(),
             rpcs: self.rpcs.on_connection(),
             answers: self.answers.on_connection(),
+            usual: self.usual,
             untaken: Untaken::default(),
         }
     }
@@ -138,8 +148,7 @@ mod tests {
             let mut held = 0;
             let mut places = Vec::new();
             for _ in 0..connections {
-                let here = allowance.on_connection().answers;
-                let place = here.enter().unwrap();
+                let place = allowance.on_connection().answer().unwrap();
                 let mut bytes = 1;
                 while place.resize(2 * bytes) {
                     bytes *= 2;
@@ -153,9 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn no_setting_is_too_small_or_too_large() {
+        for number in [1, 2, usize::MAX] {
+            let settings = Settings {
+                max_in_flight: number,
+                ..settings(number.max(1 << 20), number)
+            };
+            let here = Allowance::new(&settings).on_connection();
+            let places = (here.in_flight.enter(), here.rpcs.enter(), here.answer());
+            assert!(matches!(places, (Some(_), Some(_), Some(_))), "{number}");
+        }
+    }
+
+    #[test]
     fn an_answer_of_the_largest_size_has_room() {
         let settings = settings(8 << 20, 1024);
-        let place = Allowance::new(&settings).answers.enter().unwrap();
+        let place = Allowance::new(&settings).answer().unwrap();
         assert!(place.resize(2 * settings.largest_answer()));
         // However many connections there are.
         assert!(settings.largest_answer() >= 1 << 20);

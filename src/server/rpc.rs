@@ -52,12 +52,12 @@ pub(super) async fn serve(
     let request = Request::from_http(request);
     let in_flight = allowance.in_flight.enter();
     let places = if in_flight.is_some() {
-        allowance.rpcs.enter().zip(allowance.answers.enter())
+        allowance.rpcs.enter().zip(allowance.answer())
     } else {
         None
     };
-    let room = places.as_ref().map(|(_, answer)| answer);
-    let outcome = gateway.call(rpc, arrived, request, room).await;
+    let answer = places.as_ref().map(|(_, answer)| answer);
+    let outcome = gateway.call(rpc, arrived, request, answer).await;
     drop(in_flight);
     match outcome {
         Ok(response) => {

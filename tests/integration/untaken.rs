@@ -100,6 +100,8 @@ async fn memory_for_answers_that_are_not_taken_is_bounded() {
         let reply = call().await;
         assert_eq!(reply.code(), Code::ResourceExhausted);
         assert_eq!(reply.reason(), "GATEWAY_OVERLOADED");
+        let outcome = reply.error_metadata("outcome");
+        assert!(matches!(outcome.as_deref(), Some("NOT_SENT" | "COMPLETED")));
         assert!(reply.details().retry_info().is_some());
 
         // Whoever goes away leaves its room to others.
@@ -122,7 +124,7 @@ async fn a_large_answer_that_has_no_room_is_not_asked_for_again() {
         asked += most;
         peers.push(greedy);
     }
-    for _ in 0..5 {
+    for _ in 0..10 {
         let reply = Caller::list(gateway.address).send().await;
         assert_eq!(reply.reason(), "GATEWAY_OVERLOADED");
         assert_eq!(reply.error_metadata("outcome").as_deref(), Some("NOT_SENT"));

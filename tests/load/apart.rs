@@ -10,15 +10,16 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A thread that runs tasks; they end with it.
+/// Threads that run tasks; those end with it.
 pub(crate) struct Apart {
     runtime: Handle,
     _alive: oneshot::Sender<()>,
 }
 
 impl Apart {
-    pub(crate) fn start() -> Self {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    pub(crate) fn start(threads: usize) -> Self {
+        let mut builder = Builder::new_multi_thread();
+        let runtime = builder.worker_threads(threads).enable_all().build().unwrap();
         let handle = runtime.handle().clone();
         let (alive, over) = oneshot::channel();
         thread::spawn(move || runtime.block_on(over));

@@ -181,7 +181,7 @@ impl Channel {
         let (send, connection) = h2::client::handshake(stream).await.ok()?;
         let connection = tokio::spawn(connection);
         let watch = HealthCheckRequest::default().encode_to_vec();
-        let mut states = open(send.clone(), WATCH, &watch).await.ok()?;
+        let (_, mut states) = open(send.clone(), WATCH, &watch).await.ok()?;
         let mut received = BytesMut::new();
         while let Some(Ok(data)) = states.data().await {
             let _ = states.flow_control().release_capacity(data.len());
@@ -209,12 +209,13 @@ async fn list(send: SendRequest<Bytes>) -> Result<(), Failure> {
         org_id: seed::OWNER_ORGANIZATION.to_owned(),
         connection_id: seed::SHARED_CONNECTION.to_owned(),
     };
-    let mut body = open(send, LIST, &request.encode_to_vec()).await?;
+    let (head, mut body) = open(send, LIST, &request.encode_to_vec()).await?;
     while let Some(data) = body.data().await {
         let data = data?;
         body.flow_control().release_capacity(data.len())?;
     }
-    let trailers = body.trailers().await?.unwrap_or_default();
+    // An answer without a message has its status in its head.
+    let trailers = body.trailers().await?.unwrap_or(head);
     if trailers.get("grpc-status").is_some_and(|status| status == "0") {
         return Ok(());
     }
@@ -229,12 +230,12 @@ pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
     body
 }
 
-/// Sends a request, and waits for the response's head.
+/// Sends a request, and waits for the head of the response.
 async fn open(
     send: SendRequest<Bytes>,
     path: &str,
     message: &[u8],
-) -> Result<RecvStream, h2::Error> {
+) -> Result<(HeaderMap, RecvStream), h2::Error> {
     let request = Request::post(format!("http://gateway{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -244,5 +245,6 @@ async fn open(
     let mut send = send.ready().await?;
     let (response, mut stream) = send.send_request(request, false)?;
     stream.send_data(framed(message).into(), true)?;
-    Ok(response.await?.into_body())
+    let (head, body) = response.await?.into_parts();
+    Ok((head.headers, body))
 }

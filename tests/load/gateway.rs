@@ -100,13 +100,14 @@ pub(crate) async fn upstream() -> String {
 pub(crate) const LARGE: &str = "7c3f2e10-0b5d-4f6a-8a51-1f0c9d2e7b11";
 
 /// Starts an upstream that answers about [`LARGE`] with so many bytes, and about
-/// everything else with an empty list; returns its URL.
+/// everything else with one kilobyte; returns its URL.
 pub(crate) async fn large_upstream(bytes: usize) -> String {
-    let copy = serde_json::json!({ "id": LARGE, "name": "x".repeat(1000) });
-    let copies = vec![copy; bytes / 1000];
-    let large = Bytes::from(serde_json::json!({ "data": copies }).to_string());
+    let list = |count| {
+        let copy = serde_json::json!({ "id": LARGE, "name": "x".repeat(1000) });
+        Bytes::from(serde_json::json!({ "data": vec![copy; count] }).to_string())
+    };
+    let (small, large) = (list(1), list(bytes / 1000));
     let answer = move |uri: http::Uri| async move {
-        let small = Bytes::from_static(br#"{"data":[]}"#);
         let body = if uri.path().contains(LARGE) { large } else { small };
         ([("content-type", "application/json")], body)
     };

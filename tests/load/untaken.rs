@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use polytomic_gateway::{
     proto::ListPartnerSharedConnectionsRequest,
-    sandbox::seed::{OWNER_ORGANIZATION, PARTNER_KEY},
+    sandbox::seed::{OWNER_ORGANIZATION, PARTNER_KEY, SHARED_CONNECTION},
 };
 use prost::Message;
 use tokio::{
@@ -37,23 +37,17 @@ const SYMBOL: &str = "polytomic.connections.v1.PartnerSharedConnectionsService";
 const LARGE_SIZE: usize = 1 << 20;
 
 /// What bounds answers that are held for such peers, and the KiB that this allows.
-/// Few RPCs are in flight, since each has a connection to the upstream with buffers
-/// of its own; so others may be refused.
-const OF_LISTS: &[&str] = &[
-    "--max-in-flight",
-    "64",
-    "--answer-limit",
-    "1572864",
-    "--answer-memory",
-    "16777216",
-    "--write-timeout",
-    "1",
-];
+const OF_LARGE: &[&str] =
+    &["--answer-limit", "1572864", "--answer-memory", "16777216", "--write-timeout", "1"];
 const OF_OTHERS: &[&str] = &["--write-timeout", "1"];
 const BUDGET: usize = 16 << 10;
 
-/// Longer than such connections may last.
-const LENGTH: Duration = Duration::from_secs(6);
+/// Longer than such connections may last, and about as long as it takes to ask.
+const LONG: Duration = Duration::from_secs(6);
+const SHORT: Duration = Duration::from_secs(1);
+
+/// The pace at which RPCs are asked for that are carried out: unoptimised, a fifth.
+const CARRIED_OUT: u32 = if cfg!(debug_assertions) { 5 } else { 1 };
 
 /// How a peer takes no answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,9 +62,9 @@ enum Refusal {
 /// were not kept.
 pub(crate) async fn run(word: &str) -> Vec<String> {
     let stage = Stage::set(word, large_upstream(LARGE_SIZE)).await;
-    let list = ListPartnerSharedConnectionsRequest {
+    let list = |connection: &str| ListPartnerSharedConnectionsRequest {
         org_id: OWNER_ORGANIZATION.to_owned(),
-        connection_id: LARGE.to_owned(),
+        connection_id: connection.to_owned(),
     };
     let symbol = MessageRequest::FileContainingSymbol(SYMBOL.to_owned());
     let question = ServerReflectionRequest {
@@ -79,7 +73,8 @@ pub(crate) async fn run(word: &str) -> Vec<String> {
     };
     let health = HealthCheckRequest::default().encode_to_vec();
     let asked = [
-        ("lists of 1 MiB", LIST, list.encode_to_vec()),
+        ("lists of 1 MiB", LIST, list(LARGE).encode_to_vec()),
+        ("lists of 1 kB", LIST, list(SHARED_CONNECTION).encode_to_vec()),
         ("health checks", CHECK, health.clone()),
         ("health watches", WATCH, health),
         ("files by reflection", REFLECTION, question.encode_to_vec()),
@@ -90,21 +85,27 @@ pub(crate) async fn run(word: &str) -> Vec<String> {
         ("with a window of 1 byte", Refusal::Window(1)),
     ];
     for (rpcs, path, message) in &asked {
+        let is_large = rpcs.contains("MiB");
         for (how, refusal) in refusals {
-            let what = format!("40 × 100 {rpcs}, {how}");
-            let attack = Attack {
-                flags: if *path == LIST { OF_LISTS } else { OF_OTHERS },
-                length: LENGTH,
-                times: 1,
-                memory: MEMORY + if *path == LIST { BUDGET } else { 0 },
-                // To read so much from the upstream is work, whoever asks.
-                felt: *path == LIST,
-                ..Attack::of(&what)
-            };
             let make =
                 |address, until| ask(address, path, framed(message), refusal, until);
+            let what = format!("40 × 100 {rpcs}, {how}");
+            let attack = Attack {
+                flags: if is_large { OF_LARGE } else { OF_OTHERS },
+                length: LONG,
+                times: 1,
+                memory: MEMORY + if is_large { BUDGET } else { 0 },
+                ..Attack::of(&what)
+            };
             for goaways in stage.attacked(attack, make).await {
                 println!("floods:   {goaways} of 40 connections ended by GOAWAY");
+            }
+            // To ask the upstream is work, whoever does. Unoptimised, this would
+            // only tell how slow the gateway then is.
+            if *path == LIST && !cfg!(debug_assertions) {
+                let what = format!("{what}, again and again");
+                let attack = Attack { what: &what, length: SHORT, times: 5, ..attack };
+                stage.attacked(attack, make).await;
             }
         }
     }
@@ -123,6 +124,7 @@ async fn ask(
     let authorization = format!("Bearer {PARTNER_KEY}");
     let headers = rpc(path, &[("authorization", &authorization)]);
     let mut pace = pace();
+    let ticks = if path == LIST { CARRIED_OUT } else { 1 };
     let mut peers = Vec::new();
     let mut goaways = JoinSet::new();
     for _ in 0..40 {
@@ -135,7 +137,9 @@ async fn ask(
             });
         }
         for first in (0..100).step_by(OPENED as usize) {
-            pace.tick().await;
+            for _ in 0..ticks {
+                pace.tick().await;
+            }
             let ask = |number| {
                 let stream = 2 * number + 1;
                 let head = frame(HEADERS, END_HEADERS, stream, &headers);

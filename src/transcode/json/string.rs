@@ -63,7 +63,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads the character whose UTF-16 is `uXXXX` or `uXXXX\uXXXX`.
+    /// Reads the character whose UTF-16 is in one escape of four digits, or in two.
     fn unicode_escape(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         let start = self.at - 1;
         self.at += 1;

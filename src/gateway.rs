@@ -285,7 +285,7 @@ impl Gateway {
         call.recall = record.attempt();
         let answer = admission.send(call, until, |bytes| room.has(bytes)).await?;
         record.answered(answer.status);
-        room.is_whole(answer.body.len());
+        room.note_whole(answer.body.len());
         let message = answer::translate(rpc, &answer, credentials)?;
         if room.keep(message.len()) { Ok(message) } else { Err(Failure::NoRoom) }
     }

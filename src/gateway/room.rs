@@ -65,14 +65,14 @@ impl Size<'_> {
         if tag == self.tag { bytes } else { 0 }
     }
 
-    fn is_at_least(&self, bytes: usize) {
+    fn raise_to(&self, bytes: usize) {
         let bytes = saturated(bytes);
         if bytes > self.expected().max(LARGE) {
             self.remember(bytes);
         }
     }
 
-    fn is_at_most(&self, bytes: usize) {
+    fn lower_to(&self, bytes: usize) {
         let bytes = saturated(bytes);
         if bytes < self.expected() {
             self.remember(bytes);
@@ -117,19 +117,19 @@ impl<'a> Room<'a> {
     /// Tells whether there is room for an answer of so many bytes, or more, and for
     /// its message besides.
     pub(super) fn has(&self, answer: usize) -> bool {
-        self.size.is_at_least(2 * answer);
+        self.size.raise_to(2 * answer);
         self.place.grow(2 * answer)
     }
 
     /// Notes how many bytes a whole answer has.
-    pub(super) fn is_whole(&self, answer: usize) {
-        self.size.is_at_most(2 * answer);
+    pub(super) fn note_whole(&self, answer: usize) {
+        self.size.lower_to(2 * answer);
     }
 
     /// Leaves what a message of so many bytes does not need. Tells whether there was
     /// room for it.
     pub(super) fn keep(&self, message: usize) -> bool {
-        self.size.is_at_least(message);
+        self.size.raise_to(message);
         self.place.resize(message)
     }
 }
@@ -176,7 +176,7 @@ mod tests {
             whole += part;
             assert!(room.has(whole));
         }
-        room.is_whole(whole);
+        room.note_whole(whole);
         assert!(room.keep(whole / 2));
     }
 

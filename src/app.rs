@@ -8,11 +8,13 @@ use tracing::{info, warn};
 
 use crate::{
     auth::{self, Authenticator, KeySource, Mode},
+    budget::{self, Capacities},
     config::{AuthMode, Serve},
     contract::{self, Contract},
     gateway::{self, Gateway, Timeouts},
+    grpc::Routes,
+    net::{self, Server},
     sandbox::{self, Sandbox},
-    server::{self, Routes, Server},
     upstream::{self, BaseUrl, Upstream},
 };
 
@@ -107,9 +109,12 @@ impl App {
             },
         );
         let routes = Routes::new(gateway, descriptor_set).await?;
-        let server = Server::bind(settings.listen, routes, server_settings(settings)?)
-            .await
-            .map_err(|error| Error::Listen { address: settings.listen, error })?;
+        let server = {
+            let capacities = Capacities::new(&budget_settings(settings)?);
+            Server::bind(settings.listen, routes, net_settings(settings), capacities)
+                .await
+        }
+        .map_err(|error| Error::Listen { address: settings.listen, error })?;
         Ok(Self { server, upstream: shown, authenticator, sandbox })
     }
 
@@ -165,22 +170,27 @@ async fn bind_sandbox() -> Result<Sandbox, Error> {
     Sandbox::bind(address).await.map_err(|error| Error::Listen { address, error })
 }
 
-fn server_settings(settings: &Serve) -> Result<server::Settings, Error> {
-    let limits = server::Settings {
+fn net_settings(settings: &Serve) -> net::Settings {
+    net::Settings {
         lame_duck: settings.lame_duck.unwrap_or(if settings.sandbox {
             Duration::ZERO
         } else {
             LAME_DUCK
         }),
         drain_limit: settings.drain_limit,
-        max_connections: settings.max_connections,
         max_connection_age: settings.max_connection_age,
         max_connection_age_grace: settings.max_connection_age_grace,
         max_connection_idle: settings.max_connection_idle,
         handshake_timeout: settings.handshake_timeout,
         write_timeout: settings.write_timeout,
-        answer_memory: settings.answer_memory,
+    }
+}
+
+fn budget_settings(settings: &Serve) -> Result<budget::Settings, Error> {
+    let limits = budget::Settings {
+        response_memory: settings.answer_memory,
         max_in_flight: settings.max_in_flight,
+        max_connections: settings.max_connections,
     };
     let largest = limits.largest_answer();
     if largest < settings.answer_limit {

@@ -59,7 +59,7 @@ enum Source {
 
 /// Whose key it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Holder {
+pub enum CredentialOwner {
     /// The caller's, sent as metadata.
     Caller,
     /// The gateway's own: the caller can do nothing about it.
@@ -80,7 +80,7 @@ pub enum Error {
     #[error("Polytomic does not know the {holder}'s key")]
     Rejected {
         /// Whose key it is.
-        holder: Holder,
+        holder: CredentialOwner,
     },
     /// Polytomic says that the key is good but not a partner's.
     #[error("a partner key is needed, and the class of the {holder}'s key is {class}")]
@@ -88,7 +88,7 @@ pub enum Error {
         /// The class of the key.
         class: Class,
         /// Whose key it is.
-        holder: Holder,
+        holder: CredentialOwner,
     },
     /// The caller's token is not the one that callers of this gateway must present.
     #[error("the caller token is wrong")]
@@ -123,8 +123,8 @@ impl Authenticator {
         let hasher =
             Arc::new(Hasher::new(mode, &settings.upstream, &settings.api_version));
         let holder = match settings.mode {
-            Mode::Passthrough => Holder::Caller,
-            Mode::Static { .. } => Holder::Gateway,
+            Mode::Passthrough => CredentialOwner::Caller,
+            Mode::Static { .. } => CredentialOwner::Gateway,
         };
         let verifier = Verifier::new(&settings, holder, Oracle::new(look_up));
         let gate = Gate::open(settings.mode, &hasher).await;
@@ -179,7 +179,7 @@ impl Authenticator {
         }
     }
 
-    /// Tells whether every credential the gateway itself needs has been loaded.
+    /// Reports whether every credential the gateway itself needs has been loaded.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.gate.files().into_iter().flatten().all(|file| file.current().is_some())
@@ -272,7 +272,7 @@ impl Source {
     }
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for CredentialOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Caller => "caller",

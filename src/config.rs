@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use self::parse::{
     address, answer_bytes, bytes, number, rpc_timeout, seconds, some_seconds,
 };
-use crate::{gateway::API_VERSIONS, telemetry::Format};
+use crate::{contract::API_VERSIONS, telemetry::Format};
 
 /// The place in `--help` of flags that all commands have: after their own.
 const LAST: usize = 900;

@@ -24,6 +24,10 @@ pub use self::{
 pub const DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// The API versions that Polytomic's documentation names, newest first.
+pub const API_VERSIONS: [&str; 5] =
+    ["2025-09-18", "2024-02-08", "2023-04-25", "2022-12-12", "2021-05-23"];
+
 /// Every RPC that is served, by the path of its gRPC request.
 #[derive(Debug)]
 pub struct Contract {

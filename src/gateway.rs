@@ -5,13 +5,12 @@
 
 mod answer;
 mod deadline;
-mod doubt;
 mod idempotency;
 mod identity;
 mod metadata;
+mod outcome;
 mod record;
 mod retry;
-mod room;
 mod timeouts;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -22,23 +21,16 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
-use self::{
-    deadline::Deadline,
-    idempotency::Key,
-    record::Record,
-    retry::Retries,
-    room::{Room, Sizes},
-};
+use self::{deadline::Deadline, idempotency::Key, record::Record, retry::Retries};
 pub use self::{
     deadline::{parse_timeout, time_allowed},
-    metadata::API_VERSIONS,
     timeouts::Timeouts,
 };
 use crate::{
-    auth::{self, Authenticator, Credentials, Holder},
+    auth::{self, Authenticator, Credentials},
+    budget::{Reservation, ResponseMemory, Sizes},
     contract::{Contract, Rpc},
-    places::Place,
-    status::{self, Context, Failure, Violation, Whose},
+    status::{self, Context, Failure, Violation},
     transcode::{self, RequestError},
     upstream::{Call, Upstream},
 };
@@ -85,7 +77,7 @@ impl Gateway {
         Self { contract, authenticator, upstream, settings, retries, sizes: Sizes::new() }
     }
 
-    /// Tells whether the gateway has every credential that it needs itself.
+    /// Reports whether the gateway has every credential that it needs itself.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.authenticator.is_ready()
@@ -112,7 +104,7 @@ impl Gateway {
         rpc: &Rpc,
         arrived: Instant,
         request: tonic::Request<Bytes>,
-        place: Option<&Place>,
+        place: Option<&Reservation>,
     ) -> Result<tonic::Response<Bytes>, Status> {
         let (metadata, _, message) = request.into_parts();
         let metadata = metadata.into_headers();
@@ -140,7 +132,7 @@ impl Gateway {
         metadata: &HeaderMap,
         message: &[u8],
         key: Option<Result<Key, Violation>>,
-        place: &Place,
+        place: &Reservation,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         let most = self.settings.timeouts.of(rpc);
@@ -151,8 +143,13 @@ impl Gateway {
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
         let credentials = deadline.bound(self.credentials(metadata, record)).await?;
         let call = Self::prepare(rpc, metadata, message, key, stated, record)?;
-        let room = Room::take(place, &self.sizes, &call, credentials.fingerprint())
-            .ok_or(Failure::Overloaded { retry_after: SHED_WAIT })?;
+        let room = ResponseMemory::take(
+            place,
+            &self.sizes,
+            (&call.method, &call.path_and_query),
+            credentials.fingerprint(),
+        )
+        .ok_or(Failure::Overloaded { retry_after: SHED_WAIT })?;
         self.send(rpc, call, deadline, credentials, &room, record).await
     }
 
@@ -166,11 +163,11 @@ impl Gateway {
                 if let auth::Error::Rejected { holder }
                 | auth::Error::NotPartner { holder, .. } = error
                 {
-                    record.whose_credentials = whose(holder);
+                    record.whose_credentials = holder;
                 }
                 refused(&error)
             })?;
-        record.whose_credentials = whose(credentials.holder());
+        record.whose_credentials = credentials.holder();
         record.credentials = Some(credentials.clone());
         Ok(credentials)
     }
@@ -227,7 +224,7 @@ impl Gateway {
         call: Call,
         deadline: Deadline,
         mut credentials: Credentials,
-        room: &Room<'_>,
+        room: &ResponseMemory<'_>,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         let mut retry = self.retries.first(rpc.binding.is_safe());
@@ -277,7 +274,7 @@ impl Gateway {
         mut call: Call,
         credentials: &Credentials,
         until: Instant,
-        room: &Room<'_>,
+        room: &ResponseMemory<'_>,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         call.headers.insert(AUTHORIZATION, credentials.authorization());
@@ -327,13 +324,6 @@ pub fn refuse(rpc: Option<&Rpc>, metadata: &HeaderMap, failure: Failure) -> Stat
         "a request was refused"
     );
     failure.into_status(&context)
-}
-
-fn whose(holder: Holder) -> Whose {
-    match holder {
-        Holder::Caller => Whose::Caller,
-        Holder::Gateway => Whose::Gateway,
-    }
 }
 
 /// Translates why there are no credentials.

@@ -6,13 +6,14 @@
 
 pub mod app;
 pub mod auth;
+pub mod budget;
 pub mod config;
 pub mod contract;
 pub mod demo;
 pub mod gateway;
-pub mod places;
+pub mod grpc;
+pub mod net;
 pub mod sandbox;
-pub mod server;
 pub mod status;
 pub mod telemetry;
 pub mod transcode;

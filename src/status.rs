@@ -10,9 +10,9 @@ use std::time::Duration;
 use self::row::{Repeat, Row};
 pub use self::{
     details::DOMAIN,
+    error_response::ErrorResponse,
     markdown::{code_name, table_markdown},
     reason::Reason,
-    refusal::Refusal,
     retry_after::retry_after,
     row::Outcome,
     table::{Answer, answer},
@@ -23,10 +23,10 @@ mod foreign;
 // A row a line, as in `table`.
 #[rustfmt::skip]
 mod local;
+mod error_response;
 mod markdown;
 mod message;
 mod reason;
-mod refusal;
 mod retry_after;
 mod row;
 mod table;
@@ -36,6 +36,8 @@ mod words;
 
 #[cfg(test)]
 mod tests;
+
+pub use crate::auth::CredentialOwner;
 
 /// An error from below, kept for the log and never shown to a caller.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -122,7 +124,7 @@ pub enum Failure {
     // === Polytomic answered ===
     /// Polytomic answered, but not with a success.
     #[error("{0}")]
-    Refused(Box<Refusal>),
+    Refused(Box<ErrorResponse>),
     /// A success that cannot be read; says what is wrong with it, without any of its text.
     #[error("Polytomic's answer cannot be read: {0}")]
     BadResponse(String),
@@ -157,15 +159,6 @@ pub struct Violation {
     pub description: String,
 }
 
-/// Whose credentials went, or would have gone, to Polytomic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// The caller sent them.
-    Caller,
-    /// The gateway's operator configured them.
-    Gateway,
-}
-
 /// What is known of an RPC when it fails.
 ///
 /// [`Context::new`] has a default for everything but the request id.
@@ -186,7 +179,7 @@ pub struct Context<'a> {
     /// What the RPC is about: type, e.g. `polytomic.Connection`, and name as sent.
     pub resource: Option<(&'a str, &'a str)>,
     /// Whose credentials the RPC uses.
-    pub whose_credentials: Whose,
+    pub whose_credentials: CredentialOwner,
     /// The credentials' fingerprint, the subject of a quota.
     pub fingerprint: Option<&'a str>,
     /// The version of Polytomic's API that was asked for.
@@ -216,7 +209,7 @@ impl<'a> Context<'a> {
             in_doubt: false,
             idempotency_key: None,
             resource: None,
-            whose_credentials: Whose::Caller,
+            whose_credentials: CredentialOwner::Caller,
             fingerprint: None,
             api_version: "",
             page: None,
@@ -252,7 +245,7 @@ impl Failure {
     #[must_use]
     pub fn reason(&self, context: &Context<'_>) -> Reason {
         match (self.row().verdict(context.safe).1, context.whose_credentials) {
-            (Reason::CallerCredentialsRejected, Whose::Gateway) => {
+            (Reason::CallerCredentialsRejected, CredentialOwner::Gateway) => {
                 Reason::GatewayCredentialsRejected
             }
             (reason, _) => reason,

@@ -6,8 +6,8 @@
 
 mod base_url;
 mod breaker;
+mod cancel;
 mod classify;
-mod recall;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use http::{
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub use self::{base_url::BaseUrl, recall::Recall};
+pub use self::{base_url::BaseUrl, cancel::CancelHandle};
 use self::{
     breaker::{Breaker, Permit},
     classify::{failure, verdict},
@@ -101,7 +101,7 @@ pub struct Call {
     /// The JSON body.
     pub body: Option<Bytes>,
     /// What calls it back, for who wants to know whether anything was sent.
-    pub recall: Option<Recall>,
+    pub recall: Option<CancelHandle>,
 }
 
 /// An answer of Polytomic, whatever its status.
@@ -219,7 +219,7 @@ impl Upstream {
             .header(ACCEPT, JSON)
             .header(USER_AGENT, AGENT);
         if let Some(body) = call.body {
-            let body = recall::body(body, call.recall);
+            let body = cancel::body(body, call.recall);
             request = request.header(CONTENT_TYPE, JSON).body(body);
         } else if let Some(recall) = call.recall {
             recall.release();

@@ -5,7 +5,7 @@
 
 use http::{HeaderMap, StatusCode};
 use libfuzzer_sys::fuzz_target;
-use polytomic_gateway::status::{Context, Failure, Key, Refusal};
+use polytomic_gateway::status::{Context, Failure, Key, ErrorResponse};
 use tonic::Code;
 
 /// What clients may cap trailers at.
@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     let number = 100 + u16::from_le_bytes([*first, *second]) % 900;
     let status = StatusCode::from_u16(number).expect("three digits");
     for safe in [true, false] {
-        let refusal = Refusal::new(status, &HeaderMap::new(), body);
+        let refusal = ErrorResponse::new(status, &HeaderMap::new(), body);
         let context = Context {
             safe,
             attempts: 1,

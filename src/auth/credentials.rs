@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::HeaderValue;
 
 use super::key::Key;
-use super::{Holder, Identity};
+use super::{CredentialOwner, Identity};
 
 /// Ready-to-send credentials of one key. Cloning is cheap.
 ///
@@ -21,7 +21,7 @@ struct Inner {
     authorization: HeaderValue,
     fingerprint: String,
     identity: Option<Identity>,
-    holder: Holder,
+    holder: CredentialOwner,
     key: Key,
     generation: u64,
 }
@@ -31,7 +31,7 @@ impl Credentials {
     pub(super) fn new(
         authorization: HeaderValue,
         key: Key,
-        holder: Holder,
+        holder: CredentialOwner,
         identity: Option<Identity>,
     ) -> Self {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
@@ -89,7 +89,7 @@ impl Credentials {
 
     /// Tells whose key it is, the caller's or the gateway's.
     #[must_use]
-    pub fn holder(&self) -> Holder {
+    pub fn holder(&self) -> CredentialOwner {
         self.0.holder
     }
 

@@ -81,7 +81,7 @@ impl Identity {
         })
     }
 
-    /// Tells whether Polytomic is certain to refuse this key for a partner's RPC.
+    /// Reports whether Polytomic is certain to refuse this key for a partner's RPC.
     ///
     /// A system actor is let through: what a deployment key may do is not documented,
     /// and Polytomic checks it anyway.

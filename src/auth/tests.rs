@@ -117,4 +117,4 @@ fn sent(credentials: &Credentials) -> String {
     credentials.authorization().to_str().unwrap().to_owned()
 }
 
-const REJECTED: Error = Error::Rejected { holder: Holder::Caller };
+const REJECTED: Error = Error::Rejected { holder: CredentialOwner::Caller };

@@ -14,7 +14,7 @@ use super::flight::Flights;
 use super::key::Key;
 use super::look_up::{Oracle, Verdict};
 use super::stats::{Counters, Stats};
-use super::{Error, Holder, Settings, jwt};
+use super::{CredentialOwner, Error, Settings, jwt};
 
 type Outcome = Result<Credentials, Error>;
 
@@ -23,14 +23,18 @@ pub(super) struct Verifier {
     cache: Cache,
     flights: Arc<Flights<Outcome>>,
     oracle: Oracle,
-    holder: Holder,
+    holder: CredentialOwner,
     verify: bool,
     lookup_timeout: Duration,
     counters: Arc<Counters>,
 }
 
 impl Verifier {
-    pub(super) fn new(settings: &Settings, holder: Holder, oracle: Oracle) -> Arc<Self> {
+    pub(super) fn new(
+        settings: &Settings,
+        holder: CredentialOwner,
+        oracle: Oracle,
+    ) -> Arc<Self> {
         let counters = Arc::<Counters>::default();
         Arc::new(Self {
             cache: Cache::new(settings, Arc::clone(&counters)),

@@ -94,14 +94,14 @@ impl Binding {
         }
     }
 
-    /// Tells whether the call changes nothing upstream (RFC 9110 §9.2.1), so
+    /// Reports whether the call changes nothing upstream (RFC 9110 §9.2.1), so
     /// that repeating it is harmless.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         self.method.is_safe()
     }
 
-    /// Tells whether the call may be sent again: it changes nothing, or it is a
+    /// Reports whether the call may be sent again: it changes nothing, or it is a
     /// POST, which carries an idempotency key. Polytomic documents keys for POST
     /// only.
     #[must_use]

@@ -129,7 +129,7 @@ impl Schema {
 }
 
 impl Kind {
-    /// Tells whether the type is a scalar: neither a message nor one of the
+    /// Reports whether the type is a scalar: neither a message nor one of the
     /// well-known types.
     #[must_use]
     pub fn is_scalar(self) -> bool {

@@ -10,7 +10,7 @@ use http::{
 use crate::{
     auth::Credentials,
     contract::Rpc,
-    status::{self, Failure, Refusal},
+    status::{self, ErrorResponse, Failure},
     transcode,
     upstream::Answer,
 };
@@ -27,7 +27,7 @@ pub(super) fn translate(
     let body: &[u8] = match status::answer(answer.status, rpc.binding.is_safe()) {
         status::Answer::Refused => {
             let body = credentials.blank(&answer.body);
-            let refusal = Refusal::new(answer.status, &answer.headers, &body);
+            let refusal = ErrorResponse::new(answer.status, &answer.headers, &body);
             return Err(Failure::Refused(Box::new(refusal)));
         }
         status::Answer::Empty => b"{}",

@@ -5,17 +5,13 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-use crate::status::Violation;
+use crate::{contract::API_VERSIONS, status::Violation};
 
 /// The id that ties the log lines of one RPC together, across services.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The version of Polytomic's API.
 pub(super) const VERSION: HeaderName = HeaderName::from_static("x-polytomic-version");
-
-/// The versions of Polytomic's API that its documentation names.
-pub const API_VERSIONS: [&str; 5] =
-    ["2025-09-18", "2024-02-08", "2023-04-25", "2022-12-12", "2021-05-23"];
 
 /// The longest request id that is taken over from a caller.
 const MAX_REQUEST_ID: usize = 128;
@@ -34,7 +30,7 @@ pub(super) fn request_id(metadata: &HeaderMap) -> HeaderValue {
         })
 }
 
-/// Tells whether the RPC was sent before, as far as whoever repeats it says so:
+/// Reports whether the RPC was sent before, as far as whoever repeats it says so:
 /// gRPC's clients (gRFC A6) and Envoy, which counts the first time too.
 pub(super) fn is_repeat(metadata: &HeaderMap) -> bool {
     const PREVIOUS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");

@@ -10,16 +10,15 @@ use tonic::{Code, Response, Status, metadata::MetadataMap};
 use tracing::info;
 
 use super::{
-    doubt,
     idempotency::{self, Key},
-    metadata,
+    metadata, outcome,
 };
 use crate::{
     auth::Credentials,
     contract::Rpc,
-    status::{self, Context, Failure, Outcome, Whose},
+    status::{self, Context, CredentialOwner, Failure, Outcome},
     transcode::Resource,
-    upstream::Recall,
+    upstream::CancelHandle,
 };
 
 /// The record of one RPC.
@@ -31,10 +30,10 @@ pub(super) struct Record<'a> {
     pub(super) api_version: HeaderValue,
     pub(super) key: Option<Key>,
     pub(super) credentials: Option<Credentials>,
-    pub(super) whose_credentials: Whose,
+    pub(super) whose_credentials: CredentialOwner,
     pub(super) resource: Option<Resource>,
     attempts: u32,
-    recall: Option<Recall>,
+    recall: Option<CancelHandle>,
     unsent: bool,
     in_doubt: bool,
     http_status: Option<StatusCode>,
@@ -56,7 +55,7 @@ impl<'a> Record<'a> {
             api_version: api_version.clone(),
             key: None,
             credentials: None,
-            whose_credentials: Whose::Caller,
+            whose_credentials: CredentialOwner::Caller,
             resource: None,
             attempts: 0,
             recall: None,
@@ -70,11 +69,11 @@ impl<'a> Record<'a> {
 
     /// Notes that a call is about to be sent. Returns what calls it back, if it is
     /// one that might have an effect.
-    pub(super) fn attempt(&mut self) -> Option<Recall> {
+    pub(super) fn attempt(&mut self) -> Option<CancelHandle> {
         self.attempts += 1;
         self.http_status = None;
         self.unsent = false;
-        self.recall = (!self.rpc.binding.is_safe()).then(Recall::default);
+        self.recall = (!self.rpc.binding.is_safe()).then(CancelHandle::default);
         self.recall.clone()
     }
 
@@ -94,13 +93,13 @@ impl<'a> Record<'a> {
         let safe = self.rpc.binding.is_safe();
         let is_late = matches!(failure, Failure::Timeout | Failure::DeadlineExceeded);
         self.unsent = failure.outcome(safe) == Outcome::NotSent
-            || is_late && self.recall.as_ref().is_some_and(Recall::recall);
+            || is_late && self.recall.as_ref().is_some_and(CancelHandle::recall);
         if !safe && !self.unsent {
-            self.in_doubt = doubt::remains(self.in_doubt, failure);
+            self.in_doubt = outcome::may_exist_after(self.in_doubt, failure);
         }
     }
 
-    /// Tells whether an attempt that failed may have taken effect.
+    /// Reports whether an attempt that failed may have taken effect.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.in_doubt
     }

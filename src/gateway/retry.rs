@@ -69,7 +69,7 @@ impl Retries {
 }
 
 impl Retry<'_> {
-    /// Tells whether the attempt under way is the last.
+    /// Reports whether the attempt under way is the last.
     pub(super) fn is_last(&self) -> bool {
         self.attempts >= self.all.most_attempts
     }

@@ -19,7 +19,7 @@ use super::{
     exchange::exchange,
     failures, faults, idempotency,
     model::{Actor, Connection, Data, Identity, Organization},
-    refusal::Refusal,
+    refusal::ErrorResponse,
     seed, version,
     world::World,
 };
@@ -55,13 +55,13 @@ pub(super) fn router(world: &Arc<World>) -> Router {
         .with_state(Arc::clone(world))
 }
 
-async fn unknown_route() -> Refusal {
-    Refusal::unknown_route()
+async fn unknown_route() -> ErrorResponse {
+    ErrorResponse::unknown_route()
 }
 
-async fn wrong_method() -> Refusal {
+async fn wrong_method() -> ErrorResponse {
     let status = StatusCode::METHOD_NOT_ALLOWED;
-    Refusal::new(status, "method_not_allowed", "this endpoint has no such method")
+    ErrorResponse::new(status, "method_not_allowed", "this endpoint has no such method")
 }
 
 type Connections = Json<Data<Option<Vec<Arc<Connection>>>>>;
@@ -71,7 +71,7 @@ async fn list_shared(
     State(world): State<Arc<World>>,
     Partner(partner): Partner,
     Ids([organization, connection]): Ids<2>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     if let Some(failure) = failure(partner, &Method::GET, organization, connection) {
         return Ok(failure);
     }
@@ -100,7 +100,7 @@ async fn share(
     Ids([organization, connection]): Ids<2>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     if let Some(failure) = failure(partner, &Method::POST, organization, connection) {
         return Ok(failure);
     }
@@ -108,16 +108,16 @@ async fn share(
     let parent = directory.parent(partner, organization, connection)?;
     let Share { child_organization_id, name } = read_json(&headers, &body)?;
     let Some(child) = child_organization_id else {
-        return Err(Refusal::unprocessable("child_organization_id is required"));
+        return Err(ErrorResponse::unprocessable("child_organization_id is required"));
     };
     let child =
         directory.organization_of(partner, id("child_organization_id", &child)?)?;
     if parent.parent_connection_id.is_some() {
-        return Err(Refusal::unprocessable("a shared copy cannot be shared"));
+        return Err(ErrorResponse::unprocessable("a shared copy cannot be shared"));
     }
     if parent.organization_id != partner.organization {
         let message = "the connection must be in the partner's owner organization";
-        return Err(Refusal::unprocessable(message));
+        return Err(ErrorResponse::unprocessable(message));
     }
     let owner = directory.organization_of(partner, partner.organization)?;
     let by = Actor { id: owner.id, name: owner.name, class: "partner" };
@@ -143,7 +143,7 @@ fn failure(
 async fn me(
     State(world): State<Arc<World>>,
     Extension(caller): Extension<Caller>,
-) -> Result<Json<Data<Identity>>, Refusal> {
+) -> Result<Json<Data<Identity>>, ErrorResponse> {
     let organization = home(&world, caller)?;
     let user = caller.class == Class::User;
     let data = Identity {
@@ -163,7 +163,7 @@ async fn me(
 async fn current_organization(
     State(world): State<Arc<World>>,
     Member(member): Member,
-) -> Result<Json<Data<Organization>>, Refusal> {
+) -> Result<Json<Data<Organization>>, ErrorResponse> {
     Ok(Json(Data { data: home(&world, member)? }))
 }
 
@@ -178,7 +178,7 @@ async fn organization(
     State(world): State<Arc<World>>,
     Partner(partner): Partner,
     Ids([organization]): Ids<1>,
-) -> Result<Json<Data<Organization>>, Refusal> {
+) -> Result<Json<Data<Organization>>, ErrorResponse> {
     let organization = world.directory.organization_of(partner, organization)?;
     Ok(Json(Data { data: *organization }))
 }
@@ -194,7 +194,7 @@ async fn connection(
     State(world): State<Arc<World>>,
     Member(member): Member,
     Ids([connection]): Ids<1>,
-) -> Result<Json<Data<Arc<Connection>>>, Refusal> {
+) -> Result<Json<Data<Arc<Connection>>>, ErrorResponse> {
     let data = world.directory.connection(member.organization, connection)?;
     Ok(Json(Data { data }))
 }
@@ -204,40 +204,44 @@ async fn list_shared_by_owner(
     State(world): State<Arc<World>>,
     Member(member): Member,
     Ids([connection]): Ids<1>,
-) -> Result<Connections, Refusal> {
+) -> Result<Connections, ErrorResponse> {
     let parent = world.directory.connection(member.organization, connection)?;
     Ok(Json(Data { data: world.directory.copies_of(parent.id) }))
 }
 
-fn home(world: &World, caller: Caller) -> Result<Organization, Refusal> {
+fn home(world: &World, caller: Caller) -> Result<Organization, ErrorResponse> {
     let home = world.directory.organization(caller.organization).copied();
-    home.ok_or_else(|| Refusal::not_found("organization not found"))
+    home.ok_or_else(|| ErrorResponse::not_found("organization not found"))
 }
 
 fn read_json<'a, T: Deserialize<'a>>(
     headers: &HeaderMap,
     body: &'a [u8],
-) -> Result<T, Refusal> {
+) -> Result<T, ErrorResponse> {
     let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let media_type = content_type.unwrap_or_default().split(|byte| *byte == b';').next();
     let media_type = media_type.unwrap_or_default().trim_ascii();
     if !media_type.eq_ignore_ascii_case(b"application/json") {
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         let message = "Content-Type must be application/json";
-        return Err(Refusal::new(status, "unsupported_media_type", message));
+        return Err(ErrorResponse::new(status, "unsupported_media_type", message));
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Refusal::bad_request(format!("the body is malformed: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        ErrorResponse::bad_request(format!("the body is malformed: {error}"))
+    })
 }
 
 /// The ids of a path, in its order.
 struct Ids<const N: usize>([Uuid; N]);
 
 impl<const N: usize, S: Send + Sync> FromRequestParts<S> for Ids<N> {
-    type Rejection = Refusal;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let malformed = || Refusal::unprocessable("the path is malformed");
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &S,
+    ) -> Result<Self, ErrorResponse> {
+        let malformed = || ErrorResponse::unprocessable("the path is malformed");
         let Path(raw) = Path::<Vec<(String, String)>>::from_request_parts(parts, state)
             .await
             .map_err(|_| malformed())?;
@@ -248,10 +252,10 @@ impl<const N: usize, S: Send + Sync> FromRequestParts<S> for Ids<N> {
 }
 
 /// Reads a UUID in its usual, hyphenated form only.
-fn id(name: &str, raw: &str) -> Result<Uuid, Refusal> {
+fn id(name: &str, raw: &str) -> Result<Uuid, ErrorResponse> {
     let hyphenated = raw.len() == uuid::fmt::Hyphenated::LENGTH;
     Uuid::try_parse(raw)
         .ok()
         .filter(|_| hyphenated)
-        .ok_or_else(|| Refusal::unprocessable(format!("{name} must be a UUID")))
+        .ok_or_else(|| ErrorResponse::unprocessable(format!("{name} must be a UUID")))
 }

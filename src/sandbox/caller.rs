@@ -10,7 +10,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 use uuid::Uuid;
 
-use super::{refusal::Refusal, world::World};
+use super::{refusal::ErrorResponse, world::World};
 
 /// The holder of a key, without the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(super) async fn authenticate(
     next: Next,
 ) -> Response {
     let Some(caller) = world.directory.caller(request.headers()) else {
-        return Refusal::unauthorized().into_response();
+        return ErrorResponse::unauthorized().into_response();
     };
     request.extensions_mut().insert(caller);
     next.run(request).await
@@ -63,12 +63,12 @@ pub(super) fn key_of(value: &HeaderValue) -> Option<&str> {
 pub(super) struct Partner(pub(super) Caller);
 
 impl<S: Sync> FromRequestParts<S> for Partner {
-    type Rejection = Refusal;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         let caller = caller(parts)?;
         if caller.class != Class::Partner {
-            return Err(Refusal::forbidden("a partner key is required"));
+            return Err(ErrorResponse::forbidden("a partner key is required"));
         }
         Ok(Self(caller))
     }
@@ -78,17 +78,19 @@ impl<S: Sync> FromRequestParts<S> for Partner {
 pub(super) struct Member(pub(super) Caller);
 
 impl<S: Sync> FromRequestParts<S> for Member {
-    type Rejection = Refusal;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
         let caller = caller(parts)?;
         if caller.class == Class::Partner {
-            return Err(Refusal::forbidden("a user or organization key is required"));
+            return Err(ErrorResponse::forbidden(
+                "a user or organization key is required",
+            ));
         }
         Ok(Self(caller))
     }
 }
 
-fn caller(parts: &Parts) -> Result<Caller, Refusal> {
-    parts.extensions.get::<Caller>().copied().ok_or_else(Refusal::unauthorized)
+fn caller(parts: &Parts) -> Result<Caller, ErrorResponse> {
+    parts.extensions.get::<Caller>().copied().ok_or_else(ErrorResponse::unauthorized)
 }

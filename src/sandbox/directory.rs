@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     caller::{self, Caller},
     model::{Actor, Connection, Organization},
-    refusal::Refusal,
+    refusal::ErrorResponse,
     seed,
 };
 
@@ -118,11 +118,11 @@ impl Directory {
         &self,
         partner: Caller,
         id: Uuid,
-    ) -> Result<&Organization, Refusal> {
+    ) -> Result<&Organization, ErrorResponse> {
         self.account(partner)
             .iter()
             .find(|organization| organization.id == id)
-            .ok_or_else(|| Refusal::not_found("organization not found"))
+            .ok_or_else(|| ErrorResponse::not_found("organization not found"))
     }
 
     /// Finds a connection by id and owner. Every reason not to have it is told
@@ -131,7 +131,7 @@ impl Directory {
         &self,
         organization: Uuid,
         id: Uuid,
-    ) -> Result<Arc<Connection>, Refusal> {
+    ) -> Result<Arc<Connection>, ErrorResponse> {
         let is_it =
             |it: &&Arc<Connection>| it.id == id && it.organization_id == organization;
         if let Some(connection) = self.connections.iter().find(is_it) {
@@ -139,7 +139,7 @@ impl Directory {
         }
         let copies = self.lock_copies();
         let copy = copies.all.iter().find(is_it).map(Arc::clone);
-        copy.ok_or_else(|| Refusal::not_found(UNKNOWN_CONNECTION))
+        copy.ok_or_else(|| ErrorResponse::not_found(UNKNOWN_CONNECTION))
     }
 
     /// Finds the connection that a partner addresses by owner and id.
@@ -148,9 +148,9 @@ impl Directory {
         partner: Caller,
         organization: Uuid,
         id: Uuid,
-    ) -> Result<Arc<Connection>, Refusal> {
+    ) -> Result<Arc<Connection>, ErrorResponse> {
         if self.organization_of(partner, organization).is_err() {
-            return Err(Refusal::not_found(UNKNOWN_CONNECTION));
+            return Err(ErrorResponse::not_found(UNKNOWN_CONNECTION));
         }
         self.connection(organization, id)
     }

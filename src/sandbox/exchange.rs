@@ -17,7 +17,7 @@ use http::{
 
 use super::{
     journal,
-    refusal::Refusal,
+    refusal::ErrorResponse,
     version::{self, Version},
     wire::{self, Fault, Line},
     world::World,
@@ -61,7 +61,7 @@ pub(super) async fn exchange(
         Err(panic) => {
             tracing::error!(%panic, "sandbox handler failed");
             let status = StatusCode::INTERNAL_SERVER_ERROR;
-            Refusal::new(status, "internal_error", "internal error").into_response()
+            ErrorResponse::new(status, "internal_error", "internal error").into_response()
         }
     };
     deliver(&world, &line, answer).await
@@ -114,14 +114,14 @@ fn logged(world: &World, head: &Parts, body: Option<Bytes>) -> journal::Request 
 fn admit(
     mut head: Parts,
     body: Option<Bytes>,
-    version: Result<Version, Refusal>,
-) -> Result<Request, Refusal> {
+    version: Result<Version, ErrorResponse>,
+) -> Result<Request, ErrorResponse> {
     head.extensions.insert(version?);
     // A body that could not be read was larger still, or its caller has gone.
     let Some(body) = body.filter(|body| body.len() <= BODY_LIMIT) else {
         let message = "the request body is larger than 1 MiB";
         let status = StatusCode::PAYLOAD_TOO_LARGE;
-        return Err(Refusal::new(status, "request_too_large", message));
+        return Err(ErrorResponse::new(status, "request_too_large", message));
     };
     head.extensions.insert(Payload(body.clone()));
     Ok(Request::from_parts(head, Body::from(body)))

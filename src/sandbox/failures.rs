@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{model::Data, refusal::Refusal, seed, wire::Fault};
+use super::{model::Data, refusal::ErrorResponse, seed, wire::Fault};
 
 /// How long a caller is told to wait, in seconds.
 const RETRY_AFTER: u16 = 2;
@@ -19,7 +19,7 @@ pub(super) fn answer(method: &Method, connection: Uuid) -> Option<Response> {
     let number: u16 = id.strip_prefix("00000000-0000-4000-8000-")?.parse().ok()?;
     let refuse = |key, message: &'static str| {
         let status = StatusCode::from_u16(number).ok()?;
-        Some(Refusal::new(status, key, message))
+        Some(ErrorResponse::new(status, key, message))
     };
     let refusal = match number {
         1 => return Some(faulty(method, &id, Fault::Hold)),
@@ -47,7 +47,7 @@ pub(super) fn answer(method: &Method, connection: Uuid) -> Option<Response> {
         504 => refuse("gateway_timeout", "the backend did not answer in time"),
         _ => None,
     };
-    refusal.map(Refusal::into_response)
+    refusal.map(ErrorResponse::into_response)
 }
 
 /// An answer that would be fine if it arrived.

@@ -18,7 +18,7 @@ use axum::{
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::{
-    caller::Caller, exchange::Payload, refusal::Refusal, wire::Fault, world::World,
+    caller::Caller, exchange::Payload, refusal::ErrorResponse, wire::Fault, world::World,
 };
 
 /// The header that carries the key.
@@ -80,10 +80,10 @@ pub(super) async fn once(
 }
 
 /// Reads the key, of which there may be one, of 8 to 255 of `[A-Za-z0-9_-]`.
-fn key_of(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+fn key_of(headers: &HeaderMap) -> Result<Option<&str>, ErrorResponse> {
     let malformed = || {
         let message = "Idempotency-Key must be 8 to 255 letters, digits, '_' or '-'";
-        Refusal::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", message)
+        ErrorResponse::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", message)
     };
     let mut values = headers.get_all(&HEADER).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -98,7 +98,11 @@ fn key_of(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 
 impl Store {
     /// Returns the outcome to give again, or claims the slot for a first one.
-    fn replay(&self, slot: &Slot, request: &Bytes) -> Result<Option<Outcome>, Refusal> {
+    fn replay(
+        &self,
+        slot: &Slot,
+        request: &Bytes,
+    ) -> Result<Option<Outcome>, ErrorResponse> {
         let mut attempts = self.lock();
         let first = match attempts.entry(slot.clone()) {
             hash_map::Entry::Occupied(first) => first.into_mut(),
@@ -110,11 +114,11 @@ impl Store {
         if first.request != *request {
             let message = "this Idempotency-Key was used with another request body";
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            return Err(Refusal::new(status, "idempotency_key_reused", message));
+            return Err(ErrorResponse::new(status, "idempotency_key_reused", message));
         }
         let Some(outcome) = &first.outcome else {
             let message = "a request with this Idempotency-Key is still in progress";
-            return Err(Refusal::new(StatusCode::CONFLICT, "conflict", message));
+            return Err(ErrorResponse::new(StatusCode::CONFLICT, "conflict", message));
         };
         Ok(Some(outcome.clone()))
     }

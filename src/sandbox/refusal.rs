@@ -15,7 +15,7 @@ use serde_json::Value;
 
 /// An answer other than success.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ErrorResponse {
     status: StatusCode,
     key: &'static str,
     message: Cow<'static, str>,
@@ -33,7 +33,7 @@ struct Body<'a> {
     status: u16,
 }
 
-impl Refusal {
+impl ErrorResponse {
     pub(super) fn new(
         status: StatusCode,
         key: &'static str,
@@ -77,7 +77,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let body = Body {
             key: self.key,

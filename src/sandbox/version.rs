@@ -7,7 +7,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName};
 
-use super::refusal::Refusal;
+use super::refusal::ErrorResponse;
 
 /// The header that asks for a version and tells which one served.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-polytomic-version");
@@ -28,12 +28,12 @@ const KNOWN: [Version; 5] = [
 pub(super) struct Version(pub(super) &'static str);
 
 /// Returns the version that the headers ask for.
-pub(super) fn requested(headers: &HeaderMap) -> Result<Version, Refusal> {
+pub(super) fn requested(headers: &HeaderMap) -> Result<Version, ErrorResponse> {
     let Some(wanted) = headers.get(&HEADER) else { return Ok(LATEST) };
     KNOWN
         .into_iter()
         .find(|version| version.0.as_bytes() == wanted.as_bytes())
-        .ok_or_else(|| Refusal::bad_request("unknown X-Polytomic-Version"))
+        .ok_or_else(|| ErrorResponse::bad_request("unknown X-Polytomic-Version"))
 }
 
 /// Hides a route from the versions that came before it.
@@ -41,5 +41,5 @@ pub(super) async fn only_latest(request: Request, next: Next) -> Response {
     if request.extensions().get() == Some(&LATEST) {
         return next.run(request).await;
     }
-    Refusal::unknown_route().into_response()
+    ErrorResponse::unknown_route().into_response()
 }

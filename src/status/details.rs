@@ -11,7 +11,8 @@ use tonic_types::{
 };
 
 use super::{
-    Context, Failure, Outcome, Refusal, Violation, Whose, row::Attach, table, text,
+    Context, CredentialOwner, ErrorResponse, Failure, Outcome, Violation, row::Attach,
+    table, text,
 };
 
 /// The domain of every reason: ours, in the zone that no one else can own.
@@ -117,7 +118,7 @@ fn add(
         Attach::BadRequest => {
             let violations = match failure {
                 Failure::InvalidFields(violations) => violations.as_slice(),
-                _ => refusal.map(Refusal::fields).unwrap_or_default(),
+                _ => refusal.map(ErrorResponse::fields).unwrap_or_default(),
             };
             let violations = bounded(violations);
             if !violations.is_empty() {
@@ -132,7 +133,8 @@ fn add(
         }
         Attach::Resource => {
             if let Some((kind, name)) = context.resource {
-                let description = refusal.and_then(Refusal::message).unwrap_or_default();
+                let description =
+                    refusal.and_then(ErrorResponse::message).unwrap_or_default();
                 details.set_resource_info(
                     text::clean(kind, FIELD),
                     text::clean(name, NAME),
@@ -143,8 +145,8 @@ fn add(
         }
         Attach::Quota => {
             let whose = match context.whose_credentials {
-                Whose::Caller => "the caller's credentials",
-                Whose::Gateway => "the gateway's credentials",
+                CredentialOwner::Caller => "the caller's credentials",
+                CredentialOwner::Gateway => "the gateway's credentials",
             };
             let subject = context.fingerprint.unwrap_or(whose);
             details.set_quota_failure(vec![QuotaViolation::new(
@@ -153,7 +155,7 @@ fn add(
             )]);
         }
         Attach::Precondition => {
-            let kind = refusal.and_then(Refusal::key).unwrap_or("UPSTREAM_STATE");
+            let kind = refusal.and_then(ErrorResponse::key).unwrap_or("UPSTREAM_STATE");
             let subject = context.resource.map_or("", |(_, name)| name);
             details.set_precondition_failure(vec![PreconditionViolation::new(
                 kind,
@@ -172,8 +174,8 @@ fn add(
 }
 
 /// Returns Polytomic's message, cut to a description, or words of ours.
-fn told(refusal: Option<&Refusal>, otherwise: &str) -> String {
-    let message = refusal.and_then(Refusal::message).unwrap_or(otherwise);
+fn told(refusal: Option<&ErrorResponse>, otherwise: &str) -> String {
+    let message = refusal.and_then(ErrorResponse::message).unwrap_or(otherwise);
     text::shorten(message, DESCRIPTION, usize::MAX)
 }
 

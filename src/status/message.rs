@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Context, Failure, Outcome, Reason, Violation, Whose, details, text, words};
+use super::{
+    Context, CredentialOwner, Failure, Outcome, Reason, Violation, details, text, words,
+};
 
 /// Bytes of a message.
 pub(super) const MESSAGE: usize = 1024;
@@ -24,7 +26,7 @@ pub(super) fn compose(
     let is_for_partners =
         matches!(reason, Reason::PartnerKeyRequired | Reason::UpstreamForbidden);
     let mut tail = words::explanation(reason).to_owned();
-    if is_for_partners && context.whose_credentials == Whose::Gateway {
+    if is_for_partners && context.whose_credentials == CredentialOwner::Gateway {
         tail.push_str(" The credentials are the gateway's: its operator must mend this.");
     }
     tail.push(' ');

@@ -119,7 +119,7 @@ pub enum Answer {
     Decode,
     /// A success without a body: the empty response message.
     Empty,
-    /// No success: make a [`Refusal`](super::Refusal) of it.
+    /// No success: make a [`ErrorResponse`](super::ErrorResponse) of it.
     Refused,
 }
 

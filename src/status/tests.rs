@@ -52,7 +52,8 @@ fn refused_with(
     });
     let headers: HeaderMap = headers.collect();
     let status = StatusCode::from_u16(status).unwrap();
-    let refusal = Refusal::at(status, &headers, body.as_bytes(), SystemTime::UNIX_EPOCH);
+    let refusal =
+        ErrorResponse::at(status, &headers, body.as_bytes(), SystemTime::UNIX_EPOCH);
     Failure::Refused(Box::new(refusal))
 }
 
@@ -277,7 +278,7 @@ fn the_quota_is_the_credentials() {
 
 #[test]
 fn a_rejection_says_whose_credentials() {
-    let held = Context { whose_credentials: Whose::Gateway, ..list() };
+    let held = Context { whose_credentials: CredentialOwner::Gateway, ..list() };
     for failure in [|| Failure::CredentialsRejected, || refused(401, "")] {
         assert_eq!(
             reason(&translated(failure(), &list())),

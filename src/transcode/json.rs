@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
         next
     }
 
-    /// Steps over the opening byte of an object or a list. Tells whether it has
+    /// Steps over the opening byte of an object or a list. Reports whether it has
     /// a member.
     #[inline]
     pub(super) fn open(&mut self, close: u8) -> Result<bool, Error> {
@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
         Ok(!empty)
     }
 
-    /// Steps over the comma or the closing byte after a member. Tells whether
+    /// Steps over the comma or the closing byte after a member. Reports whether
     /// there is another member.
     #[inline]
     pub(super) fn more(&mut self, close: u8) -> Result<bool, Error> {

@@ -271,7 +271,7 @@ impl Reader<'_> {
     }
 }
 
-/// Tells whether a field is set: present, if that can be told, else not the
+/// Reports whether a field is set: present, if that can be told, else not the
 /// default. A required string must not be empty either.
 fn is_set(field: &Field, values: &Values<'_>) -> bool {
     match values.last() {

@@ -94,7 +94,7 @@ impl<'a> Transcoder<'a> {
         Ok(index)
     }
 
-    /// Reads the value of a field. Tells whether it is something: `null`, an
+    /// Reads the value of a field. Reports whether it is something: `null`, an
     /// empty string and an empty list are not.
     #[inline]
     fn field(&mut self, field: &'a Field) -> Result<bool, ResponseError> {
@@ -139,7 +139,7 @@ impl<'a> Transcoder<'a> {
     }
 
     /// Reads a value that is no list of the schema. A default value is left out
-    /// unless it is to be kept. Tells whether it is more than an empty string.
+    /// unless it is to be kept. Reports whether it is more than an empty string.
     #[inline]
     fn element(&mut self, field: &'a Field, keep: bool) -> Result<bool, ResponseError> {
         let number = field.number;

@@ -16,14 +16,14 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Tells whether credentials would cross a network unencrypted: the scheme
+    /// Reports whether credentials would cross a network unencrypted: the scheme
     /// is `http` and the host is not this one.
     #[must_use]
     pub fn is_plaintext(&self) -> bool {
         self.plaintext
     }
 
-    /// Tells whether the scheme is `https`.
+    /// Reports whether the scheme is `https`.
     pub(super) fn is_https(&self) -> bool {
         self.prefix.starts_with("https:")
     }

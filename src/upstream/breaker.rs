@@ -67,7 +67,7 @@ impl Breaker {
         Self(Mutex::new(State::Closed(Tally::new())))
     }
 
-    /// Tells whether calls go through.
+    /// Reports whether calls go through.
     pub(super) fn is_closed(&self) -> bool {
         matches!(*self.state(), State::Closed(_))
     }

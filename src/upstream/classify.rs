@@ -38,7 +38,7 @@ pub(super) fn failure(error: reqwest::Error) -> Failure {
     Failure::Reset(error.into())
 }
 
-/// Tells whether Polytomic cannot have looked at the request: it was never
+/// Reports whether Polytomic cannot have looked at the request: it was never
 /// written, or its HTTP/2 stream was refused (RFC 9113 §8.7).
 fn was_not_processed(error: &reqwest::Error) -> bool {
     let is_refused = |error: &h2::Error| {
@@ -63,7 +63,7 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
     None
 }
 
-/// Tells whether an attempt speaks against Polytomic being able to answer;
+/// Reports whether an attempt speaks against Polytomic being able to answer;
 /// `None` if it says nothing.
 ///
 /// Refusals (4xx) and errors about one request (500, 501) are answers too: were

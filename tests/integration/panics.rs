@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderValue;
 use polytomic_gateway::{
     auth::{self, Authenticator, LookUp, LookUpError, Mode, Verdict},
+    budget::{self, Capacities},
     contract::{Contract, DESCRIPTOR_SET},
     gateway::{self, Gateway, Timeouts},
-    server::{self, Routes, Server},
+    grpc::Routes,
+    net::{self, Server},
     upstream::{self, Upstream},
 };
 use tonic::Code;
@@ -46,21 +48,24 @@ async fn an_rpc_that_panics_is_internal_and_the_next_is_served() {
             attempts: 1,
         },
     );
-    let limits = server::Settings {
+    let limits = net::Settings {
         lame_duck: Duration::ZERO,
         drain_limit: Duration::from_secs(5),
-        max_connections: 8,
         max_connection_age: Duration::ZERO,
         max_connection_age_grace: Duration::ZERO,
         max_connection_idle: Duration::ZERO,
         handshake_timeout: Duration::from_secs(5),
         write_timeout: Duration::from_secs(5),
-        answer_memory: 1 << 20,
-        max_in_flight: 8,
     };
+    let capacities = Capacities::new(&budget::Settings {
+        response_memory: 1 << 20,
+        max_in_flight: 8,
+        max_connections: 8,
+    });
     let routes = Routes::new(gateway, DESCRIPTOR_SET).await.unwrap();
-    let server =
-        Server::bind("127.0.0.1:0".parse().unwrap(), routes, limits).await.unwrap();
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), routes, limits, capacities)
+        .await
+        .unwrap();
     let address = server.local_addr();
     tokio::spawn(server.run(std::future::pending()));
 

@@ -20,7 +20,7 @@ async fn the_second_call_with_a_key_asks_nothing() {
     assert!(second.authorization().is_sensitive());
     let name = second.identity().unwrap().organization_name.clone();
     assert_eq!(name, Some(organization("one")));
-    assert_eq!(second.holder(), Holder::Caller);
+    assert_eq!(second.holder(), CredentialOwner::Caller);
     let stats = auth.stats();
     assert_eq!((stats.misses, stats.hits, stats.look_ups), (1, 1, 1));
 }
@@ -129,7 +129,10 @@ async fn a_key_that_is_not_a_partners_is_refused_with_its_class() {
         let metadata = bearer(class.as_str());
         for _ in 0..2 {
             let error = auth.credentials(&metadata).await.unwrap_err();
-            assert_eq!(error, Error::NotPartner { class, holder: Holder::Caller });
+            assert_eq!(
+                error,
+                Error::NotPartner { class, holder: CredentialOwner::Caller }
+            );
             assert!(error.to_string().contains(class.as_str()));
         }
     }

@@ -11,7 +11,7 @@ use tokio::time::advance;
 use super::super::file::POLL;
 use super::*;
 
-const GATEWAY_REJECTED: Error = Error::Rejected { holder: Holder::Gateway };
+const GATEWAY_REJECTED: Error = Error::Rejected { holder: CredentialOwner::Gateway };
 
 /// A directory with the files `key` and `token`.
 fn directory() -> TempDir {
@@ -41,7 +41,7 @@ async fn a_caller_with_the_token_gets_the_gateways_key() {
     let auth = lending(&polytomic, &directory).await;
     let credentials = auth.credentials(&bearer("caller")).await.unwrap();
     assert_eq!(sent(&credentials), "Bearer old");
-    assert_eq!(credentials.holder(), Holder::Gateway);
+    assert_eq!(credentials.holder(), CredentialOwner::Gateway);
     assert!(credentials.authorization().is_sensitive());
     auth.credentials(&bearer("caller")).await.unwrap();
     assert_eq!(*polytomic.asked.lock().unwrap(), ["old"]);
@@ -83,7 +83,10 @@ async fn a_key_of_the_wrong_class_is_the_gateways_fault() {
     polytomic.script("old", Script::Class(Class::User));
     let auth = lending(&polytomic, &directory).await;
     let error = auth.credentials(&bearer("caller")).await.unwrap_err();
-    assert_eq!(error, Error::NotPartner { class: Class::User, holder: Holder::Gateway });
+    assert_eq!(
+        error,
+        Error::NotPartner { class: Class::User, holder: CredentialOwner::Gateway }
+    );
 }
 
 #[tokio::test(start_paused = true)]

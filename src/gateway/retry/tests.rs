@@ -3,7 +3,7 @@
 use http::HeaderMap;
 
 use super::*;
-use crate::status::Refusal;
+use crate::status::ErrorResponse;
 
 const PLENTY: Duration = Duration::from_secs(30);
 
@@ -15,7 +15,7 @@ fn refused(status: u16, headers: &[(&'static str, &str)]) -> Failure {
         })
         .collect();
     let status = StatusCode::from_u16(status).unwrap();
-    Failure::Refused(Box::new(Refusal::new(status, &headers, b"")))
+    Failure::Refused(Box::new(ErrorResponse::new(status, &headers, b"")))
 }
 
 /// The delays before the attempts after the first, all with the same draw.

@@ -4,7 +4,7 @@ use super::*;
 
 /// Returns Polytomic's message as kept from a body.
 fn told(body: &[u8]) -> Option<String> {
-    let refusal = Refusal::new(StatusCode::BAD_GATEWAY, &HeaderMap::new(), body);
+    let refusal = ErrorResponse::new(StatusCode::BAD_GATEWAY, &HeaderMap::new(), body);
     refusal.message().map(str::to_owned)
 }
 

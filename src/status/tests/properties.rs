@@ -141,7 +141,7 @@ proptest! {
         draw: u64,
     ) {
         let status = StatusCode::from_u16(number).unwrap();
-        let refusal = Refusal::new(status, &headers, &body);
+        let refusal = ErrorResponse::new(status, &headers, &body);
         let status = translate::status(
             Failure::Refused(Box::new(refusal)),
             &Context { in_doubt, ..context(safe) },
@@ -225,7 +225,7 @@ fn the_largest_of_everything_still_fits() {
             [101, 200, 302, 400, 401, 404, 409, 412, 413, 426, 429, 500, 502, 777]
         {
             let status = StatusCode::from_u16(number).unwrap();
-            let refusal = Refusal::new(status, &headers, body.as_bytes());
+            let refusal = ErrorResponse::new(status, &headers, body.as_bytes());
             check(&Failure::Refused(Box::new(refusal)).into_status(&context));
         }
     }

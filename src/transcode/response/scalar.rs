@@ -25,7 +25,7 @@ const SECONDS: u32 = 1;
 const NANOS: u32 = 2;
 
 impl Transcoder<'_> {
-    /// Reads a string to a field. Tells whether it is not empty.
+    /// Reads a string to a field. Reports whether it is not empty.
     #[inline]
     pub(super) fn string(
         &mut self,

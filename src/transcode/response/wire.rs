@@ -25,7 +25,7 @@ pub(super) enum Scalar {
 }
 
 impl Scalar {
-    /// Tells whether this is the default value: zero, positive, or false.
+    /// Reports whether this is the default value: zero, positive, or false.
     pub(super) fn is_zero(self) -> bool {
         matches!(self, Self::Varint(0) | Self::Fixed32(0) | Self::Fixed64(0))
     }

@@ -93,7 +93,7 @@ impl Create {
         format!("create-{}", self.number)
     }
 
-    /// Tells whether a repeat would be known as one.
+    /// Reports whether a repeat would be known as one.
     pub(super) fn can_be_repeated(&self) -> bool {
         self.same.is_some()
     }

@@ -18,7 +18,7 @@ fn generated(choices: &[u8]) -> Option<(Vec<u8>, DynamicMessage)> {
     Some((bytes, message))
 }
 
-/// Tells whether an error is that of a number which JSON cannot write.
+/// Reports whether an error is that of a number which JSON cannot write.
 fn is_about_numbers(error: &RequestError) -> bool {
     let RequestError::Invalid(violations) = error else { return false };
     violations.iter().all(|violation| violation.description.contains("finite"))

@@ -22,7 +22,7 @@ const SERVER: &str = "";
 
 /// What is told of the server and its services: the same of all.
 #[derive(Debug, Clone)]
-pub(super) struct Health {
+pub(crate) struct Health {
     services: Vec<String>,
     reporter: HealthReporter,
 }
@@ -50,14 +50,14 @@ impl Health {
     }
 
     /// Tells that no new RPCs should come.
-    pub(super) async fn set_not_serving(&self) {
+    pub(crate) async fn set_not_serving(&self) {
         for service in &self.services {
             self.reporter.set_service_status(service, NotServing).await;
         }
     }
 
     /// Ends the watches.
-    pub(super) async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         for service in &self.services {
             self.reporter.clear_service_status(service).await;
         }

@@ -1,9 +1,23 @@
 //! What callers may make the server hold in all, each with its reason.
 
-use super::{limits::Settings, untaken::Untaken};
-use crate::places::{Place, Places, Share};
+use super::{
+    capacity::{FairShare, Reservation, SharedCapacity},
+    unread::UnreadResponses,
+};
 
-/// Requests that are arriving. Honest ones come at once; those that are held back
+/// What an operator may set.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Maximum bytes for responses that are being received or not yet read by
+    /// clients.
+    pub response_memory: usize,
+    /// Maximum concurrent RPCs.
+    pub max_in_flight: usize,
+    /// Maximum concurrent connections: each has a guaranteed part.
+    pub max_connections: usize,
+}
+
+/// Requests that are receiving. Honest ones come at once; those that are held back
 /// each cost some KiB and what they have sent so far.
 const ARRIVING: usize = 1024;
 
@@ -32,61 +46,75 @@ const ANSWERS: usize = 16;
 
 /// The places of one connection among those of all.
 #[derive(Debug, Clone)]
-pub(super) struct Allowance {
-    pub(super) arriving: Places,
-    pub(super) beside: Places,
-    pub(super) watches: Places,
+pub struct Capacities {
+    pub(crate) receiving: SharedCapacity,
+    pub(crate) auxiliary: SharedCapacity,
+    pub(crate) watches: SharedCapacity,
     /// RPCs of the table, until there is an answer.
-    pub(super) in_flight: Places,
+    pub(crate) in_flight: SharedCapacity,
     /// RPCs of the table, until their answers are taken.
-    pub(super) rpcs: Places,
+    pub(crate) rpcs: SharedCapacity,
     /// Their answers, until the caller has taken the last byte.
-    answers: Places,
+    answers: SharedCapacity,
     /// The bytes that an answer has before it is known how large it is.
     usual: usize,
-    pub(super) untaken: Untaken,
+    max_connections: usize,
+    pub(crate) unread: UnreadResponses,
 }
 
-impl Allowance {
-    pub(super) fn new(settings: &Settings) -> Self {
+impl Capacities {
+    /// Makes the capacities of a whole gateway.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
         let half = |most, each| {
-            Places::new(most, Share { each, kept: most / 2, always: 1 }, REQUEST)
+            SharedCapacity::new(
+                most,
+                FairShare { floor: each, reserved: most / 2, guaranteed: 1 },
+                REQUEST,
+            )
         };
         let most = settings.max_in_flight;
-        // Little is kept: connections that are all busy shall have most of them.
-        let in_flight = Share { each: SHARE, kept: most / 8, always: 0 };
+        // Little is reserved: connections that are all busy shall have most of them.
+        let in_flight = FairShare { floor: SHARE, reserved: most / 8, guaranteed: 0 };
         // A peer that takes its answers at once has no more than in flight, or some
         // dozens whose bytes wait for a thread.
         let rpcs = most.saturating_mul(3);
         let (answers, share, size) = answers(settings);
         Self {
-            arriving: half(ARRIVING, SHARE),
-            beside: half(BESIDE, SHARE),
+            receiving: half(ARRIVING, SHARE),
+            auxiliary: half(BESIDE, SHARE),
             watches: half(WATCHES, SHARE),
-            in_flight: Places::new(most, in_flight, REQUEST),
+            in_flight: SharedCapacity::new(most, in_flight, REQUEST),
             rpcs: half(rpcs, SHARE.max(rpcs / 64)),
-            answers: Places::new(answers, share, size),
-            usual: share.always * size,
-            untaken: Untaken::default(),
+            answers: SharedCapacity::new(answers, share, size),
+            usual: share.guaranteed * size,
+            max_connections: settings.max_connections,
+            unread: UnreadResponses::default(),
         }
     }
 
     /// Takes a place for an answer of usual size, if there is one.
-    pub(super) fn answer(&self) -> Option<Place> {
-        self.answers.enter_for(self.usual)
+    pub(crate) fn answer(&self) -> Option<Reservation> {
+        self.answers.try_reserve_bytes(self.usual)
+    }
+
+    /// Returns the maximum number of concurrent connections.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.max_connections
     }
 
     /// Returns the same for another connection.
-    pub(super) fn on_connection(&self) -> Self {
+    pub(crate) fn on_connection(&self) -> Self {
         Self {
-            arriving: self.arriving.on_connection(),
-            beside: self.beside.on_connection(),
+            receiving: self.receiving.on_connection(),
+            auxiliary: self.auxiliary.on_connection(),
             watches: self.watches.on_connection(),
             in_flight: self.in_flight.on_connection(),
             rpcs: self.rpcs.on_connection(),
             answers: self.answers.on_connection(),
             usual: self.usual,
-            untaken: Untaken::default(),
+            max_connections: self.max_connections,
+            unread: UnreadResponses::default(),
         }
     }
 }
@@ -94,13 +122,18 @@ impl Allowance {
 /// Returns how many places there are for answers, what is kept of them, and their
 /// bytes. Those that each connection always has are taken from the memory too: a
 /// quarter of it at most.
-fn answers(settings: &Settings) -> (usize, Share, usize) {
-    let (memory, connections) = (settings.answer_memory, settings.max_connections.max(1));
+fn answers(settings: &Settings) -> (usize, FairShare, usize) {
+    let (memory, connections) =
+        (settings.response_memory, settings.max_connections.max(1));
     let fair = memory / 4 / connections;
     let size = fair.clamp(1, ANSWER);
     let always = (fair / size).clamp(1, ANSWERS);
     let most = (memory / size).saturating_sub(connections * always);
-    (most, Share { each: SHARE * always, kept: most / 4, always }, size)
+    (
+        most,
+        FairShare { floor: SHARE * always, reserved: most / 4, guaranteed: always },
+        size,
+    )
 }
 
 impl Settings {
@@ -109,7 +142,7 @@ impl Settings {
     #[must_use]
     pub fn largest_answer(&self) -> usize {
         let (most, share, size) = answers(self);
-        (most - share.kept) / 2 * size / 2
+        (most - share.reserved) / 2 * size / 2
     }
 }
 
@@ -117,24 +150,10 @@ impl Settings {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::time::Duration;
-
     use super::*;
 
-    fn settings(answer_memory: usize, max_connections: usize) -> Settings {
-        let none = Duration::ZERO;
-        Settings {
-            lame_duck: none,
-            drain_limit: none,
-            max_connections,
-            max_connection_age: none,
-            max_connection_age_grace: none,
-            max_connection_idle: none,
-            handshake_timeout: none,
-            write_timeout: none,
-            answer_memory,
-            max_in_flight: 1024,
-        }
+    fn settings(response_memory: usize, max_connections: usize) -> Settings {
+        Settings { response_memory, max_in_flight: 1024, max_connections }
     }
 
     #[test]
@@ -144,11 +163,11 @@ mod tests {
             [(256 * MIB, 1024), (8 * MIB, 1024), (256 * MIB, 20_000), (MIB, 1)]
         {
             let settings = settings(memory, connections);
-            let allowance = Allowance::new(&settings);
+            let capacities = Capacities::new(&settings);
             let mut held = 0;
             let mut places = Vec::new();
             for _ in 0..connections {
-                let place = allowance.on_connection().answer().unwrap();
+                let place = capacities.on_connection().answer().unwrap();
                 let mut bytes = 1;
                 while place.resize(2 * bytes) {
                     bytes *= 2;
@@ -168,8 +187,9 @@ mod tests {
                 max_in_flight: number,
                 ..settings(number.max(1 << 20), number)
             };
-            let here = Allowance::new(&settings).on_connection();
-            let places = (here.in_flight.enter(), here.rpcs.enter(), here.answer());
+            let here = Capacities::new(&settings).on_connection();
+            let places =
+                (here.in_flight.try_reserve(), here.rpcs.try_reserve(), here.answer());
             assert!(matches!(places, (Some(_), Some(_), Some(_))), "{number}");
         }
     }
@@ -177,7 +197,7 @@ mod tests {
     #[test]
     fn an_answer_of_the_largest_size_has_room() {
         let settings = settings(8 << 20, 1024);
-        let place = Allowance::new(&settings).answer().unwrap();
+        let place = Capacities::new(&settings).answer().unwrap();
         assert!(place.resize(2 * settings.largest_answer()));
         // However many connections there are.
         assert!(settings.largest_answer() >= 1 << 20);

@@ -24,17 +24,17 @@ const RECALLED: u8 = 2;
 
 /// What calls a request back, if it is not too late.
 #[derive(Debug, Clone, Default)]
-pub struct Recall(Arc<AtomicU8>);
+pub struct CancelHandle(Arc<AtomicU8>);
 
-impl Recall {
-    /// Keeps the request from being sent, for good. Tells whether it was not too
+impl CancelHandle {
+    /// Keeps the request from being sent, for good. Reports whether it was not too
     /// late: else all of it may have been sent.
     #[must_use]
     pub fn recall(&self) -> bool {
         self.settle(RECALLED)
     }
 
-    /// Lets the request be sent. Tells whether it was not too late.
+    /// Lets the request be sent. Reports whether it was not too late.
     pub(super) fn release(&self) -> bool {
         self.settle(ASKED_FOR)
     }
@@ -49,7 +49,7 @@ impl Recall {
 }
 
 /// Makes the body of a request that may be recalled.
-pub(super) fn body(bytes: Bytes, recall: Option<Recall>) -> reqwest::Body {
+pub(super) fn body(bytes: Bytes, recall: Option<CancelHandle>) -> reqwest::Body {
     match recall {
         Some(recall) if !bytes.is_empty() => {
             reqwest::Body::wrap(Held { bytes: Some(bytes), recall })
@@ -67,7 +67,7 @@ pub(super) fn body(bytes: Bytes, recall: Option<Recall>) -> reqwest::Body {
 #[derive(Debug)]
 struct Held {
     bytes: Option<Bytes>,
-    recall: Recall,
+    recall: CancelHandle,
 }
 
 /// Why a connection gets no body. Nobody is told: whoever has recalled a request
@@ -110,13 +110,13 @@ mod tests {
 
     use super::*;
 
-    fn body(recall: &Recall) -> reqwest::Body {
+    fn body(recall: &CancelHandle) -> reqwest::Body {
         super::body(Bytes::from_static(b"{}"), Some(recall.clone()))
     }
 
     #[tokio::test]
     async fn a_body_that_was_asked_for_is_sent_and_not_recalled() {
-        let recall = Recall::default();
+        let recall = CancelHandle::default();
         let mut body = body(&recall);
         assert_eq!(body.size_hint().exact(), Some(2));
         let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
@@ -127,7 +127,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_was_recalled_is_never_sent() {
-        let recall = Recall::default();
+        let recall = CancelHandle::default();
         let mut body = body(&recall);
         assert!(recall.recall());
         assert!(recall.recall());
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_body_that_nobody_will_ask_for_cannot_be_recalled() {
-        let recall = Recall::default();
+        let recall = CancelHandle::default();
         assert!(super::body(Bytes::new(), Some(recall.clone())).is_end_stream());
         assert!(!recall.recall());
     }

@@ -16,12 +16,12 @@ use http_body_util::BodyExt;
 use tokio::time::sleep;
 use tonic::body::Body;
 
-use crate::status::BoxError;
+use tower::BoxError;
 
 /// The answers of one connection, counted by the round in which they were given:
 /// those of this one, of the last and of the one before it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Untaken(Arc<Rounds>);
+pub struct UnreadResponses(Arc<Rounds>);
 
 #[derive(Debug, Default)]
 struct Rounds {
@@ -29,10 +29,10 @@ struct Rounds {
     answers: [AtomicUsize; 3],
 }
 
-impl Untaken {
+impl UnreadResponses {
     /// Completes when an answer has not been taken for `limit`, and before twice
     /// that. Looking once in a while keeps timers out of the way of RPCs.
-    pub(super) async fn overdue(&self, limit: Duration) {
+    pub(crate) async fn overdue(&self, limit: Duration) {
         loop {
             sleep(limit).await;
             let now = self.0.now.fetch_add(1, Relaxed) + 1;
@@ -44,16 +44,16 @@ impl Untaken {
     }
 
     /// Makes a body whose data keep their place until the peer has taken them.
-    pub(super) fn watch<B, P>(&self, body: B, place: Arc<P>) -> Body
+    pub(crate) fn watch<B, P>(&self, body: B, place: Arc<P>) -> Body
     where
         P: Send + Sync + 'static,
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        let untaken = self.clone();
+        let unread = self.clone();
         Body::new(body.map_frame(move |frame| {
             frame.map_data(|bytes| {
                 // hyper and h2 drop the bytes once they are written.
-                let count = untaken.count();
+                let count = unread.count();
                 let place = Arc::clone(&place);
                 Bytes::from_owner(Data { bytes, _count: count, _place: place })
             })
@@ -104,32 +104,36 @@ mod tests {
     use http_body_util::Full;
     use tokio::time::{Instant, timeout};
 
+    use super::super::{FairShare, SharedCapacity};
     use super::*;
-    use crate::places::{Places, Share};
 
     const LIMIT: Duration = Duration::from_secs(60);
 
-    fn places(most: usize) -> Places {
-        Places::new(most, Share { each: 1, kept: 1, always: 1 }, 4096)
+    fn places(most: usize) -> SharedCapacity {
+        SharedCapacity::new(
+            most,
+            FairShare { floor: 1, reserved: 1, guaranteed: 1 },
+            4096,
+        )
     }
 
-    async fn data(untaken: &Untaken, places: &Places) -> Bytes {
-        let place = Arc::new(places.enter().unwrap());
-        let mut body = untaken.watch(Full::new(Bytes::from_static(b"data")), place);
+    async fn data(unread: &UnreadResponses, places: &SharedCapacity) -> Bytes {
+        let place = Arc::new(places.try_reserve().unwrap());
+        let mut body = unread.watch(Full::new(Bytes::from_static(b"data")), place);
         body.frame().await.unwrap().unwrap().into_data().unwrap()
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_is_not_taken_is_overdue() {
-        let untaken = Untaken::default();
+        let unread = UnreadResponses::default();
         for wait in [Duration::ZERO, LIMIT / 3, LIMIT] {
             let watching = tokio::spawn({
-                let untaken = untaken.clone();
-                async move { untaken.overdue(LIMIT).await }
+                let unread = unread.clone();
+                async move { unread.overdue(LIMIT).await }
             });
             sleep(wait).await;
             let given = Instant::now();
-            let data = data(&untaken, &places(1)).await;
+            let data = data(&unread, &places(1)).await;
             watching.await.unwrap();
             assert!(given.elapsed() >= LIMIT, "{:?}", given.elapsed());
             assert!(given.elapsed() <= 2 * LIMIT, "{:?}", given.elapsed());
@@ -139,11 +143,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn answers_that_are_taken_are_never_overdue() {
-        let untaken = Untaken::default();
-        let watched = untaken.clone();
+        let unread = UnreadResponses::default();
+        let watched = unread.clone();
         let mut watching = tokio::spawn(async move { watched.overdue(LIMIT).await });
         for _ in 0..100 {
-            let data = data(&untaken, &places(1)).await;
+            let data = data(&unread, &places(1)).await;
             assert!(timeout(LIMIT * 9 / 10, &mut watching).await.is_err());
             drop(data);
         }
@@ -152,8 +156,8 @@ mod tests {
     #[tokio::test]
     async fn a_place_is_free_again_when_the_last_byte_is_taken() {
         let places = places(2);
-        let mut data = data(&Untaken::default(), &places).await;
-        let is_free = || places.enter().is_some();
+        let mut data = data(&UnreadResponses::default(), &places).await;
+        let is_free = || places.try_reserve().is_some();
         assert!(!is_free());
         let head = data.split_to(2);
         drop(data);

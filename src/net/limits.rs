@@ -19,8 +19,6 @@ pub struct Settings {
     pub lame_duck: Duration,
     /// How long RPCs in flight may take to end, before their connections do.
     pub drain_limit: Duration,
-    /// How many connections are served at a time.
-    pub max_connections: usize,
     /// How long a connection is used, give or take a tenth (gRFC A9). Zero is
     /// for ever.
     pub max_connection_age: Duration,
@@ -32,10 +30,6 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// How long a peer may take to take an answer, at least.
     pub write_timeout: Duration,
-    /// The most bytes of answers that are held at a time.
-    pub answer_memory: usize,
-    /// How many RPCs are under way at most.
-    pub max_in_flight: usize,
 }
 
 /// Streams that one connection may have open: what gRPC clients expect. Many

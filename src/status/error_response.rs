@@ -51,7 +51,7 @@ const ALLOWED: &[(&str, &str)] = &[
 
 /// An answer that is no success, reduced to what may be told.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub struct ErrorResponse {
     status: StatusCode,
     message: Option<String>,
     key: Option<String>,
@@ -62,7 +62,7 @@ pub struct Refusal {
     is_foreign: bool,
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// Reduces an answer; `body` may be anything, or the start of anything.
     ///
     /// The shapes read are the current `{"key", "message", "status", "metadata"}`
@@ -73,7 +73,7 @@ impl Refusal {
         Self::at(status, headers, body, SystemTime::now())
     }
 
-    /// As [`Refusal::new`], at a given time.
+    /// As [`ErrorResponse::new`], at a given time.
     #[must_use]
     pub fn at(
         status: StatusCode,
@@ -156,7 +156,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ErrorResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Polytomic answered {}", self.status.as_str())?;
         if let Some(message) = &self.message {

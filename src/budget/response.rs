@@ -6,11 +6,11 @@
 //! before it is asked for.
 
 use std::{
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hash, RandomState},
     sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
-use crate::{places::Place, upstream::Call};
+use super::capacity::Reservation;
 
 /// The bytes, of JSON and its message, that are worth to be remembered: more than
 /// any answer has room for from the start.
@@ -25,7 +25,7 @@ const PROBED: u32 = 256;
 
 /// The room that large answers took.
 #[derive(Debug)]
-pub(super) struct Sizes {
+pub struct Sizes {
     hasher: RandomState,
     /// Which call it was, and the bytes: a half each.
     entries: Box<[AtomicU64]>,
@@ -33,15 +33,15 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let entries = (0..ENTRIES).map(|_| AtomicU64::default()).collect();
         Self { hasher: RandomState::new(), entries, refused: AtomicU32::default() }
     }
 
     /// Returns the size of what `holder` is answered to a call. Others may be
     /// refused it.
-    fn of(&self, call: &Call, holder: &str) -> Size<'_> {
-        let hash = self.hasher.hash_one((&call.method, &call.path_and_query, holder));
+    fn of(&self, request: impl Hash, holder: &str) -> Size<'_> {
+        let hash = self.hasher.hash_one((request, holder));
         let (tag, index) = halves(hash);
         Size { entry: &self.entries[index as usize % ENTRIES], tag }
     }
@@ -95,40 +95,40 @@ fn saturated(bytes: usize) -> u32 {
 
 /// The room of one RPC.
 #[derive(Debug)]
-pub(super) struct Room<'a> {
-    place: &'a Place,
+pub struct ResponseMemory<'a> {
+    place: &'a Reservation,
     size: Size<'a>,
 }
 
-impl<'a> Room<'a> {
+impl<'a> ResponseMemory<'a> {
     /// Takes as much room as the answer to the same call of the same holder of
     /// credentials took the last time, if there is as much.
-    pub(super) fn take(
-        place: &'a Place,
+    pub(crate) fn take(
+        place: &'a Reservation,
         sizes: &'a Sizes,
-        call: &Call,
+        request: impl Hash,
         holder: &str,
     ) -> Option<Self> {
-        let size = sizes.of(call, holder);
+        let size = sizes.of(request, holder);
         let has_room = place.grow(size.expected() as usize) || sizes.is_to_be_probed();
         has_room.then_some(Self { place, size })
     }
 
-    /// Tells whether there is room for an answer of so many bytes, or more, and for
+    /// Reports whether there is room for an answer of so many bytes, or more, and for
     /// its message besides.
-    pub(super) fn has(&self, answer: usize) -> bool {
+    pub(crate) fn has(&self, answer: usize) -> bool {
         self.size.raise_to(2 * answer);
         self.place.grow(2 * answer)
     }
 
     /// Notes how many bytes a whole answer has.
-    pub(super) fn note_whole(&self, answer: usize) {
+    pub(crate) fn note_whole(&self, answer: usize) {
         self.size.lower_to(2 * answer);
     }
 
-    /// Leaves what a message of so many bytes does not need. Tells whether there was
+    /// Leaves what a message of so many bytes does not need. Reports whether there was
     /// room for it.
-    pub(super) fn keep(&self, message: usize) -> bool {
+    pub(crate) fn keep(&self, message: usize) -> bool {
         self.size.raise_to(message);
         self.place.resize(message)
     }
@@ -138,39 +138,27 @@ impl<'a> Room<'a> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use http::{HeaderMap, Method};
-
+    use super::super::{FairShare, SharedCapacity};
     use super::*;
-    use crate::places::{Places, Share};
 
     const ROOM: usize = 64 << 20;
     const HOLDER: &str = "0123456789abcdef";
 
-    fn call(path: &str) -> Call {
-        Call {
-            method: Method::GET,
-            path_and_query: path.to_owned(),
-            headers: HeaderMap::new(),
-            body: None,
-            recall: None,
-        }
-    }
-
     /// Room for so many bytes.
-    fn places(bytes: usize) -> Places {
-        let share = Share { each: bytes / 4096, kept: 0, always: 1 };
-        Places::new(bytes / 4096, share, 4096)
+    fn places(bytes: usize) -> SharedCapacity {
+        let share = FairShare { floor: bytes / 4096, reserved: 0, guaranteed: 1 };
+        SharedCapacity::new(bytes / 4096, share, 4096)
     }
 
     fn take(sizes: &Sizes, path: &str, bytes: usize) -> bool {
-        let place = places(bytes).enter().unwrap();
-        Room::take(&place, sizes, &call(path), HOLDER).is_some()
+        let place = places(bytes).try_reserve().unwrap();
+        ResponseMemory::take(&place, sizes, path, HOLDER).is_some()
     }
 
     /// Has a call answered, in parts of so many bytes, by a message of half.
     fn answer(sizes: &Sizes, path: &str, parts: &[usize]) {
-        let place = places(ROOM).enter().unwrap();
-        let room = Room::take(&place, sizes, &call(path), HOLDER).unwrap();
+        let place = places(ROOM).try_reserve().unwrap();
+        let room = ResponseMemory::take(&place, sizes, path, HOLDER).unwrap();
         let mut whole = 0;
         for part in parts {
             whole += part;
@@ -193,8 +181,8 @@ mod tests {
     #[test]
     fn a_large_answer_is_known_when_it_begins() {
         let sizes = Sizes::new();
-        let place = places(4096).enter().unwrap();
-        let room = Room::take(&place, &sizes, &call("/a"), HOLDER).unwrap();
+        let place = places(4096).try_reserve().unwrap();
+        let room = ResponseMemory::take(&place, &sizes, "/a", HOLDER).unwrap();
         assert!(!room.has(1 << 20));
         assert!(!take(&sizes, "/a", 1 << 20));
     }
@@ -214,8 +202,8 @@ mod tests {
     fn a_part_of_a_large_answer_does_not_make_it_a_small_one() {
         let sizes = Sizes::new();
         answer(&sizes, "/a", &[8 << 20]);
-        let place = places(ROOM).enter().unwrap();
-        let room = Room::take(&place, &sizes, &call("/a"), HOLDER).unwrap();
+        let place = places(ROOM).try_reserve().unwrap();
+        let room = ResponseMemory::take(&place, &sizes, "/a", HOLDER).unwrap();
         assert!(room.has(1 << 20));
         assert!(!take(&sizes, "/a", 15 << 20));
     }
@@ -224,8 +212,8 @@ mod tests {
     fn what_others_are_answered_says_nothing() {
         let sizes = Sizes::new();
         answer(&sizes, "/a", &[8 << 20]);
-        let place = places(4096).enter().unwrap();
-        assert!(Room::take(&place, &sizes, &call("/a"), "another").is_some());
+        let place = places(4096).try_reserve().unwrap();
+        assert!(ResponseMemory::take(&place, &sizes, "/a", "another").is_some());
     }
 
     #[test]

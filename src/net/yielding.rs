@@ -19,18 +19,18 @@ const TURN: usize = 16 * 1024;
 
 /// Reads at most so much at a time, and then waits for its next turn.
 #[derive(Debug)]
-pub(super) struct Fair<R> {
+pub(super) struct YieldingReader<R> {
     reader: R,
     read: usize,
 }
 
-impl<R> Fair<R> {
+impl<R> YieldingReader<R> {
     pub(super) fn new(reader: R) -> Self {
         Self { reader, read: 0 }
     }
 }
 
-impl<R: AsyncRead + Unpin> AsyncRead for Fair<R> {
+impl<R: AsyncRead + Unpin> AsyncRead for YieldingReader<R> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -63,7 +63,7 @@ mod tests {
         const READ: usize = 1024;
 
         let bytes = vec![0; 10 * TURN];
-        let mut reader = Fair::new(&bytes[..]);
+        let mut reader = YieldingReader::new(&bytes[..]);
         let mut context = Context::from_waker(Waker::noop());
         let (mut read, mut turns) = (0, 0);
         while read < bytes.len() {

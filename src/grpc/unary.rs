@@ -12,11 +12,10 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Status, body::Body};
 
-use super::allowance::Allowance;
 use crate::{
+    budget::{Capacities, Reservation},
     contract::Rpc,
     gateway::{self, Gateway},
-    places::Place,
     status::{BoxError, Failure},
 };
 
@@ -29,7 +28,7 @@ pub(super) const REQUEST_LIMIT: usize = 64 * 1024;
 /// is held back on purpose, or its caller has given it up.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// When to try again if too many requests are arriving.
+/// When to try again if too many requests are receiving.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What gRPC puts before a message: a flag and the length.
@@ -47,12 +46,12 @@ pub(super) async fn serve(
     rpc: &Rpc,
     arrived: Instant,
     request: http::Request<Bytes>,
-    allowance: &Allowance,
+    capacities: &Capacities,
 ) -> http::Response<Body> {
     let request = Request::from_http(request);
-    let in_flight = allowance.in_flight.enter();
+    let in_flight = capacities.in_flight.try_reserve();
     let places = if in_flight.is_some() {
-        allowance.rpcs.enter().zip(allowance.answer())
+        capacities.rpcs.try_reserve().zip(capacities.answer())
     } else {
         None
     };
@@ -65,7 +64,7 @@ pub(super) async fn serve(
             let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
             let body =
                 Full::new(frame(&message)).with_trailers(ready(Some(Ok(trailers))));
-            let body = allowance.untaken.watch(body, Arc::new(places));
+            let body = capacities.unread.watch(body, Arc::new(places));
             let mut response = http::Response::new(body);
             *response.headers_mut() = metadata.into_headers();
             response.headers_mut().insert(CONTENT_TYPE, GRPC);
@@ -88,7 +87,7 @@ fn frame(message: &[u8]) -> Bytes {
 
 /// Returns how long the message of a request may take to arrive: not beyond the
 /// deadline of its caller.
-pub(super) fn patience(headers: &HeaderMap) -> Duration {
+pub(super) fn receive_timeout(headers: &HeaderMap) -> Duration {
     let left = gateway::time_allowed(headers).unwrap_or(REQUEST_TIMEOUT);
     left.min(REQUEST_TIMEOUT)
 }
@@ -96,20 +95,20 @@ pub(super) fn patience(headers: &HeaderMap) -> Duration {
 /// Reads the whole body of a request, within the limits of one.
 pub(super) async fn receive<B>(
     body: B,
-    place: &Place,
-    patience: Duration,
+    place: &Reservation,
+    receive_timeout: Duration,
 ) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    timeout(patience, collect(body, place))
+    timeout(receive_timeout, collect(body, place))
         .await
         .unwrap_or(Err(Failure::DeadlineExceeded))
 }
 
 /// Copies the data of a body together: a frame of one byte, kept as it came,
 /// would keep all the bytes that were read with it.
-async fn collect<B>(body: B, place: &Place) -> Result<Bytes, Failure>
+async fn collect<B>(body: B, place: &Reservation) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
@@ -161,10 +160,16 @@ mod tests {
     use http_body_util::StreamBody;
 
     use super::*;
-    use crate::places::{Places, Share};
+    use crate::budget::{FairShare, SharedCapacity};
 
-    fn place(most: usize) -> Place {
-        Places::new(most, Share { each: 0, kept: 0, always: 1 }, 4096).enter().unwrap()
+    fn place(most: usize) -> Reservation {
+        SharedCapacity::new(
+            most,
+            FairShare { floor: 0, reserved: 0, guaranteed: 1 },
+            4096,
+        )
+        .try_reserve()
+        .unwrap()
     }
 
     async fn receive<B>(body: B) -> Result<Bytes, Failure>

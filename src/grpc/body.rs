@@ -15,28 +15,33 @@ use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 
-use crate::places::Place;
+use crate::budget::Reservation;
 
 /// A body that ends with a status if it stops or has too much to say.
 #[derive(Debug)]
-pub(super) struct Paced<B> {
+pub(super) struct LimitedBody<B> {
     body: B,
-    place: Arc<Place>,
+    place: Arc<Reservation>,
     received: usize,
     most: usize,
     pause: Duration,
     waited: Pin<Box<Sleep>>,
 }
 
-impl<B> Paced<B> {
+impl<B> LimitedBody<B> {
     /// Bounds a body to so many bytes, and the wait for each of its frames.
-    pub(super) fn new(body: B, place: Arc<Place>, most: usize, pause: Duration) -> Self {
+    pub(super) fn new(
+        body: B,
+        place: Arc<Reservation>,
+        most: usize,
+        pause: Duration,
+    ) -> Self {
         let waited = Box::pin(sleep(pause));
         Self { body, place, received: 0, most, pause, waited }
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Paced<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for LimitedBody<B> {
     type Data = Bytes;
     type Error = Status;
 
@@ -75,15 +80,21 @@ mod tests {
 
     use super::*;
     use crate::{
-        places::{Places, Share},
+        budget::{FairShare, SharedCapacity},
         status::BoxError,
     };
 
     const PAUSE: Duration = Duration::from_secs(10);
 
-    fn place() -> Arc<Place> {
+    fn place() -> Arc<Reservation> {
         Arc::new(
-            Places::new(1, Share { each: 1, kept: 0, always: 1 }, 4096).enter().unwrap(),
+            SharedCapacity::new(
+                1,
+                FairShare { floor: 1, reserved: 0, guaranteed: 1 },
+                4096,
+            )
+            .try_reserve()
+            .unwrap(),
         )
     }
 
@@ -91,7 +102,7 @@ mod tests {
     async fn a_body_that_stops_is_ended() {
         let one = Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"one")));
         let body = StreamBody::new(stream::iter([one]).chain(stream::pending()));
-        let mut body = Paced::new(body, place(), 100, PAUSE);
+        let mut body = LimitedBody::new(body, place(), 100, PAUSE);
         tokio::time::advance(PAUSE / 2).await;
         let started = Instant::now();
         body.frame().await.unwrap().unwrap();
@@ -104,9 +115,9 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_goes_on_and_on_is_ended() {
         let full = |bytes| Full::new(Bytes::from(vec![0; bytes]));
-        let body = Paced::new(full(100), place(), 100, PAUSE);
+        let body = LimitedBody::new(full(100), place(), 100, PAUSE);
         assert_eq!(body.collect().await.unwrap().to_bytes().len(), 100);
-        let body = Paced::new(full(101), place(), 100, PAUSE);
+        let body = LimitedBody::new(full(101), place(), 100, PAUSE);
         let status = body.collect().await.unwrap_err();
         assert_eq!(status.code(), Code::ResourceExhausted);
     }

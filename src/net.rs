@@ -6,17 +6,10 @@
 //! (`docs/decisions/0004-own-serving-loop.md`).
 
 mod accept;
-mod allowance;
 mod connection;
-mod drain;
-mod fair;
-mod health;
 mod limits;
-mod paced;
-mod routes;
-mod rpc;
 mod streams;
-mod untaken;
+mod yielding;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -24,10 +17,12 @@ use tokio::{
     net::TcpListener,
     time::{Instant, sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::accept::Connections;
-pub use self::{limits::Settings, routes::Routes};
+pub use self::limits::Settings;
+use crate::{budget::Capacities, grpc::Routes};
 
 /// A server that listens but does not serve yet.
 #[derive(Debug)]
@@ -36,6 +31,7 @@ pub struct Server {
     address: SocketAddr,
     routes: Arc<Routes>,
     settings: Settings,
+    capacities: Capacities,
 }
 
 impl Server {
@@ -48,10 +44,11 @@ impl Server {
         address: SocketAddr,
         routes: Routes,
         settings: Settings,
+        capacities: Capacities,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, routes: Arc::new(routes), settings })
+        Ok(Self { listener, address, routes: Arc::new(routes), settings, capacities })
     }
 
     /// Returns the address that is listened on, with the port that was taken.
@@ -68,10 +65,11 @@ impl Server {
     ///    for RPCs in flight;
     /// 3. the end of what is left, peers that hang included.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, routes, settings, .. } = self;
+        let Self { listener, routes, settings, capacities, .. } = self;
         let (lame_duck, drain_limit) = (settings.lame_duck, settings.drain_limit);
-        let (signal, watch) = drain::channel();
-        let mut connections = Connections::new(Arc::clone(&routes), settings, watch);
+        let draining = CancellationToken::new();
+        let mut connections =
+            Connections::new(Arc::clone(&routes), settings, capacities, draining.clone());
         let readiness = tokio::spawn(Arc::clone(&routes).tell_readiness());
         connections.accept_until(&listener, shutdown).await;
         readiness.abort();
@@ -84,7 +82,7 @@ impl Server {
         let started = Instant::now();
         connections.accept_waiting(&listener);
         drop(listener);
-        signal.drain();
+        draining.cancel();
         routes.health().clone().close().await;
         if timeout(drain_limit, connections.ended()).await.is_err() {
             warn!(

@@ -10,15 +10,17 @@ use http::{
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep};
-use tonic::{body::Body, service::Routes as Services};
-use tonic_reflection::server::Builder as Reflection;
+use tonic::{
+    body::Body,
+    service::{Routes as Services, RoutesBuilder},
+};
 use tower::ServiceExt;
 
-use super::{allowance::Allowance, health::Health, paced::Paced, rpc};
+use super::{body::LimitedBody, health::Health, reflection, unary};
 use crate::{
+    budget::{Capacities, Reservation},
     contract::Rpc,
     gateway::{self, Gateway},
-    places::Place,
     status::Failure,
 };
 
@@ -52,37 +54,24 @@ impl Routes {
         descriptor_set: &[u8],
     ) -> Result<Self, tonic_reflection::server::Error> {
         let health = Health::of(gateway.contract().services()).await;
-        // google.rpc is there for the error details, which clients such as
-        // grpcurl can decode only if they can look them up.
-        let reflection = || {
-            Reflection::configure()
-                .register_encoded_file_descriptor_set(descriptor_set)
-                .register_encoded_file_descriptor_set(
-                    tonic_types::pb::FILE_DESCRIPTOR_SET,
-                )
-                .register_encoded_file_descriptor_set(
-                    tonic_health::pb::FILE_DESCRIPTOR_SET,
-                )
-        };
         let unknown = async |metadata: HeaderMap| {
             gateway::refuse(None, &metadata, Failure::UnknownRpc)
                 .into_http::<axum::body::Body>()
         };
-        let services = Services::from(axum::Router::new().fallback(unknown))
-            .add_service(health.service())
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?)
-            .prepare();
+        let mut services = RoutesBuilder::from(axum::Router::new().fallback(unknown));
+        services.add_service(health.service());
+        reflection::add(&mut services, descriptor_set)?;
+        let services = services.routes().prepare();
         Ok(Self { gateway, services, health })
     }
 
     /// Returns what is told of the server's health.
-    pub(super) fn health(&self) -> &Health {
+    pub(crate) fn health(&self) -> &Health {
         &self.health
     }
 
     /// Says `NOT_SERVING` for as long as the gateway lacks a credential of its own.
-    pub(super) async fn tell_readiness(self: Arc<Self>) {
+    pub(crate) async fn tell_readiness(self: Arc<Self>) {
         if self.gateway.is_ready() {
             return;
         }
@@ -95,27 +84,31 @@ impl Routes {
 
     /// Answers one request. What waits for the rest of a request is small, the
     /// futures that come after it are boxed.
-    pub(super) async fn serve(
+    pub(crate) async fn serve(
         &self,
-        allowance: &Allowance,
+        capacities: &Capacities,
         request: Request<Incoming>,
     ) -> Response<Body> {
         let arrived = Instant::now();
         let rpc = self.gateway.contract().rpc(request.uri().path());
-        let places = if rpc.is_some() { &allowance.arriving } else { &allowance.beside };
-        let Some(place) = places.enter() else { return shed(rpc, request.headers()) };
+        let places =
+            if rpc.is_some() { &capacities.receiving } else { &capacities.auxiliary };
+        let Some(place) = places.try_reserve() else {
+            return shed(rpc, request.headers());
+        };
         if !is_grpc(&request) {
             // An answer ahead of its request's end can get lost with it.
-            let _ = rpc::receive(request.into_body(), &place, rpc::REQUEST_TIMEOUT).await;
+            let _ =
+                unary::receive(request.into_body(), &place, unary::REQUEST_TIMEOUT).await;
             return unsupported_media_type();
         }
         if rpc.is_none() && !request.uri().path().starts_with(HEALTH) {
-            return Box::pin(self.stream(allowance, request, place)).await;
+            return Box::pin(self.stream(capacities, request, place)).await;
         }
         let (parts, body) = request.into_parts();
-        let patience = rpc::patience(&parts.headers);
-        let received = rpc::receive(body, &place, patience).await;
-        let unframed = received.and_then(|body| Ok((rpc::message(&body)?, body)));
+        let receive_timeout = unary::receive_timeout(&parts.headers);
+        let received = unary::receive(body, &place, receive_timeout).await;
+        let unframed = received.and_then(|body| Ok((unary::message(&body)?, body)));
         let (message, body) = match unframed {
             Ok(both) => both,
             Err(failure) => {
@@ -124,44 +117,45 @@ impl Routes {
         };
         let Some(rpc) = rpc else {
             let request = Request::from_parts(parts, body);
-            return Box::pin(self.check(allowance, request, place)).await;
+            return Box::pin(self.check(capacities, request, place)).await;
         };
         drop(place);
         let request = Request::from_parts(parts, message);
-        Box::pin(rpc::serve(&self.gateway, rpc, arrived, request, allowance)).await
+        Box::pin(unary::serve(&self.gateway, rpc, arrived, request, capacities)).await
     }
 
     /// Answers a request for the state of the server, once or for as long as it
     /// is watched.
     async fn check(
         &self,
-        allowance: &Allowance,
+        capacities: &Capacities,
         request: Request<Bytes>,
-        mut place: Place,
+        mut place: Reservation,
     ) -> Response<Body> {
         if request.uri().path() == WATCH {
-            match allowance.watches.enter() {
+            match capacities.watches.try_reserve() {
                 Some(watch) => place = watch,
                 None => return shed(None, request.headers()),
             }
         }
         let response = self.ask(request.map(|body| Body::new(Full::new(body)))).await;
-        response.map(|body| allowance.untaken.watch(body, Arc::new(place)))
+        response.map(|body| capacities.unread.watch(body, Arc::new(place)))
     }
 
     /// Answers a stream of requests while it comes: reflection. One for a service
     /// that is not known is refused unread.
     async fn stream(
         &self,
-        allowance: &Allowance,
+        capacities: &Capacities,
         request: Request<Incoming>,
-        place: Place,
+        place: Reservation,
     ) -> Response<Body> {
         let place = Arc::new(place);
-        let (most, pause) = (rpc::REQUEST_LIMIT, rpc::REQUEST_TIMEOUT);
-        let paced = |body| Body::new(Paced::new(body, Arc::clone(&place), most, pause));
+        let (most, pause) = (unary::REQUEST_LIMIT, unary::REQUEST_TIMEOUT);
+        let paced =
+            |body| Body::new(LimitedBody::new(body, Arc::clone(&place), most, pause));
         let response = self.ask(request.map(paced)).await;
-        response.map(|body| allowance.untaken.watch(body, place))
+        response.map(|body| capacities.unread.watch(body, place))
     }
 
     async fn ask(&self, request: Request<Body>) -> Response<Body> {
@@ -172,7 +166,7 @@ impl Routes {
 
 /// Refuses a request for which there is no place.
 fn shed(rpc: Option<&Rpc>, metadata: &HeaderMap) -> Response<Body> {
-    let overloaded = Failure::Overloaded { retry_after: rpc::RETRY_AFTER };
+    let overloaded = Failure::Overloaded { retry_after: unary::RETRY_AFTER };
     gateway::refuse(rpc, metadata, overloaded).into_http()
 }
 

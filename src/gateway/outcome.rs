@@ -21,9 +21,9 @@
 
 use crate::status::{Failure, Outcome};
 
-/// Tells whether a create may exist after an attempt has failed, given whether it
+/// Reports whether a create may exist after an attempt has failed, given whether it
 /// may have existed `before`.
-pub(super) fn remains(before: bool, failure: &Failure) -> bool {
+pub(super) fn may_exist_after(before: bool, failure: &Failure) -> bool {
     if let Failure::Refused(refusal) = failure {
         let status = refusal.status();
         if matches!(status.as_u16(), 400 | 404 | 422) && refusal.key().is_some() {
@@ -42,11 +42,11 @@ mod tests {
     use http::{HeaderMap, StatusCode};
 
     use super::*;
-    use crate::status::Refusal;
+    use crate::status::ErrorResponse;
 
     fn refused(status: u16, body: &str) -> Failure {
         let status = StatusCode::from_u16(status).unwrap();
-        Failure::Refused(Box::new(Refusal::new(
+        Failure::Refused(Box::new(ErrorResponse::new(
             status,
             &HeaderMap::new(),
             body.as_bytes(),
@@ -67,8 +67,8 @@ mod tests {
             refused(404, "<html>no server here</html>"),
         ];
         for failure in &failures {
-            assert!(remains(true, failure), "{failure}");
-            assert!(!remains(false, failure), "{failure}");
+            assert!(may_exist_after(true, failure), "{failure}");
+            assert!(!may_exist_after(false, failure), "{failure}");
         }
     }
 
@@ -92,14 +92,14 @@ mod tests {
             refused(504, ""),
         ];
         for failure in &failures {
-            assert!(remains(false, failure), "{failure}");
+            assert!(may_exist_after(false, failure), "{failure}");
         }
     }
 
     #[test]
     fn a_recorded_refusal_settles_it() {
         for status in [400, 404, 422] {
-            assert!(!remains(true, &refused(status, OWN)), "{status}");
+            assert!(!may_exist_after(true, &refused(status, OWN)), "{status}");
         }
     }
 }

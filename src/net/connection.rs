@@ -11,16 +11,15 @@ use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
-    Routes,
-    allowance::Allowance,
-    drain::Watch,
-    fair::Fair,
     limits::{self, Settings},
     streams::Streams,
+    yielding::YieldingReader,
 };
+use crate::{budget::Capacities, grpc::Routes};
 
 /// What a peer that speaks HTTP/2 begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -31,20 +30,21 @@ pub(super) async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
     routes: Arc<Routes>,
-    allowance: Arc<Allowance>,
+    capacities: Arc<Capacities>,
     settings: Arc<Settings>,
-    mut drain: Watch,
+    draining: CancellationToken,
 ) {
     let greeted = tokio::select! {
         // A preface that is here already is served, drain or not.
         biased;
-        greeted = timeout(settings.handshake_timeout, greet(&mut stream)) => greeted,
+        greeted = timeout(settings.handshake_timeout, await_preface(&mut stream)) => greeted,
         // hyper would wait for it, and the drain for hyper (hyperium/hyper#4170).
-        () = drain.signaled() => return,
+        () = draining.cancelled() => return,
     };
     let ended = match greeted {
         Ok(Ok(())) => {
-            Box::pin(converse(stream, peer, routes, allowance, settings, drain)).await
+            Box::pin(serve_http2(stream, peer, routes, capacities, settings, draining))
+                .await
         }
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err("the peer did not say in time that it speaks HTTP/2".into()),
@@ -57,7 +57,7 @@ pub(super) async fn serve(
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Reads the preface. hyper reads it too, but may wait for it without end.
-async fn greet(stream: &mut TcpStream) -> io::Result<()> {
+async fn await_preface(stream: &mut TcpStream) -> io::Result<()> {
     // An answer is small, and somebody waits for it.
     stream.set_nodelay(true)?;
     let read = read_preface(stream).await;
@@ -86,22 +86,22 @@ async fn read_preface(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
 }
 
 /// Serves the RPCs of a connection that speaks HTTP/2.
-async fn converse(
+async fn serve_http2(
     stream: TcpStream,
     peer: SocketAddr,
     routes: Arc<Routes>,
-    allowance: Arc<Allowance>,
+    capacities: Arc<Capacities>,
     settings: Arc<Settings>,
-    mut drain: Watch,
+    draining: CancellationToken,
 ) -> Result<(), BoxError> {
     let (reader, writer) = stream.into_split();
-    let stream = tokio::io::join(PREFACE.chain(Fair::new(reader)), writer);
-    let allowance = Arc::new(allowance.on_connection());
-    let untaken = allowance.untaken.clone();
+    let stream = tokio::io::join(PREFACE.chain(YieldingReader::new(reader)), writer);
+    let capacities = Arc::new(capacities.on_connection());
+    let unread = capacities.unread.clone();
     let service = service_fn(move |request| {
-        let (routes, allowance) = (Arc::clone(&routes), Arc::clone(&allowance));
+        let (routes, capacities) = (Arc::clone(&routes), Arc::clone(&capacities));
         let answer =
-            async move { Ok::<_, Infallible>(routes.serve(&allowance, request).await) };
+            async move { Ok::<_, Infallible>(routes.serve(&capacities, request).await) };
         // What an RPC needs is not held for as long as its answer is.
         Box::pin(answer)
     });
@@ -114,12 +114,12 @@ async fn converse(
     let limit = settings.write_timeout;
     let (reason, grace) = tokio::select! {
         ended = connection.as_mut() => return Ok(ended?),
-        () = drain.signaled() => ("the server drains", Duration::ZERO),
+        () = draining.cancelled() => ("the server drains", Duration::ZERO),
         () = after(age, sleep(age)) => ("it is too old", grace),
         () = after(settings.max_connection_idle, streams.idle(settings.max_connection_idle)) => {
             ("it has been idle", grace)
         }
-        () = untaken.overdue(limit) => ("its peer does not take its answers", grace.max(limit)),
+        () = unread.overdue(limit) => ("its peer does not take its answers", grace.max(limit)),
     };
     debug!(%peer, reason, "ending a connection");
     // Two GOAWAYs, so that no RPC which is on its way is lost (RFC 9113,
@@ -129,7 +129,7 @@ async fn converse(
         ended = connection => Ok(ended?),
         () = after(grace, sleep(grace)) => Err("the grace of RPCs in flight is over".into()),
         // Without a limit for RPCs there is still one for what nobody takes.
-        () = untaken.overdue(limit), if grace.is_zero() => {
+        () = unread.overdue(limit), if grace.is_zero() => {
             Err("its peer does not take its answers".into())
         }
     }

@@ -8,9 +8,11 @@ use tokio::{
     task::{JoinSet, unconstrained},
     time::{Instant, sleep},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{Routes, allowance::Allowance, connection, drain::Watch, limits::Settings};
+use super::{connection, limits::Settings};
+use crate::{budget::Capacities, grpc::Routes};
 
 /// How long to wait after an accept has failed for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -23,20 +25,25 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Connections {
     /// Shared, since most of a connection that says nothing would be its copies.
     routes: Arc<Routes>,
-    allowance: Arc<Allowance>,
+    capacities: Arc<Capacities>,
     settings: Arc<Settings>,
-    watch: Watch,
+    draining: CancellationToken,
     open: JoinSet<()>,
     refused: Refused,
 }
 
 impl Connections {
-    pub(super) fn new(routes: Arc<Routes>, settings: Settings, watch: Watch) -> Self {
+    pub(super) fn new(
+        routes: Arc<Routes>,
+        settings: Settings,
+        capacities: Capacities,
+        draining: CancellationToken,
+    ) -> Self {
         Self {
             routes,
-            allowance: Arc::new(Allowance::new(&settings)),
+            capacities: Arc::new(capacities),
             settings: Arc::new(settings),
-            watch,
+            draining,
             open: JoinSet::new(),
             refused: Refused::default(),
         }
@@ -94,15 +101,16 @@ impl Connections {
     /// makes room; one that waits would only fill the system's queue.
     fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
         while self.open.try_join_next().is_some() {}
-        if self.open.len() >= self.settings.max_connections {
-            self.refused.note("there are too many", &self.settings.max_connections);
+        if self.open.len() >= self.capacities.max_connections() {
+            self.refused.note("there are too many", &self.capacities.max_connections());
             return;
         }
         let routes = Arc::clone(&self.routes);
-        let allowance = Arc::clone(&self.allowance);
+        let capacities = Arc::clone(&self.capacities);
         let settings = Arc::clone(&self.settings);
-        let watch = self.watch.clone();
-        let serving = connection::serve(stream, peer, routes, allowance, settings, watch);
+        let draining = self.draining.clone();
+        let serving =
+            connection::serve(stream, peer, routes, capacities, settings, draining);
         self.open.spawn(serving);
     }
 }

@@ -1,0 +1,12 @@
+//! gRPC on HTTP/2: routing, framing, health and reflection.
+//!
+//! It knows what every gRPC server must, and no RPC of the contract. Messages are
+//! bytes here.
+
+mod body;
+mod health;
+mod reflection;
+mod route;
+mod unary;
+
+pub use self::route::Routes;

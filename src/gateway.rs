@@ -260,7 +260,7 @@ impl Gateway {
                 renewed = true;
                 continue;
             }
-            let delay = retry.delay(&failure, deadline.left(), retry::draw());
+            let delay = retry.delay(&failure, deadline.left(), fastrand::f64());
             let Some(delay) = delay.filter(|_| is_repeatable) else {
                 return Err(failure);
             };

@@ -232,7 +232,7 @@ impl Failure {
     /// is the status' source, for the log.
     #[must_use]
     pub fn into_status(self, context: &Context<'_>) -> tonic::Status {
-        translate::status(self, context, translate::draw())
+        translate::status(self, context, fastrand::u64(..))
     }
 
     /// Returns the gRPC code, which is never OK.

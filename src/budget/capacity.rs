@@ -1,4 +1,4 @@
-//! SharedCapacity for what callers make the server hold, in memory.
+//! Capacity shared by all connections, with a fair share for each.
 //!
 //! A server that holds whatever it is given can be filled by one peer. So there
 //! are places for so much, what is large takes several, and a connection that

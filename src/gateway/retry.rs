@@ -5,7 +5,7 @@
 //! time for the deadline, and while repeats are a small share of all calls: an
 //! upstream in trouble gets fewer calls, not thrice as many.
 
-use std::{hash::BuildHasher, time::Duration};
+use std::time::Duration;
 
 use http::StatusCode;
 use tower::retry::budget::{Budget, TpsBudget};
@@ -121,12 +121,6 @@ fn ceiling(repeats: u32) -> Duration {
 /// Tells the answer to a key whose first use has not ended yet.
 fn is_in_flight(failure: &Failure) -> bool {
     matches!(failure, Failure::Refused(refusal) if refusal.status() == StatusCode::CONFLICT)
-}
-
-/// Draws a number from 0 to 1, which need not be hard to guess.
-pub(super) fn draw() -> f64 {
-    let bits = std::collections::hash_map::RandomState::new().hash_one(());
-    f64::from((bits >> 32) as u32) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ async fn serve_http2(
     let http2 = limits::http2(streams.clone());
     let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), service));
 
-    let age = limits::jittered(settings.max_connection_age, limits::random());
+    let age = limits::jittered(settings.max_connection_age, fastrand::f64());
     let grace = settings.max_connection_age_grace;
     let limit = settings.write_timeout;
     let (reason, grace) = tokio::select! {

@@ -3,10 +3,7 @@
 //! Nothing is left to a library's defaults, which may change: a limit that is
 //! not written here does not exist.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    time::Duration,
-};
+use std::time::Duration;
 
 use hyper::server::conn::http2::Builder;
 use hyper_util::rt::TokioTimer;
@@ -102,13 +99,6 @@ pub(super) fn jittered(age: Duration, random: f64) -> Duration {
     age.mul_f64(1.0 + AGE_JITTER * (2.0 * random - 1.0))
 }
 
-/// Returns a number from 0 to 1. Good enough to spread load; no secret depends
-/// on it.
-pub(super) fn random() -> f64 {
-    let bits = RandomState::new().hash_one(()) >> 32;
-    f64::from(u32::try_from(bits).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,16 +109,5 @@ mod tests {
         assert_eq!(jittered(age, 0.0), Duration::from_secs(90));
         assert_eq!(jittered(age, 0.5), age);
         assert_eq!(jittered(age, 1.0), Duration::from_secs(110));
-    }
-
-    #[test]
-    fn random_numbers_spread_over_their_range() {
-        let numbers: Vec<f64> = (0..1000).map(|_| random()).collect();
-        assert!(numbers.iter().all(|number| (0.0..=1.0).contains(number)));
-        for tenth in 0..10 {
-            let low = f64::from(tenth) / 10.0;
-            let hits = numbers.iter().filter(|n| (low..low + 0.1).contains(*n)).count();
-            assert!((50..200).contains(&hits), "{hits} numbers from {low}");
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The one translation of a failure to what goes over the wire.
 
-use std::{hash::BuildHasher, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tonic::{Status, metadata::MetadataMap};
 use tonic_types::StatusExt as _;
@@ -24,11 +24,6 @@ pub(super) fn status(failure: Failure, context: &Context<'_>, draw: u64) -> Stat
     );
     status.set_source(Arc::new(failure));
     status
-}
-
-/// Draws a number that differs from call to call; it need not be hard to guess.
-pub(super) fn draw() -> u64 {
-    std::collections::hash_map::RandomState::new().hash_one(())
 }
 
 /// Returns how long a caller should wait, if it is invited to repeat.

@@ -8,7 +8,6 @@ from contract import ROOT
 from gateway import serving
 from pages import examples, matches, output
 
-
 # A page that has examples. docs/FAILURES.md is written anew and compared whole.
 PAGES = ["README.md", "docs/RPCS.md"]
 

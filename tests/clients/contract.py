@@ -12,7 +12,7 @@ SERVICE = "polytomic.connections.v1.PartnerSharedConnectionsService"
 
 
 def protoc(output: Path, *arguments: str, also: tuple[Path, ...] = ()):
-    """Runs protoc on the contract, as the README says, into an empty directory.
+    """Runs protoc on the contract, as docs/CLIENTS.md says, into an empty directory.
 
     This protoc is the one that comes with grpcio-tools.
     """

@@ -70,7 +70,7 @@ def failing(digits: str) -> str:
 
 
 SECTIONS = {
-    "Documented refusals": [
+    "Documented errors": [
         listing("403 Forbidden", failing("403")),
         creating("403 Forbidden", failing("403")),
         listing("404 Not Found", UNKNOWN),
@@ -80,7 +80,7 @@ SECTIONS = {
         listing("500 Internal Server Error", failing("500")),
         creating("500 Internal Server Error", failing("500")),
     ],
-    "Refusals that any HTTP API may answer": [
+    "Errors that any HTTP API may return": [
         creating("400 Bad Request", failing("400")),
         listing("401 Unauthorized", failing("401")),
         creating("409 Conflict", failing("409")),
@@ -90,38 +90,37 @@ SECTIONS = {
         creating("503 Service Unavailable with Retry-After", failing("503")),
         creating("504 Gateway Timeout", failing("504")),
     ],
-    "No answer, or one that cannot be used": [
+    "No response, or an unusable one": [
         creating("connection refused", flags=NOBODY),
         listing("connection reset", failing("002")),
         creating("connection reset", failing("002")),
-        creating("half an answer", failing("003")),
-        listing("no answer in time", failing("001"), flags=("--sandbox", "--timeout", "1")),
-        creating("no answer in time", failing("001"), flags=("--sandbox", "--timeout", "1")),
+        creating("half a response", failing("003")),
+        listing("no response in time", failing("001"), flags=("--sandbox", "--timeout", "1")),
+        creating("no response in time", failing("001"), flags=("--sandbox", "--timeout", "1")),
         listing("a redirect", failing("302")),
         listing("an HTML page with 200 OK", failing("200")),
         creating("an HTML page with 200 OK", failing("200")),
         creating("200 OK without the id of the copy", failing("004")),
     ],
-    "Refused by the gateway": [
+    "Rejected by the gateway": [
         listing("no credentials", key=None),
         listing("an unknown key", key="nobody-knows-it"),
         listing("the key of a user", key=USER_KEY),
-        creating("fields that are not valid", "..", child=""),
+        creating("invalid fields", "..", child=""),
     ],
 }
 
 HEAD = """\
-# Failures, as a caller sees them
+# Failures, as a client sees them
 
-What grpcurl prints when a call fails: the code, a message that says what happened, whose fault it is and whether to
-repeat, and the details that programs read. [STATUSES.md](STATUSES.md) has the rules behind them.
+What grpcurl prints for each failure. The message says what happened, who has to act and whether a retry can help;
+programs read the details. [STATUSES.md](STATUSES.md) has the rules.
 
-This page is written by `tests/clients/failures.py`; CI compares it. Each call is the first one of a gateway that was
-just started, as said above the call. Connections such as `00000000-0000-4000-8000-000000000502` exist in the sandbox
-only to fail. What differs from call to call is shown as `<request id>`, `<idempotency key>` and `<fingerprint of the
-key>`.
+`just failures` writes this page, and CI compares it. Each call is the first one on a new gateway, started with the
+command above it. IDs such as `00000000-0000-4000-8000-000000000502` are connections of the sandbox that always fail.
+`<request id>`, `<idempotency key>` and `<fingerprint of the key>` stand for values that differ from run to run.
 
-| what happens | code | reason | outcome | worth repeating |
+| what happens | code | reason | outcome | retryable |
 | --- | --- | --- | --- | --- |
 """
 

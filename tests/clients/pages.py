@@ -1,7 +1,7 @@
 """The commands that the documentation shows, and what they print.
 
-Documentation shows a gateway on its default address. The commands are run on
-whatever address a gateway has taken.
+The documentation shows a gateway on its default address. The tests replace that
+address with the one of their gateway.
 """
 
 import re
@@ -12,7 +12,7 @@ SHOWN_ADDRESS = "127.0.0.1:50051"
 
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
-# What differs from call to call, and what is shown in its place.
+# Values that differ from run to run, and the names that stand for them.
 DIFFERS = {
     rf'"requestId": "({UUID})"': "<request id>",
     rf'"idempotencyKey": "({UUID})"': "<idempotency key>",
@@ -21,7 +21,7 @@ DIFFERS = {
 
 
 def output(command: str, address: str) -> str:
-    """Runs a command, and returns what a terminal would show, made comparable."""
+    """Runs a command and returns its output, with names for values that differ."""
     done = subprocess.run(
         ["bash", "-c", command.replace(SHOWN_ADDRESS, address)],
         stdout=subprocess.PIPE,
@@ -38,9 +38,9 @@ def output(command: str, address: str) -> str:
 
 
 def examples(page: str) -> Iterator[tuple[str, str]]:
-    """Finds the commands of a page's `console` blocks, each with its output.
+    """Yields the commands of a page's `console` blocks, each with its output.
 
-    A command starts with `$ ` and goes on until its quotes are closed.
+    A command starts with `$ ` and ends with the line that closes its quotes.
     """
     for block in re.findall(r"^```console\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
         for example in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -52,6 +52,6 @@ def examples(page: str) -> Iterator[tuple[str, str]]:
 
 
 def matches(shown: str, printed: str) -> bool:
-    """Compares an output with what a page shows, where a line `…` is any lines."""
+    """Compares an output with a page, where a line `…` stands for any lines."""
     parts = (re.escape(part) for part in shown.split("…\n"))
     return re.fullmatch(r"(?:.*\n)*?".join(parts), printed) is not None

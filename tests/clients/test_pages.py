@@ -1,4 +1,6 @@
-"""What the documentation shows is what happens."""
+"""The documentation's examples print what it shows."""
+
+import pytest
 
 import failures
 from conftest import BINARY
@@ -6,9 +8,13 @@ from contract import ROOT
 from gateway import serving
 from pages import examples, matches, output
 
+# A page that has examples. docs/FAILURES.md is written anew and compared whole.
+PAGES = ["README.md", "docs/RPCS.md"]
 
-def test_the_readmes_calls_print_what_it_shows():
-    found = list(examples((ROOT / "README.md").read_text()))
+
+@pytest.mark.parametrize("page", PAGES)
+def test_examples_print_what_the_page_shows(page):
+    found = list(examples((ROOT / page).read_text()))
     assert found
 
     with serving(BINARY) as address:
@@ -17,7 +23,15 @@ def test_the_readmes_calls_print_what_it_shows():
             assert matches(shown, printed), f"{command}prints\n{printed}"
 
 
-def test_the_failures_are_as_the_page_shows_them():
+def test_every_page_with_examples_is_tested():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    with_examples = {
+        str(page.relative_to(ROOT)) for page in pages if list(examples(page.read_text()))
+    }
+    assert with_examples == {*PAGES, "docs/FAILURES.md"}
+
+
+def test_failures_page_is_up_to_date():
     changes = failures.changes(BINARY)
 
     assert not changes, f"run `just failures`; what would change:\n{changes}"

@@ -1,0 +1,173 @@
+//! The tables of flags and RPCs in the documentation, and all of its links.
+//!
+//! `UPDATE_DOCS=1 cargo test --test integration docs` rewrites the tables. A unit
+//! test compares `docs/STATUSES.md`, because the library does not export its rows.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::{Arg, CommandFactory};
+use polytomic_gateway::{
+    config::Cli,
+    contract::{Body, Contract, DESCRIPTOR_SET},
+};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+#[test]
+fn flags_page_lists_every_flag() {
+    let mut root = Cli::command();
+    root.build();
+    let mut table = "\
+        | command | flag | variable | default | meaning |\n\
+        | --- | --- | --- | --- | --- |\n"
+        .to_owned();
+    write_flags(&mut table, "all", root.get_arguments());
+    for command in root.get_subcommands() {
+        let own = command.get_arguments().filter(|flag| !flag.is_global_set());
+        write_flags(&mut table, command.get_name(), own);
+    }
+    assert_table("docs/FLAGS.md", "flags", &table);
+}
+
+#[test]
+fn rpcs_page_lists_every_rpc() {
+    let mut table = "| RPC | REST request | body |\n| --- | --- | --- |\n".to_owned();
+    for rpc in Contract::compile(DESCRIPTOR_SET).unwrap().rpcs() {
+        let body = match &rpc.binding.body {
+            Body::None => "none".to_owned(),
+            Body::Rest => "the other fields".to_owned(),
+            Body::Field(name) => format!("`{name}`"),
+        };
+        let (method, path) = (&rpc.binding.method, &rpc.binding.template);
+        writeln!(table, "| `{}` | `{method} {path}` | {body} |", rpc.name).unwrap();
+    }
+    assert_table("docs/RPCS.md", "rpcs", &table);
+}
+
+#[test]
+fn links_lead_to_pages_and_headings() {
+    let mut broken = Vec::new();
+    for page in pages() {
+        for link in links(&fs::read_to_string(&page).unwrap()) {
+            let (file, heading) = link.split_once('#').unwrap_or((&link, ""));
+            let target =
+                if file.is_empty() { page.clone() } else { page.with_file_name(file) };
+            let found = if heading.is_empty() {
+                target.exists()
+            } else {
+                let text = fs::read_to_string(&target).unwrap_or_default();
+                text.lines().any(|line| anchor(line).as_deref() == Some(heading))
+            };
+            if !found {
+                broken.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn readme_leads_to_every_page() {
+    let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    let linked: BTreeSet<String> = links(&readme).collect();
+    for page in markdown(&Path::new(ROOT).join("docs")) {
+        let link = format!("docs/{}", page.file_name().unwrap().to_str().unwrap());
+        assert!(linked.contains(&link), "README.md has no link to {link}");
+    }
+}
+
+/// Compares what a page has between `<!-- name -->` and `<!-- /name -->` with the
+/// expected table, or replaces it if `UPDATE_DOCS` is set.
+fn assert_table(page: &str, name: &str, expected: &str) {
+    let path = Path::new(ROOT).join(page);
+    let text = fs::read_to_string(&path).unwrap();
+    let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let (before, rest) = text.split_once(&start).unwrap();
+    let (found, after) = rest.split_once(&end).unwrap();
+    if found == expected {
+        return;
+    }
+    assert!(
+        updates(),
+        "{page} is out of date; run `UPDATE_DOCS=1 cargo test --test integration docs`, \
+         which writes:\n{expected}"
+    );
+    fs::write(&path, [before, &start, expected, &end, after].concat()).unwrap();
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an order to the test, not a setting of the gateway"
+)]
+fn updates() -> bool {
+    std::env::var_os("UPDATE_DOCS").is_some()
+}
+
+fn write_flags<'a>(
+    table: &mut String,
+    command: &str,
+    flags: impl Iterator<Item = &'a Arg>,
+) {
+    for flag in flags {
+        // Only --help and --version have no variable; a test of `config` checks that.
+        let Some(variable) = flag.get_env() else { continue };
+        let takes_value = flag.get_action().takes_values();
+        let value = flag.get_value_names().filter(|_| takes_value);
+        let value = value.map(|names| format!(" <{}>", names[0])).unwrap_or_default();
+        let default = flag.get_default_values().first().filter(|_| takes_value);
+        let default = default.map(|text| format!("`{}`", text.to_str().unwrap()));
+        let choices: Vec<String> = flag
+            .get_possible_values()
+            .iter()
+            .filter(|_| takes_value)
+            .map(|choice| format!("`{}`", choice.get_name()))
+            .collect();
+        let choices = if choices.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", choices.join(", "))
+        };
+        writeln!(
+            table,
+            "| {command} | `--{}{value}` | `{}` | {} | {}{choices} |",
+            flag.get_long().unwrap(),
+            variable.to_str().unwrap(),
+            default.unwrap_or_default(),
+            flag.get_help().unwrap(),
+        )
+        .unwrap();
+    }
+}
+
+/// Returns every page of the documentation.
+fn pages() -> Vec<PathBuf> {
+    ["", "docs", "docs/decisions"]
+        .iter()
+        .flat_map(|folder| markdown(&Path::new(ROOT).join(folder)))
+        .collect()
+}
+
+fn markdown(folder: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|kind| kind == "md")).collect()
+}
+
+/// Returns the links of a page that stay inside the repository.
+fn links(page: &str) -> impl Iterator<Item = String> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+    targets
+        .map(|(target, _)| target.to_owned())
+        .filter(|target| !target.starts_with("http"))
+}
+
+/// Returns the anchor that GitHub gives to a heading.
+fn anchor(line: &str) -> Option<String> {
+    let (_, title) = line.split_once("# ").filter(|_| line.starts_with('#'))?;
+    let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    Some(kept.collect::<String>().to_lowercase().replace(' ', "-"))
+}

@@ -69,21 +69,25 @@ fn the_embedded_descriptors_compile() {
     let list = contract.rpc(&path).unwrap();
     assert_eq!(list.path(), path);
     assert!(list.binding.is_safe());
-    let page = list.page.as_deref().unwrap();
-    assert!(page.ends_with("/list-shared-connections-for-partner"), "{page}");
+    assert_eq!(list.options.key_class, KeyClass::Partner);
+    let page = list.options.reference.as_ref().unwrap();
+    assert!(page.url.ends_with("/list-shared-connections-for-partner"), "{page:?}");
     assert!(contract.rpc("/x/y").is_none());
 }
 
 #[test]
 fn a_binding_says_where_each_field_goes() {
     let rule = http(r#"post: "/a/{id}/b" body: "what""#);
-    let fields = "string id = 1; string what = 2; repeated int32 how = 3;";
+    let fields = r#"string id = 1; string what = 2;
+        repeated int32 how = 3 [json_name = "how[]"];"#;
     let contract = compile(&rpc(&rule, fields)).unwrap();
-    let binding = &contract.rpc("/test.S/Do").unwrap().binding;
-    assert_eq!(binding.to_string(), "POST /a/{id}/b body=what");
-    assert_eq!(binding.place("id"), Place::Path);
-    assert_eq!(binding.place("what"), Place::Body);
-    assert_eq!(binding.place("how"), Place::Query);
+    let rpc = contract.rpc("/test.S/Do").unwrap();
+    assert_eq!(rpc.to_string(), "test.S/Do POST /a/{id}/b body=what");
+    let literal = |text: &str| Piece::Literal(text.to_owned());
+    let binding = &rpc.binding;
+    assert_eq!(binding.path, [literal("/a/"), Piece::Field(0), literal("/b")]);
+    assert_eq!(binding.body, Body::Field(1));
+    assert_eq!(binding.query, [Parameter { field: 2, key: "how%5B%5D=".to_owned() }]);
     assert!(!binding.is_safe() && binding.is_repeatable());
 }
 

@@ -62,7 +62,7 @@ fn a_list_becomes_a_get_of_the_path() {
     assert_eq!(rest.body, None);
     let resource = rest.resource.unwrap();
     assert_eq!(
-        (resource.kind.as_str(), resource.name.as_str()),
+        (&*resource.kind, resource.name.as_str()),
         ("polytomic.Connection", CONNECTION)
     );
 }

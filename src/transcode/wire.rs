@@ -30,8 +30,8 @@ pub(super) enum Value<'a> {
 
 /// The values of one field, in the order of the wire.
 ///
-/// The last value has a place of its own, so that a field that is not a list
-/// needs no allocation.
+/// The last value is outside the vector, so that a field that is not a list needs
+/// no allocation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Values<'a> {
     earlier: Vec<Value<'a>>,

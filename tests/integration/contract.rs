@@ -20,7 +20,7 @@ fn rpcs_are_those_of_the_golden_file() {
     }
     assert_eq!(
         table, golden,
-        "an RPC was added or changed: update the file if that is meant"
+        "an RPC was added or changed: update the file if this is intended"
     );
 }
 

@@ -14,8 +14,8 @@ fn options(fields: &str) -> Options {
     contract.rpc("/test.S/Do").unwrap().options.clone()
 }
 
-fn link(title: &str, url: &str) -> Option<Link> {
-    Some(Link { title: title.to_owned(), url: url.to_owned() })
+fn link(title: &str, url: &str) -> Link {
+    Link { title: title.to_owned(), url: url.to_owned() }
 }
 
 #[test]
@@ -35,10 +35,10 @@ fn each_field_of_the_option_is_read() {
     );
     let expected = Options {
         key_class: KeyClass::Partner,
-        reference: link("the reference", "https://example.com/a#b"),
+        reference: Some(link("the reference", "https://example.com/a#b")),
         not_found: Some(NotFound {
             hint: "Check the id.".to_owned(),
-            help: link("ids", "https://example.com"),
+            help: Some(link("ids", "https://example.com")),
         }),
     };
     assert_eq!(read, expected);

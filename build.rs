@@ -1,5 +1,5 @@
-//! Compiles `proto/` without `protoc`: the descriptor set that the gateway
-//! runs on, and the Rust messages and client for those who call it.
+//! Compiles `proto/` without `protoc`: into the descriptor set that the gateway
+//! runs on, and into Rust messages and a client for callers.
 
 use std::{
     env,
@@ -13,12 +13,15 @@ use tonic_prost_build::configure;
 
 const ROOT: &str = "proto";
 
-/// What is served: every file below this folder.
+/// The folder of the files to serve: all in it, at any depth.
 const SERVED: &str = "proto/polytomic";
+
+/// The packages that declare options.
+const ANNOTATIONS: [&str; 3] = ["buf.validate", "google.api", "polytomic.gateway.v1"];
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "cargo speaks to build scripts in variables"
+    reason = "cargo passes settings to build scripts in variables"
 )]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={ROOT}");
@@ -30,13 +33,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include_source_info(true)
         .open_files(protos(Path::new(SERVED))?)?;
 
-    // Encoded by protox itself: a round trip through prost-types would drop
-    // every option that is an extension, `google.api.http` first of all.
+    // protox encodes the set itself: a round trip through prost-types would drop
+    // each option that is an extension, such as `google.api.http`.
     fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
-    // The annotations are for the gateway, which reads them from the set above.
+    // The gateway reads the annotations from the set above: no code needs them.
     let mut files = compiler.file_descriptor_set();
-    files.file.retain(|file| !["google.api", "buf.validate"].contains(&file.package()));
+    files.file.retain(|file| !ANNOTATIONS.contains(&file.package()));
     configure().build_server(false).out_dir(out).compile_fds(files)?;
     Ok(())
 }

@@ -1,55 +1,76 @@
 //! The table of RPCs, compiled from the `.proto` files at start-up.
 //!
 //! An RPC's REST form is stated once, by its `google.api.http` annotation. This
-//! room turns the descriptors into what serving needs (a [`Binding`] and two
-//! [`Schema`]s an RPC) and refuses whatever it would not follow to the letter,
-//! so that a mistake in a `.proto` is found before the first call.
+//! module turns descriptors into what serving needs: a [`Binding`], two
+//! [`Schema`]s and the [`Options`] of each RPC. A `.proto` file that uses an
+//! unsupported feature stops the start, so that no request can meet the mistake.
 
-mod annotations;
 mod binding;
+mod extension;
+mod http_rule;
+mod options;
+mod rules;
 mod schema;
 mod template;
 
-use std::{collections::BTreeMap, fmt};
+use std::{fmt, sync::Arc};
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
+use self::http_rule::HttpRule;
+pub(crate) use self::template::RESERVED;
 pub use self::{
-    binding::{Binding, Body, Place},
-    schema::{Field, Kind, Message, Rules, Schema},
-    template::{Segment, Template},
+    binding::{Binding, Body, Parameter, Piece},
+    options::{KeyClass, Link, NotFound, Options},
+    rules::Rules,
+    schema::{Field, Kind, Message, Schema},
 };
 
 /// The descriptor set of the RPCs that this gateway serves, options included.
 pub const DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// The API versions that Polytomic's documentation names, newest first.
+/// The API versions that Polytomic's documentation lists, newest first.
 pub const API_VERSIONS: [&str; 5] =
     ["2025-09-18", "2024-02-08", "2023-04-25", "2022-12-12", "2021-05-23"];
 
-/// Every RPC that is served, by the path of its gRPC request.
+/// The RPCs that the gateway serves.
 #[derive(Debug)]
 pub struct Contract {
-    rpcs: BTreeMap<String, Rpc>,
+    /// Sorted by path.
+    rpcs: Vec<Rpc>,
 }
 
-/// One RPC and the REST call that it stands for.
+/// An RPC and the REST call that it stands for.
 #[derive(Debug)]
 pub struct Rpc {
+    /// The position of the RPC in its contract, for tables beside it.
+    pub index: usize,
     /// The full name of the service, for example `package.v1.Service`.
     pub service: String,
     /// The name of the RPC within its service.
     pub name: String,
+    path: String,
     /// The REST form.
     pub binding: Binding,
     /// The request message.
     pub request: Schema,
     /// The response message.
     pub response: Schema,
-    /// The page that documents the REST call: the first link in the comment on
-    /// the RPC.
-    pub page: Option<String>,
+    /// What an error of the RPC is about, if the `.proto` file states it.
+    pub resource: Option<ResourceReference>,
+    /// What the `.proto` file states beyond the REST form.
+    pub options: Options,
+}
+
+/// The resource that a request names: the last path variable with the annotation
+/// `google.api.resource_reference`. Later variables are within earlier ones.
+#[derive(Debug)]
+pub struct ResourceReference {
+    /// The kind of resource, for example `polytomic.Connection`.
+    pub kind: Arc<str>,
+    /// The index of the request field that holds its id.
+    pub field: usize,
 }
 
 /// Why a descriptor set cannot be served.
@@ -61,12 +82,12 @@ pub enum Error {
     /// The descriptor set has no RPC.
     #[error("the descriptor set has no RPC; declare one under proto/")]
     Empty,
-    /// An RPC cannot be served as it is declared.
+    /// The gateway does not support the declaration of an RPC.
     #[error("{rpc}: {problem}")]
     Rpc {
         /// The full name of the RPC.
         rpc: String,
-        /// What is wrong with it and how to mend it.
+        /// The problem and how to fix it.
         problem: String,
     },
 }
@@ -76,38 +97,43 @@ impl Contract {
     ///
     /// # Errors
     ///
-    /// Names the first RPC that cannot be served as it is declared, and says
-    /// how to mend it.
+    /// If the gateway does not support a declaration; names the first such RPC and
+    /// the fix.
     pub fn compile(descriptor_set: &[u8]) -> Result<Self, Error> {
         let pool = DescriptorPool::decode(descriptor_set)?;
-        let mut rpcs = BTreeMap::new();
+        let mut rpcs = Vec::new();
         for service in pool.services() {
             for method in service.methods() {
                 let rpc = Rpc::compile(&method).map_err(|problem| Error::Rpc {
                     rpc: method.full_name().to_owned(),
                     problem,
                 })?;
-                rpcs.insert(rpc.path(), rpc);
+                rpcs.push(rpc);
             }
         }
         if rpcs.is_empty() {
             return Err(Error::Empty);
         }
+        rpcs.sort_by(|a, b| a.path.cmp(&b.path));
+        for (index, rpc) in rpcs.iter_mut().enumerate() {
+            rpc.index = index;
+        }
         Ok(Self { rpcs })
     }
 
-    /// Returns the RPC that a gRPC request with this path calls.
+    /// Returns the RPC of a gRPC request with this path.
     #[must_use]
     pub fn rpc(&self, path: &str) -> Option<&Rpc> {
-        self.rpcs.get(path)
+        let index = self.rpcs.binary_search_by(|rpc| rpc.path.as_str().cmp(path)).ok()?;
+        Some(&self.rpcs[index])
     }
 
-    /// Returns every RPC, in the order of their paths.
+    /// Returns the RPCs in the order of their paths.
     pub fn rpcs(&self) -> impl Iterator<Item = &Rpc> {
-        self.rpcs.values()
+        self.rpcs.iter()
     }
 
-    /// Returns the full name of every service, sorted, each once.
+    /// Returns the full name of each service once, sorted.
     #[must_use]
     pub fn services(&self) -> Vec<&str> {
         let mut services: Vec<&str> =
@@ -126,31 +152,57 @@ impl Rpc {
                     .to_owned(),
             );
         }
-        let rule = annotations::http_rule(method)?;
+        let rule = HttpRule::read(method)?;
         let request = Schema::compile(&method.input())?;
         let response = Schema::compile(&method.output())?;
+        let binding = Binding::compile(rule, &request)?;
+        let service = method.parent_service().full_name().to_owned();
+        let name = method.name().to_owned();
         Ok(Self {
-            service: method.parent_service().full_name().to_owned(),
-            name: method.name().to_owned(),
-            binding: Binding::compile(&rule, &request)?,
+            index: 0,
+            path: format!("/{service}/{name}"),
+            service,
+            name,
+            resource: ResourceReference::compile(&binding, &request),
+            binding,
             request,
             response,
-            page: annotations::page(method),
+            options: Options::read(method)?,
         })
     }
 
     /// Returns the path of the gRPC request, `/package.Service/Rpc`.
     #[must_use]
-    pub fn path(&self) -> String {
-        format!("/{}/{}", self.service, self.name)
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl ResourceReference {
+    fn compile(binding: &Binding, request: &Schema) -> Option<Self> {
+        binding.path.iter().rev().find_map(|piece| {
+            let Piece::Field(field) = *piece else { return None };
+            let kind = request.root().fields[field].resource.as_deref()?;
+            Some(Self { kind: kind.into(), field })
+        })
     }
 }
 
 impl fmt::Display for Rpc {
-    /// Writes the RPC's line in the golden table: its name, the HTTP method,
-    /// the path template and the body rule.
+    /// Writes the RPC's line of the golden table: its name, the HTTP method, the
+    /// path template and the body rule.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} {}", self.service, self.name, self.binding)
+        let binding = &self.binding;
+        let body = match &binding.body {
+            Body::None => "-",
+            Body::Object(_) => "*",
+            Body::Field(index) => &self.request.root().fields[*index].name,
+        };
+        write!(
+            f,
+            "{}/{} {} {} body={body}",
+            self.service, self.name, binding.method, binding.template
+        )
     }
 }
 

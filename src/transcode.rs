@@ -1,13 +1,14 @@
-//! Translation between protobuf and REST, both ways.
+//! Translation between protobuf and REST, in both directions.
 //!
-//! Pure functions over bytes, driven by the compiled [`contract`]: a request
-//! message becomes a path, a query and a JSON body, and a JSON answer becomes
-//! the wire bytes of a response message, in one pass. The gateway reads no field
-//! of an answer, so no message is built in between.
+//! Pure functions over bytes, directed by the compiled [`contract`]: a request
+//! message becomes a path, a query and a JSON body, and the JSON of a response
+//! becomes the wire bytes of the response message, in one pass. The gateway reads
+//! no field of a response, so it builds no message in between.
 //!
 //! [`contract`]: crate::contract
 
 mod body;
+mod check;
 mod json;
 mod request;
 mod response;

@@ -1,4 +1,4 @@
-//! Any bytes as a request message: refused, or a call that stays on its path.
+//! Any bytes as a request message: rejected, or a request that stays on its path.
 
 #![no_main]
 
@@ -15,19 +15,19 @@ static CONTRACT: LazyLock<Contract> =
 
 fuzz_target!(|message: &[u8]| {
     for rpc in CONTRACT.rpcs() {
-        let Ok(call) = transcode::request(rpc, message) else { continue };
-        let segments: Vec<&str> = call.path_and_query.split('/').collect();
+        let Ok(request) = transcode::request(rpc, message) else { continue };
+        let segments: Vec<&str> = request.path_and_query.split('/').collect();
         let ["", "api", "organizations", org, "connections", connection, "shared"] =
             segments[..]
         else {
-            panic!("another path: {}", call.path_and_query);
+            panic!("another path: {}", request.path_and_query);
         };
         for id in [org, connection] {
             assert_eq!(id.len(), 36);
             assert!(id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'), "{id}");
             assert!(!id.bytes().any(|byte| byte.is_ascii_uppercase()), "{id}");
         }
-        if let Some(body) = call.body {
+        if let Some(body) = request.body {
             let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
             let fields = body.as_object().expect("an object");
             assert!(fields.contains_key("child_organization_id"));

@@ -1,5 +1,5 @@
-//! Whatever an upstream answers, the transcoder does not panic, accepts nothing
-//! but JSON, and writes what protobuf can read.
+//! For any bytes as a response, the transcoder does not panic, accepts only JSON,
+//! and writes bytes that protobuf can read.
 
 #![no_main]
 
@@ -22,20 +22,20 @@ struct Table {
 impl Table {
     fn compile(descriptors: &[u8]) -> Self {
         Self {
-            contract: Contract::compile(descriptors).expect("the descriptors are right"),
-            pool: DescriptorPool::decode(descriptors).expect("the descriptors are right"),
+            contract: Contract::compile(descriptors).expect("the descriptors are valid"),
+            pool: DescriptorPool::decode(descriptors).expect("the descriptors are valid"),
         }
     }
 }
 
-/// The RPCs that are served, and those of the tests, with every kind of field.
+/// The RPCs of the gateway, and those of the tests, with each kind of field.
 static TABLES: LazyLock<[Table; 2]> = LazyLock::new(|| {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let tests = format!("{root}/src/transcode/response/tests");
     let mut compiler = protox::Compiler::new([tests, format!("{root}/proto")])
-        .expect("the directories are there");
+        .expect("the directories exist");
     compiler.include_imports(true).include_source_info(true);
-    compiler.open_file("every.proto").expect("the file is right");
+    compiler.open_file("every.proto").expect("the file is valid");
     [
         Table::compile(DESCRIPTOR_SET),
         Table::compile(&compiler.encode_file_descriptor_set()),
@@ -48,10 +48,10 @@ fuzz_target!(|json: &[u8]| {
             let Ok(bytes) = transcode::response(&rpc.response, json) else {
                 continue;
             };
-            assert!(is_json(json), "accepted what is no JSON");
+            assert!(is_json(json), "accepted other text than JSON");
             let name = &rpc.response.root().name;
             let message =
-                table.pool.get_message_by_name(name).expect("the type is there");
+                table.pool.get_message_by_name(name).expect("the pool has the type");
             DynamicMessage::decode(message, bytes.as_slice()).expect("the bytes decode");
         }
     }
@@ -61,6 +61,6 @@ fn is_json(json: &[u8]) -> bool {
     let mut reader = serde_json::Deserializer::from_slice(json);
     reader.disable_recursion_limit();
     let read = IgnoredAny::deserialize(&mut reader).and_then(|_| reader.end());
-    // The reader does not look for UTF-8 in what it ignores.
+    // The reader does not check UTF-8 in values that it ignores.
     read.is_ok() && str::from_utf8(json).is_ok()
 }

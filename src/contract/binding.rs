@@ -1,13 +1,16 @@
 //! The REST form of an RPC: which request field goes where.
-
-use std::fmt;
+//!
+//! Everything that the `.proto` file decides is decided here, at start-up. What
+//! is left per request is to copy literals and to write the values of fields,
+//! each known by its index among the top-level fields of the request.
 
 use http::Method;
+use percent_encoding::utf8_percent_encode;
 
 use super::{
-    annotations::HttpRule,
+    http_rule::HttpRule,
     schema::{Field, Kind, Schema},
-    template::Template,
+    template::{self, RESERVED, Segment},
 };
 
 /// How a request message becomes an HTTP request.
@@ -15,93 +18,86 @@ use super::{
 pub struct Binding {
     /// The HTTP method.
     pub method: Method,
-    /// The path.
-    pub template: Template,
-    /// What is sent as the body.
+    /// The path template, as in the `.proto` file.
+    pub template: String,
+    /// The path. Starts with a literal that starts with `/`.
+    pub path: Vec<Piece>,
+    /// The query parameters, in the order of the fields.
+    pub query: Vec<Parameter>,
+    /// The body.
     pub body: Body,
 }
 
-/// What an HTTP request has for a body. Fields that neither the path nor the
-/// body takes go into the query.
+/// A piece of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Text for the URL, slashes included. Nothing in it needs an escape.
+    Literal(String),
+    /// The value of a field, by its index.
+    Field(usize),
+}
+
+/// A query parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// The index of the field.
+    pub field: usize,
+    /// The escaped key of the field and `=`.
+    pub key: String,
+}
+
+/// The body of an HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
-    /// Nothing.
+    /// No body. Fields that the path does not bind go into the query.
     None,
-    /// A JSON object of all fields that the path does not bind: `body: "*"`.
-    Rest,
-    /// The value of one field, by its name.
-    Field(String),
+    /// A JSON object of the fields that the path does not bind, by their indices:
+    /// `body: "*"`.
+    Object(Vec<usize>),
+    /// The value of one field, by its index. The others go into the query.
+    Field(usize),
 }
 
 impl Binding {
-    pub(super) fn compile(rule: &HttpRule, request: &Schema) -> Result<Self, String> {
-        let template = Template::parse(&rule.path)?;
-        let mut bound: Vec<&str> = Vec::new();
-        for name in template.variables() {
-            let field = find(request, name)?;
-            if field.repeated || !field.kind.is_scalar() || field.kind == Kind::Bytes {
-                return Err(format!(
-                    "the path variable `{{{name}}}` must be a single string, number or bool"
-                ));
-            }
-            if bound.contains(&name) {
-                return Err(format!("the path binds `{{{name}}}` twice"));
-            }
-            bound.push(name);
-        }
-
+    pub(super) fn compile(rule: HttpRule, request: &Schema) -> Result<Self, String> {
+        let fields = &request.root().fields;
+        let path = compile_path(&rule.path, fields)?;
+        let unbound =
+            (0..fields.len()).filter(|index| !path.contains(&Piece::Field(*index)));
         let body = match rule.body.as_str() {
             "" => Body::None,
-            "*" => Body::Rest,
+            "*" => Body::Object(unbound.clone().collect()),
             name => {
-                find(request, name)?;
-                if bound.contains(&name) {
+                let index = find(fields, name)?;
+                if path.contains(&Piece::Field(index)) {
                     return Err(format!(
                         "the field `{name}` is bound by the path and the body"
                     ));
                 }
-                Body::Field(name.to_owned())
+                Body::Field(index)
             }
         };
         if body != Body::None && [Method::GET, Method::DELETE].contains(&rule.method) {
             return Err(format!("a {} has no body; remove `body`", rule.method));
         }
-
-        let binding = Self { method: rule.method.clone(), template, body };
-        let unfit = request.root().fields.iter().find(|field| {
-            binding.place(&field.name) == Place::Query && !field.kind.is_scalar()
-        });
-        if let Some(field) = unfit {
-            return Err(format!(
-                "the field `{}` is a message and cannot go into the query; give the RPC a \
-                 `body`",
-                field.name
-            ));
-        }
-        Ok(binding)
-    }
-
-    /// Returns where a top-level field of the request message goes.
-    #[must_use]
-    pub fn place(&self, field: &str) -> Place {
-        if self.template.variables().any(|name| name == field) {
-            return Place::Path;
-        }
-        match &self.body {
-            Body::Rest => Place::Body,
-            Body::Field(name) if name == field => Place::Body,
-            Body::Field(_) | Body::None => Place::Query,
-        }
+        let query = match body {
+            Body::Object(_) => Vec::new(),
+            Body::None | Body::Field(_) => unbound
+                .filter(|index| body != Body::Field(*index))
+                .map(|index| Parameter::compile(index, &fields[index]))
+                .collect::<Result<_, _>>()?,
+        };
+        Ok(Self { method: rule.method, template: rule.path, path, query, body })
     }
 
     /// Reports whether the call changes nothing upstream (RFC 9110 §9.2.1), so
-    /// that repeating it is harmless.
+    /// that a retry is harmless.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         self.method.is_safe()
     }
 
-    /// Reports whether the call may be sent again: it changes nothing, or it is a
+    /// Reports whether the call may be retried: it changes nothing, or it is a
     /// POST, which carries an idempotency key. Polytomic documents keys for POST
     /// only.
     #[must_use]
@@ -110,30 +106,54 @@ impl Binding {
     }
 }
 
-/// A part of an HTTP request that a field can go into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// A segment of the path.
-    Path,
-    /// A parameter of the query.
-    Query,
-    /// The JSON body.
-    Body,
-}
-
-impl fmt::Display for Binding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let body = match &self.body {
-            Body::None => "-",
-            Body::Rest => "*",
-            Body::Field(name) => name,
-        };
-        write!(f, "{} {} body={body}", self.method, self.template)
+impl Parameter {
+    fn compile(index: usize, field: &Field) -> Result<Self, String> {
+        if !field.kind.is_scalar() {
+            return Err(format!(
+                "the field `{}` is a message and cannot go into the query; give the RPC a \
+                 `body`",
+                field.name
+            ));
+        }
+        let key = format!("{}=", utf8_percent_encode(&field.key, RESERVED));
+        Ok(Self { field: index, key })
     }
 }
 
-fn find<'a>(request: &'a Schema, name: &str) -> Result<&'a Field, String> {
-    request.root().fields.iter().find(|field| field.name == name).ok_or_else(|| {
+/// Joins the literal segments between two variables into one piece.
+fn compile_path(template: &str, fields: &[Field]) -> Result<Vec<Piece>, String> {
+    let mut path = Vec::new();
+    let mut literal = String::new();
+    for segment in template::parse(template)? {
+        literal.push('/');
+        match segment {
+            Segment::Literal(text) => literal.push_str(text),
+            Segment::Variable(name) => {
+                let index = find(fields, name)?;
+                let field = &fields[index];
+                if field.repeated || !field.kind.is_scalar() || field.kind == Kind::Bytes
+                {
+                    return Err(format!(
+                        "the path variable `{{{name}}}` must be a single string, number \
+                         or bool"
+                    ));
+                }
+                if path.contains(&Piece::Field(index)) {
+                    return Err(format!("the path binds `{{{name}}}` twice"));
+                }
+                path.push(Piece::Literal(std::mem::take(&mut literal)));
+                path.push(Piece::Field(index));
+            }
+        }
+    }
+    if !literal.is_empty() {
+        path.push(Piece::Literal(literal));
+    }
+    Ok(path)
+}
+
+fn find(fields: &[Field], name: &str) -> Result<usize, String> {
+    fields.iter().position(|field| field.name == name).ok_or_else(|| {
         format!(
             "google.api.http names the field `{name}`, which the request does not have"
         )

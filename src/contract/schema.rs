@@ -1,17 +1,15 @@
-//! Message types, reduced to what transcoding reads.
+//! Message types, reduced to what `transcode` reads.
 
 use std::collections::HashMap;
 
 use prost_reflect::{FieldDescriptor, MessageDescriptor, Syntax};
-use regex::Regex;
 
-use super::annotations;
+use super::rules::{self, Rules};
 
-/// The greatest number of fields of a message. The reader of answers keeps a
-/// bit for each.
+/// Maximum fields of a message: `transcode` keeps a bit for each.
 const MAX_FIELDS: usize = 64;
 
-/// A message type and every message type within it.
+/// A message type and each message type that it contains.
 #[derive(Debug)]
 pub struct Schema {
     messages: Vec<Message>,
@@ -24,7 +22,7 @@ pub struct Message {
     pub name: String,
     /// The fields in the order of their declaration.
     pub fields: Vec<Field>,
-    /// A bit for each field that must be set, the first field's the lowest.
+    /// A bit for each required field; the lowest is the first field's.
     pub required: u64,
 }
 
@@ -33,10 +31,11 @@ pub struct Message {
 pub struct Field {
     /// The name in the `.proto` file.
     pub name: String,
-    /// The key in Polytomic's JSON: the `json_name` if the `.proto` file gives
+    /// The key in Polytomic's JSON: the `json_name` if the `.proto` file states
     /// one, else the name.
     pub key: String,
-    /// The key as compact JSON has it before a value: in quotes, with a colon.
+    /// The key as it precedes a value in compact JSON: escaped, in quotes, with a
+    /// colon.
     pub literal: String,
     /// The number on the wire.
     pub number: u32,
@@ -46,10 +45,12 @@ pub struct Field {
     pub repeated: bool,
     /// Whether a list of numbers or bools is packed on the wire.
     pub packed: bool,
-    /// Whether an unset field and one with the default value differ.
+    /// Whether an unset field differs from one with the default value.
     pub presence: bool,
     /// The declared constraints.
     pub rules: Rules,
+    /// The kind of resource that the field holds the id of, if declared.
+    pub resource: Option<String>,
 }
 
 /// The type of a field. The scalars are named as in `.proto` files.
@@ -71,7 +72,7 @@ pub enum Kind {
     Double,
     String,
     Bytes,
-    /// A message, by its place in the schema.
+    /// A message, by its index in the schema.
     Message(usize),
     /// `google.protobuf.Timestamp`.
     Timestamp,
@@ -83,27 +84,10 @@ pub enum Kind {
     ListValue,
 }
 
-/// The constraints that the `.proto` file declares for a field.
-#[derive(Debug, Clone, Default)]
-pub struct Rules {
-    /// Whether the field must be set, and not to its empty value.
-    pub required: bool,
-    /// Whether a string must be a UUID in its 36-character form.
-    pub uuid: bool,
-    /// The least number of Unicode characters of a string.
-    pub min_len: Option<u64>,
-    /// The greatest number of Unicode characters of a string.
-    pub max_len: Option<u64>,
-    /// What a string must match.
-    pub pattern: Option<Regex>,
-    /// The kind of thing at Polytomic that the field is the id of.
-    pub resource: Option<String>,
-}
-
 impl Schema {
     pub(super) fn compile(root: &MessageDescriptor) -> Result<Self, String> {
         let mut compiler = Compiler::default();
-        compiler.place(root);
+        compiler.index(root);
         let mut messages = Vec::new();
         while let Some(message) = compiler.queue.get(messages.len()).cloned() {
             messages.push(compiler.message(&message)?);
@@ -111,7 +95,7 @@ impl Schema {
         Ok(Self { messages })
     }
 
-    /// Returns the message type that the schema is of.
+    /// Returns the message type that the schema describes.
     #[must_use]
     pub fn root(&self) -> &Message {
         &self.messages[0]
@@ -121,10 +105,10 @@ impl Schema {
     ///
     /// # Panics
     ///
-    /// If the place is not one of this schema.
+    /// If the index is not from this schema.
     #[must_use]
-    pub fn message(&self, place: usize) -> &Message {
-        &self.messages[place]
+    pub fn message(&self, index: usize) -> &Message {
+        &self.messages[index]
     }
 }
 
@@ -144,21 +128,22 @@ impl Kind {
     }
 }
 
-/// Gives each message type its place, so that types may contain one another.
+/// Assigns an index to each message type before it compiles the fields, so that
+/// types may contain one another.
 #[derive(Default)]
 struct Compiler {
-    places: HashMap<String, usize>,
+    indices: HashMap<String, usize>,
     queue: Vec<MessageDescriptor>,
 }
 
 impl Compiler {
-    fn place(&mut self, message: &MessageDescriptor) -> usize {
+    fn index(&mut self, message: &MessageDescriptor) -> usize {
         let next = self.queue.len();
-        let place = *self.places.entry(message.full_name().to_owned()).or_insert(next);
-        if place == next {
+        let index = *self.indices.entry(message.full_name().to_owned()).or_insert(next);
+        if index == next {
             self.queue.push(message.clone());
         }
-        place
+        index
     }
 
     fn message(&mut self, message: &MessageDescriptor) -> Result<Message, String> {
@@ -190,12 +175,8 @@ impl Compiler {
 
     fn field(&mut self, field: &FieldDescriptor) -> Result<Field, String> {
         let kind = self.kind(field)?;
-        let rules = annotations::rules(field)?;
-        let strings_only =
-            rules.uuid || rules.min_len.is_some() || rules.max_len.is_some();
-        if (strings_only || rules.pattern.is_some())
-            && (kind != Kind::String || field.is_list())
-        {
+        let rules = Rules::read(field)?;
+        if rules.are_for_strings() && (kind != Kind::String || field.is_list()) {
             return Err("has rules for a string and is none; remove them".to_owned());
         }
         let key = key(field);
@@ -209,6 +190,7 @@ impl Compiler {
             packed: field.is_packed(),
             presence: field.supports_presence(),
             rules,
+            resource: rules::resource_type(field),
         })
     }
 
@@ -252,7 +234,7 @@ impl Compiler {
                 name if name.starts_with("google.protobuf.") => {
                     return Err(format!("is a {name}, which is not supported"));
                 }
-                _ => Kind::Message(self.place(&message)),
+                _ => Kind::Message(self.index(&message)),
             },
         })
     }
@@ -260,20 +242,20 @@ impl Compiler {
 
 /// Returns the key of a field in Polytomic's JSON.
 ///
-/// Compilers fill in a `json_name` where the file gives none, in camel case,
-/// which Polytomic does not use. One that differs from that form was given. One
-/// that equals it was given if the source information has a place for it.
+/// Compilers fill in a `json_name` in camel case where the file states none, but
+/// Polytomic's keys are in snake case. A `json_name` of another form was stated by
+/// the file; one in camel case was if the source information locates it.
 fn key(field: &FieldDescriptor) -> String {
     const JSON_NAME: i32 = 10;
 
-    let place: Vec<i32> = field.path().iter().copied().chain([JSON_NAME]).collect();
+    let location: Vec<i32> = field.path().iter().copied().chain([JSON_NAME]).collect();
     let file = field.parent_file();
     let stated = file
         .file_descriptor_proto()
         .source_code_info
         .iter()
         .flat_map(|info| &info.location)
-        .any(|location| location.path == place);
+        .any(|entry| entry.path == location);
     if stated || field.json_name() != camel_case(field.name()) {
         field.json_name().to_owned()
     } else {

@@ -7,6 +7,8 @@ use protox::{
     },
 };
 
+mod options;
+
 use super::*;
 
 /// A `.proto` file with the declarations of a test.
@@ -31,6 +33,8 @@ fn compile(declarations: &str) -> Result<Contract, Error> {
         import "google/protobuf/duration.proto";
         import "google/protobuf/struct.proto";
         import "google/protobuf/timestamp.proto";
+        import "google/api/resource.proto";
+        import "polytomic/gateway/v1/options.proto";
         {declarations}"#
     );
     let mut resolver = ChainFileResolver::new();
@@ -56,12 +60,12 @@ fn http(rule: &str) -> String {
     format!("option (google.api.http) = {{ {rule} }};")
 }
 
-fn refusal(declarations: &str) -> String {
+fn rejection(declarations: &str) -> String {
     compile(declarations).unwrap_err().to_string()
 }
 
 #[test]
-fn the_embedded_descriptors_compile() {
+fn embedded_descriptors_compile() {
     let contract = Contract::compile(DESCRIPTOR_SET).unwrap();
     let services = contract.services();
     assert_eq!(services, ["polytomic.connections.v1.PartnerSharedConnectionsService"]);
@@ -69,26 +73,34 @@ fn the_embedded_descriptors_compile() {
     let list = contract.rpc(&path).unwrap();
     assert_eq!(list.path(), path);
     assert!(list.binding.is_safe());
-    let page = list.page.as_deref().unwrap();
-    assert!(page.ends_with("/list-shared-connections-for-partner"), "{page}");
+    assert_eq!(list.options.key_class, KeyClass::Partner);
+    let page = list.options.reference.as_ref().unwrap();
+    assert!(page.url.ends_with("/list-shared-connections-for-partner"), "{page:?}");
     assert!(contract.rpc("/x/y").is_none());
+    for (index, rpc) in contract.rpcs().enumerate() {
+        assert_eq!(rpc.index, index);
+        assert!(std::ptr::eq(contract.rpc(rpc.path()).unwrap(), rpc));
+    }
 }
 
 #[test]
-fn a_binding_says_where_each_field_goes() {
+fn binding_states_the_place_of_each_field() {
     let rule = http(r#"post: "/a/{id}/b" body: "what""#);
-    let fields = "string id = 1; string what = 2; repeated int32 how = 3;";
+    let fields = r#"string id = 1; string what = 2;
+        repeated int32 how = 3 [json_name = "how[]"];"#;
     let contract = compile(&rpc(&rule, fields)).unwrap();
-    let binding = &contract.rpc("/test.S/Do").unwrap().binding;
-    assert_eq!(binding.to_string(), "POST /a/{id}/b body=what");
-    assert_eq!(binding.place("id"), Place::Path);
-    assert_eq!(binding.place("what"), Place::Body);
-    assert_eq!(binding.place("how"), Place::Query);
+    let rpc = contract.rpc("/test.S/Do").unwrap();
+    assert_eq!(rpc.to_string(), "test.S/Do POST /a/{id}/b body=what");
+    let literal = |text: &str| Piece::Literal(text.to_owned());
+    let binding = &rpc.binding;
+    assert_eq!(binding.path, [literal("/a/"), Piece::Field(0), literal("/b")]);
+    assert_eq!(binding.body, Body::Field(1));
+    assert_eq!(binding.query, [Parameter { field: 2, key: "how%5B%5D=".to_owned() }]);
     assert!(!binding.is_safe() && binding.is_repeatable());
 }
 
 #[test]
-fn what_changes_something_without_a_key_is_not_repeatable() {
+fn only_safe_methods_and_post_are_repeatable() {
     for verb in ["put", "patch", "delete"] {
         let contract = compile(&rpc(&http(&format!(r#"{verb}: "/a""#)), "")).unwrap();
         assert!(!contract.rpc("/test.S/Do").unwrap().binding.is_repeatable(), "{verb}");
@@ -96,7 +108,7 @@ fn what_changes_something_without_a_key_is_not_repeatable() {
 }
 
 #[test]
-fn a_key_is_the_json_name_where_the_file_gives_one() {
+fn key_is_the_stated_json_name_or_the_field_name() {
     let fields = r#"string plain_name = 1;
         string renamed = 2 [json_name = "data"];
         string camel_case = 3 [json_name = "camelCase"];"#;
@@ -107,18 +119,18 @@ fn a_key_is_the_json_name_where_the_file_gives_one() {
 }
 
 #[test]
-fn message_types_may_contain_one_another() {
+fn message_types_may_be_recursive() {
     let fields = "Tree tree = 1;";
     let tree =
         "message Tree { repeated Tree branches = 1; google.protobuf.Struct leaf = 2; }";
     let rule = http(r#"post: "/a" body: "*""#);
     let contract = compile(&(rpc(&rule, fields) + tree)).unwrap();
     let request = &contract.rpc("/test.S/Do").unwrap().request;
-    let Kind::Message(place) = request.root().fields[0].kind else {
+    let Kind::Message(index) = request.root().fields[0].kind else {
         panic!("not a message")
     };
-    assert_eq!(request.message(place).fields[0].kind, Kind::Message(place));
-    assert_eq!(request.message(place).fields[1].kind, Kind::Struct);
+    assert_eq!(request.message(index).fields[0].kind, Kind::Message(index));
+    assert_eq!(request.message(index).fields[1].kind, Kind::Struct);
 }
 
 #[test]
@@ -138,7 +150,7 @@ fn declared_rules_are_read() {
 }
 
 #[test]
-fn what_cannot_be_followed_is_refused_with_the_rpc_and_the_mend() {
+fn unsupported_declaration_is_rejected_with_the_rpc_and_the_fix() {
     let id = "string id = 1;";
     let cases = [
         (
@@ -254,26 +266,26 @@ fn what_cannot_be_followed_is_refused_with_the_rpc_and_the_mend() {
         ),
     ];
     for (case, rule, fields, expected) in cases {
-        let told = refusal(&rpc(&rule, fields));
-        assert!(told.starts_with("test.S.Do: "), "{case}: {told}");
-        assert!(told.contains(expected), "{case}: {told}");
+        let message = rejection(&rpc(&rule, fields));
+        assert!(message.starts_with("test.S.Do: "), "{case}: {message}");
+        assert!(message.contains(expected), "{case}: {message}");
     }
 }
 
 #[test]
-fn streams_are_refused() {
+fn streams_are_rejected() {
     for (input, output) in [("stream Request", "Request"), ("Request", "stream Request")]
     {
-        let told = refusal(&format!(
+        let message = rejection(&format!(
             "service S {{ rpc Do({input}) returns ({output}) {{ {} }} }} message Request {{}}",
             http(r#"get: "/a""#)
         ));
-        assert!(told.starts_with("test.S.Do: streams"), "{told}");
+        assert!(message.starts_with("test.S.Do: streams"), "{message}");
     }
 }
 
 #[test]
-fn a_set_without_rpcs_is_refused() {
-    assert!(refusal("message Lonely {}").contains("has no RPC"));
+fn descriptor_set_without_rpcs_is_rejected() {
+    assert!(rejection("message Lonely {}").contains("has no RPC"));
     assert!(matches!(Contract::compile(b"\xff"), Err(Error::Descriptors(_))));
 }

@@ -139,11 +139,11 @@ impl<'a> Record<'a> {
             resource: self
                 .resource
                 .as_ref()
-                .map(|resource| (resource.kind.as_str(), resource.name.as_str())),
+                .map(|resource| (&*resource.kind, resource.name.as_str())),
             whose_credentials: self.whose_credentials,
             fingerprint: self.fingerprint(),
             api_version: text(&self.api_version),
-            page: self.rpc.page.as_deref(),
+            page: self.rpc.options.reference.as_ref().map(|page| page.url.as_str()),
             ..Context::new(text(&self.request_id))
         }
     }

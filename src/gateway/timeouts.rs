@@ -9,8 +9,8 @@ use crate::contract::{Contract, Rpc};
 #[derive(Debug, Clone)]
 pub struct Timeouts {
     all: Duration,
-    /// By the services and the names of RPCs.
-    own: Vec<(String, String, Duration)>,
+    /// By the index of an RPC; those beyond the end have no timeout of their own.
+    own: Vec<Option<Duration>>,
 }
 
 impl Timeouts {
@@ -46,23 +46,16 @@ impl Timeouts {
                 return Err(format!("{name} may be {}", all.join(" or ")));
             }
         };
-        if self.find(rpc).is_some() {
+        self.own.resize(self.own.len().max(rpc.index + 1), None);
+        if self.own[rpc.index].replace(timeout).is_some() {
             return Err(format!("{} is given twice", short(contract, rpc)));
         }
-        self.own.push((rpc.service.clone(), rpc.name.clone(), timeout));
         Ok(())
     }
 
     /// Returns how long an RPC may take.
     pub(super) fn of(&self, rpc: &Rpc) -> Duration {
-        self.find(rpc).unwrap_or(self.all)
-    }
-
-    fn find(&self, rpc: &Rpc) -> Option<Duration> {
-        let mut own = self.own.iter();
-        let own =
-            own.find(|(service, name, _)| *service == rpc.service && *name == rpc.name);
-        own.map(|(.., timeout)| *timeout)
+        self.own.get(rpc.index).copied().flatten().unwrap_or(self.all)
     }
 }
 

@@ -1,113 +1,90 @@
-//! Request messages, written out as JSON.
+//! Request messages, written as JSON.
 //!
-//! Polytomic is a REST API, not a protobuf one: 64-bit integers are numbers
-//! here, not the strings of protobuf's JSON.
+//! Polytomic's JSON is that of a REST API, not protobuf's: 64-bit integers are
+//! numbers, not strings.
 
-use std::borrow::Cow;
-
-use base64::{Engine, prelude::BASE64_STANDARD};
 use prost::Message as _;
 use prost_types::value::Kind as Dynamic;
 
 use super::{
-    request::Reader,
+    check::{Checker, is_set},
     wire::{Value, Values},
 };
 use crate::contract::{Field, Kind};
 
-/// Writes the fields of one message as a JSON object.
-pub(super) struct Object {
-    json: Vec<u8>,
-}
-
-impl Object {
-    pub(super) fn new() -> Self {
-        Self { json: b"{".to_vec() }
-    }
-
-    pub(super) fn push(&mut self, field: &Field, json: &[u8]) {
-        if self.json.len() > 1 {
-            self.json.push(b',');
+/// Writes the fields of a message that are set as a JSON object.
+pub(super) fn write_object<'s: 'v, 'v, 'b: 'v>(
+    checker: &mut Checker<'s>,
+    fields: impl Iterator<Item = (&'s Field, &'v Values<'b>)>,
+    json: &mut Vec<u8>,
+) {
+    json.push(b'{');
+    let start = json.len();
+    for (field, values) in fields.filter(|(field, values)| is_set(field, values)) {
+        if json.len() > start {
+            json.push(b',');
         }
-        write_string(&field.key, &mut self.json);
-        self.json.push(b':');
-        self.json.extend_from_slice(json);
+        json.extend_from_slice(field.literal.as_bytes());
+        write_field(checker, field, values, json);
     }
-
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        self.json.push(b'}');
-        self.json
-    }
+    json.push(b'}');
 }
 
-/// Writes the value of a field. What has no JSON form is a violation, noted by
-/// `reader`, and leaves `null`.
-pub(super) fn field(
-    reader: &mut Reader<'_>,
-    field: &Field,
+/// Writes the value of a field that is set. A value without a JSON form is a
+/// violation.
+pub(super) fn write_field<'s>(
+    checker: &mut Checker<'s>,
+    field: &'s Field,
     values: &Values<'_>,
-) -> Vec<u8> {
-    let mut json = Vec::new();
+    json: &mut Vec<u8>,
+) {
     if !field.repeated {
         if let Some(value) = values.last() {
-            write_value(reader, field, value, &mut json);
+            write_value(checker, field, value, json);
         }
-        return json;
+        return;
     }
     json.push(b'[');
     for (index, value) in values.iter().enumerate() {
         if index > 0 {
             json.push(b',');
         }
-        write_value(reader, field, value, &mut json);
+        write_value(checker, field, value, json);
     }
     json.push(b']');
-    json
 }
 
-fn write_value(
-    reader: &mut Reader<'_>,
-    field: &Field,
+fn write_value<'s>(
+    checker: &mut Checker<'s>,
+    field: &'s Field,
     value: &Value<'_>,
     json: &mut Vec<u8>,
 ) {
     match value {
-        Value::Message(bytes) => write_message(reader, field, bytes, json),
-        Value::Float(number) => {
-            write_number(reader, field, f64::from(*number), value, json);
-        }
-        Value::Double(number) => write_number(reader, field, *number, value, json),
-        Value::Bool(_) | Value::Signed(_) | Value::Unsigned(_) => {
-            json.extend_from_slice(text(value).as_bytes());
-        }
-        Value::String(_) | Value::Bytes(_) => write_string(&text(value), json),
+        Value::Message(bytes) => write_message(checker, field, bytes, json),
+        Value::Float(number) if !number.is_finite() => not_finite(checker, field),
+        Value::Double(number) if !number.is_finite() => not_finite(checker, field),
+        Value::String(text) => write_string(text, json),
+        Value::Bytes(_) => write_string(&value.text(), json),
+        _ => json.extend_from_slice(value.text().as_bytes()),
     }
 }
 
-fn write_number(
-    reader: &mut Reader<'_>,
-    field: &Field,
-    number: f64,
-    value: &Value<'_>,
-    json: &mut Vec<u8>,
-) {
-    if number.is_finite() {
-        json.extend_from_slice(text(value).as_bytes());
-    } else {
-        reader.violation(&field.name, "must be a finite number: JSON has no other");
-        json.extend_from_slice(b"null");
-    }
+fn not_finite(checker: &mut Checker<'_>, field: &Field) {
+    checker.violation(&field.name, "must be finite: JSON has no other numbers");
 }
 
-fn write_message(
-    reader: &mut Reader<'_>,
-    field: &Field,
+fn write_message<'s>(
+    checker: &mut Checker<'s>,
+    field: &'s Field,
     bytes: &[u8],
     json: &mut Vec<u8>,
 ) {
     let written = match field.kind {
-        Kind::Message(place) => {
-            json.extend_from_slice(&reader.nested(field, place, bytes));
+        Kind::Message(index) => {
+            checker.nested(field, index, bytes, |checker, message, values| {
+                write_object(checker, message.fields.iter().zip(values), json);
+            });
             Some(())
         }
         Kind::Timestamp => prost_types::Timestamp::decode(bytes)
@@ -125,16 +102,16 @@ fn write_message(
             .and_then(|value| write_dynamic(&value.kind?, json)),
     };
     if written.is_none() {
-        reader.violation(
+        checker.violation(
             &field.name,
             "has no JSON form: a number is not finite, a value is unset, a time is not in the \
              years 1 to 9999, or the bytes are not of the type",
         );
-        json.extend_from_slice(b"null");
     }
 }
 
-/// Writes a value of `google.protobuf.Value`. `None` if it has no JSON form.
+/// Writes a value of `google.protobuf.Value`. Returns `None` if it has no JSON
+/// form.
 fn write_dynamic(value: &Dynamic, json: &mut Vec<u8>) -> Option<()> {
     match value {
         Dynamic::NullValue(_) => json.extend_from_slice(b"null"),
@@ -170,27 +147,11 @@ fn write_dynamic(value: &Dynamic, json: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// Returns a scalar as text, in the form that paths, queries and JSON share.
-pub(super) fn text<'a>(value: &'a Value<'_>) -> Cow<'a, str> {
-    match value {
-        Value::Bool(value) => value.to_string().into(),
-        Value::Signed(number) => number.to_string().into(),
-        Value::Unsigned(number) => number.to_string().into(),
-        Value::Float(number) => number.to_string().into(),
-        Value::Double(number) => number.to_string().into(),
-        Value::String(text) => text.as_ref().into(),
-        Value::Bytes(bytes) | Value::Message(Cow::Borrowed(bytes)) => {
-            BASE64_STANDARD.encode(bytes).into()
-        }
-        Value::Message(Cow::Owned(bytes)) => BASE64_STANDARD.encode(bytes).into(),
-    }
-}
-
 fn write_string(text: &str, json: &mut Vec<u8>) {
-    serde_json::to_writer(json, text).expect("a string always has a JSON form");
+    serde_json::to_writer(json, text).expect("each string has a JSON form");
 }
 
-/// Tells the times that RFC 3339 can write: the years 0001 to 9999.
+/// Reports whether RFC 3339 can write a time: the years 0001 to 9999.
 fn is_in_range(timestamp: &prost_types::Timestamp) -> bool {
     const YEAR_1: i64 = -62_135_596_800;
     const YEAR_10000: i64 = 253_402_300_800;

@@ -1,27 +1,27 @@
-//! A reader of JSON text that hands out one token at a time.
+//! A JSON reader that returns one token at a time.
 //!
-//! It builds nothing: strings go to the end of the caller's buffer, and all else
-//! stays where it is. `docs/decisions/0002-which-json-reader.md` has the figures
-//! that made us write our own.
+//! The reader builds no values and copies only strings, to the end of the caller's
+//! buffer. It exists because it is faster than the libraries:
+//! `docs/decisions/0002-which-json-reader.md` has the figures.
 
 mod number;
 mod string;
 
 pub(super) use self::number::Number;
 
-/// The greatest nesting of a value that is skipped. Skipping is recursive, and
-/// this is far from the end of any stack.
+/// Maximum nesting of a skipped value. Skipping is recursive, and 100 levels fit
+/// into any stack.
 const MAX_SKIPPED: usize = 100;
 
-/// A walk through JSON text (RFC 8259).
+/// A position in JSON text (RFC 8259).
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
-    /// UTF-8, so that what is copied whole from between two quotes is, too.
+    /// UTF-8, so that a string copied from between two quotes is UTF-8 too.
     text: &'a [u8],
     at: usize,
 }
 
-/// What is wrong with the text, and at which byte.
+/// The problem with the text, and its byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{problem} (byte {byte})")]
 pub(super) struct Error {
@@ -59,6 +59,10 @@ enum Problem {
 
 impl<'a> Reader<'a> {
     /// Starts at the first byte of a text.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not UTF-8.
     pub(super) fn new(text: &'a [u8]) -> Result<Self, Error> {
         match simdutf8::compat::from_utf8(text) {
             Ok(_) => Ok(Self { text, at: 0 }),
@@ -71,7 +75,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the first byte of the next token, and stays before it.
+    /// Returns the first byte of the next token without consuming it.
     #[inline]
     pub(super) fn peek(&mut self) -> Result<u8, Error> {
         loop {
@@ -83,7 +87,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Steps over these bytes if they are next.
+    /// Consumes these bytes if they are next. Reports whether they were.
     #[inline]
     pub(super) fn take(&mut self, bytes: &[u8]) -> bool {
         let next = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(bytes));
@@ -93,8 +97,8 @@ impl<'a> Reader<'a> {
         next
     }
 
-    /// Steps over the opening byte of an object or a list. Reports whether it has
-    /// a member.
+    /// Consumes the opening byte of an object or a list, and the closing byte if
+    /// there is no member. Reports whether there is one.
     #[inline]
     pub(super) fn open(&mut self, close: u8) -> Result<bool, Error> {
         self.at += 1;
@@ -103,8 +107,8 @@ impl<'a> Reader<'a> {
         Ok(!empty)
     }
 
-    /// Steps over the comma or the closing byte after a member. Reports whether
-    /// there is another member.
+    /// Consumes the comma or the closing byte after a member. Reports whether there
+    /// is another member.
     #[inline]
     pub(super) fn more(&mut self, close: u8) -> Result<bool, Error> {
         let byte = self.peek()?;
@@ -115,7 +119,7 @@ impl<'a> Reader<'a> {
         Ok(byte == b',')
     }
 
-    /// Reads a key to the end of a buffer, and steps over its colon.
+    /// Appends a key to a buffer, and consumes its colon.
     pub(super) fn key(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         if self.peek()? != b'"' {
             return Err(self.error(Problem::Key));
@@ -128,7 +132,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Steps over a value of any type. The buffer is left as it was.
+    /// Consumes a value of any type. The content of the buffer stays the same.
     pub(super) fn skip(&mut self, scratch: &mut Vec<u8>) -> Result<(), Error> {
         self.skip_nested(scratch, MAX_SKIPPED)
     }
@@ -164,7 +168,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Checks that nothing but space is left.
+    /// Checks that only white space is left.
     pub(super) fn end(mut self) -> Result<(), Error> {
         match self.peek() {
             Ok(_) => Err(self.error(Problem::Trailing)),
@@ -172,7 +176,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the error that there is no value next.
+    /// Returns the error that the next token is not a value.
     #[cold]
     pub(super) fn no_value(&self) -> Error {
         let rest = self.rest();
@@ -185,7 +189,7 @@ impl<'a> Reader<'a> {
         self.error(Problem::Value)
     }
 
-    /// Returns an error at the next byte, if there is one.
+    /// Returns an error at the current byte, or about the early end.
     #[cold]
     fn error(&self, problem: Problem) -> Error {
         let ended = self.at >= self.text.len();

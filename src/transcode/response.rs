@@ -1,9 +1,9 @@
-//! An answer's JSON to the wire bytes of its message, in one pass.
+//! The JSON of a response → the wire bytes of its message, in one pass.
 //!
-//! The rules are those of proto3's JSON form, with the keys that the schema
-//! states and nothing else for a name: `null` is absent, unknown keys are
-//! skipped, numbers may be strings. An answer that is cut short or that cannot
-//! be what the schema says is an error, never a message with less in it.
+//! The rules are those of proto3's JSON form, but only the keys of the schema
+//! count as names: `null` is absent, unknown keys are skipped, numbers may be
+//! strings. A response that is cut short or does not match the schema is an error,
+//! never a message with some fields missing.
 
 mod error;
 mod free_form;
@@ -19,15 +19,15 @@ use crate::contract::{Field, Kind, Message, Schema};
 
 pub use self::{error::ResponseError, free_form::MAX_DEPTH};
 
-/// Transcodes the JSON of an answer into the wire bytes of its message.
+/// Transcodes the JSON of a response into the wire bytes of its message.
 ///
 /// # Errors
 ///
-/// Says what is wrong with the JSON and where, in words of our own: either the
-/// byte, or the keys and indices that lead to the value. Nothing is quoted from
-/// the JSON.
+/// If the JSON is malformed or does not match the schema. States the problem and
+/// its place: the byte, or the keys and indices that lead to the value. Quotes
+/// nothing from the JSON.
 pub fn response(schema: &Schema, json: &[u8]) -> Result<Vec<u8>, ResponseError> {
-    // Wire bytes are shorter than the JSON of almost every answer.
+    // For almost every response, wire bytes are shorter than JSON.
     let out = Vec::with_capacity(json.len());
     let mut transcoder = Transcoder { schema, json: Reader::new(json)?, out, level: 0 };
     transcoder.message(schema.root())?;
@@ -39,12 +39,12 @@ struct Transcoder<'a> {
     schema: &'a Schema,
     json: Reader<'a>,
     out: Vec<u8>,
-    /// How many messages are open, the outermost not counted.
+    /// The open messages, without the outermost one.
     level: usize,
 }
 
 impl<'a> Transcoder<'a> {
-    /// Reads an object to the fields of a message.
+    /// Reads an object into the fields of a message.
     fn message(&mut self, message: &'a Message) -> Result<(), ResponseError> {
         if self.json.peek()? != b'{' {
             return Err(self.expected("an object"));
@@ -57,11 +57,12 @@ impl<'a> Transcoder<'a> {
                 let field = &message.fields[index];
                 let bit = 1 << index;
                 if seen & bit != 0 {
-                    return Err(ResponseError::new("is there twice").within(&field.key));
+                    return Err(ResponseError::new("occurs twice").within(&field.key));
                 }
                 seen |= bit;
-                let some = self.field(field).map_err(|error| error.within(&field.key))?;
-                if field.rules.required && !some {
+                let is_set =
+                    self.field(field).map_err(|error| error.within(&field.key))?;
+                if field.rules.required && !is_set {
                     return Err(ResponseError::missing(message, bit));
                 }
                 next = index + 1;
@@ -74,8 +75,8 @@ impl<'a> Transcoder<'a> {
         if missing == 0 { Ok(()) } else { Err(ResponseError::missing(message, missing)) }
     }
 
-    /// Reads a key, and returns the index of its field. `next` is the index of
-    /// the likely one, since keys come in the order of the schema.
+    /// Reads a key and returns the index of its field. `next` is the likely index,
+    /// since Polytomic sends keys in the order of the schema.
     #[inline]
     fn key(
         &mut self,
@@ -94,11 +95,11 @@ impl<'a> Transcoder<'a> {
         Ok(index)
     }
 
-    /// Reads the value of a field. Reports whether it is something: `null`, an
-    /// empty string and an empty list are not.
+    /// Reads the value of a field. Reports whether the field is set: `null`, an
+    /// empty string and an empty list do not set it.
     #[inline]
     fn field(&mut self, field: &'a Field) -> Result<bool, ResponseError> {
-        // Null is one of the values that a `Value` can have.
+        // Null is one of the values of a `Value`.
         let nullable = field.repeated || field.kind != Kind::Value;
         if self.json.peek()? == b'n' && nullable && self.json.take(b"null") {
             return Ok(false);
@@ -110,7 +111,7 @@ impl<'a> Transcoder<'a> {
         }
     }
 
-    /// Reads a list to as many fields as it has elements, or to a packed one.
+    /// Reads a list into one field per element, or into one packed field.
     fn list(&mut self, field: &'a Field) -> Result<bool, ResponseError> {
         if self.json.peek()? != b'[' {
             return Err(self.expected("a list"));
@@ -138,16 +139,16 @@ impl<'a> Transcoder<'a> {
         Ok(true)
     }
 
-    /// Reads a value that is no list of the schema. A default value is left out
-    /// unless it is to be kept. Reports whether it is more than an empty string.
+    /// Reads a value that is not a list in the schema. Omits a default value unless
+    /// `keep` is set. Reports whether the value is other than an empty string.
     #[inline]
     fn element(&mut self, field: &'a Field, keep: bool) -> Result<bool, ResponseError> {
         let number = field.number;
         match field.kind {
             Kind::String => return self.string(number, keep),
             Kind::Bytes => return self.bytes(number, keep),
-            Kind::Message(place) => {
-                let message = self.schema.message(place);
+            Kind::Message(index) => {
+                let message = self.schema.message(index);
                 self.nested(number, |this| this.message(message))?;
             }
             Kind::Timestamp => self.timestamp(number)?,
@@ -182,7 +183,7 @@ impl<'a> Transcoder<'a> {
         Ok(())
     }
 
-    /// Returns the error that the next value is not what it should be.
+    /// Returns the error that the next value has another type.
     #[cold]
     fn expected(&mut self, what: &str) -> ResponseError {
         let byte = self.json.peek().unwrap_or_default();

@@ -1,22 +1,20 @@
 //! The protobuf wire format, read as far as a request needs it.
 //!
-//! A message is split into the values of its fields, which still point into
-//! the request. Messages within it stay bytes until they are written out.
+//! A message is split into the values of its fields, which borrow from the
+//! request. Messages within it stay bytes until they are written.
 
 use std::borrow::Cow;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use crate::contract::{Field, Kind, Message};
 
-/// How many unknown fields are told of a message. A request can hold thousands.
-const MOST_UNKNOWN: usize = 16;
+/// Maximum unknown fields to report per message. A request can hold thousands.
+const MAX_UNKNOWN: usize = 16;
 
-/// The values of one field, in the order of the wire.
-pub(super) type Values<'a> = Vec<Value<'a>>;
-
-/// A value as it stands on the wire.
+/// A value as it is on the wire.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value<'a> {
     Bool(bool),
@@ -30,41 +28,115 @@ pub(super) enum Value<'a> {
     Message(Cow<'a, [u8]>),
 }
 
+/// The values of one field, in the order of the wire.
+///
+/// The last value is outside the vector, so that a field that is not a list needs
+/// no allocation.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Values<'a> {
+    earlier: Vec<Value<'a>>,
+    last: Option<Value<'a>>,
+}
+
 /// A message, split.
 #[derive(Debug, Default)]
-pub(super) struct Fields<'a> {
+pub(super) struct Split<'a> {
     /// The values of each field, in the order of the message type. A field that
-    /// is no list has one value at most: the last one on the wire, or all of
-    /// them merged if it is a message, as protobuf has it.
+    /// is not a list has at most one value: the last one on the wire or, if it is
+    /// a message, all of them merged, as protobuf requires.
     pub(super) values: Vec<Values<'a>>,
     /// The numbers of the fields that the message type does not have.
     pub(super) unknown: Vec<u32>,
-    /// The places of the string fields with a value that is not UTF-8.
+    /// The indices of the string fields with a value that is not UTF-8.
     pub(super) not_utf8: Vec<usize>,
 }
 
-/// Splits a message. An error says why the bytes are not one of the type.
-pub(super) fn decode<'a>(
-    message: &Message,
-    bytes: &'a [u8],
-) -> Result<Fields<'a>, String> {
-    let mut fields =
-        Fields { values: vec![Values::new(); message.fields.len()], ..Fields::default() };
+impl Value<'_> {
+    /// Returns a scalar as text, in the form that paths, queries and JSON share.
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Bool(value) => if *value { "true" } else { "false" }.into(),
+            Self::Signed(number) => number.to_string().into(),
+            Self::Unsigned(number) => number.to_string().into(),
+            Self::Float(number) => number.to_string().into(),
+            Self::Double(number) => number.to_string().into(),
+            Self::String(text) => text.as_ref().into(),
+            Self::Bytes(bytes) => BASE64_STANDARD.encode(bytes).into(),
+            Self::Message(bytes) => BASE64_STANDARD.encode(bytes).into(),
+        }
+    }
+
+    /// Reports whether a scalar is the default of its type.
+    pub(super) fn is_default(&self) -> bool {
+        match self {
+            Self::Bool(value) => !value,
+            Self::Signed(number) => *number == 0,
+            Self::Unsigned(number) => *number == 0,
+            // Bits, since protobuf distinguishes -0 from 0.
+            Self::Float(number) => number.to_bits() == 0,
+            Self::Double(number) => number.to_bits() == 0,
+            Self::String(text) => text.is_empty(),
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Message(_) => false,
+        }
+    }
+}
+
+impl<'a> Values<'a> {
+    pub(super) fn last(&self) -> Option<&Value<'a>> {
+        self.last.as_ref()
+    }
+
+    pub(super) fn last_mut(&mut self) -> Option<&mut Value<'a>> {
+        self.last.as_mut()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Value<'a>> {
+        self.earlier.iter().chain(&self.last)
+    }
+
+    fn push(&mut self, value: Value<'a>) {
+        self.earlier.extend(self.last.replace(value));
+    }
+
+    /// Replaces the value of a field that is not a list. Messages on the wire one
+    /// after the other merge.
+    fn set(&mut self, value: Value<'a>) {
+        let value = match (self.last.take(), value) {
+            (Some(Value::Message(earlier)), Value::Message(later)) => {
+                let mut both = earlier.into_owned();
+                both.extend_from_slice(&later);
+                Value::Message(both.into())
+            }
+            (_, later) => later,
+        };
+        self.last = Some(value);
+    }
+}
+
+/// Splits a message.
+///
+/// # Errors
+///
+/// If the bytes are not a message of the type; states the problem.
+pub(super) fn split<'a>(message: &Message, bytes: &'a [u8]) -> Result<Split<'a>, String> {
+    let values = vec![Values::default(); message.fields.len()];
+    let mut split = Split { values, ..Split::default() };
     let mut rest = bytes;
     while !rest.is_empty() {
         let (number, wire_type) =
             decode_key(&mut rest).map_err(|error| error.to_string())?;
-        let Some(place) = message.fields.iter().position(|field| field.number == number)
+        let Some(index) = message.fields.iter().position(|field| field.number == number)
         else {
             skip_field(wire_type, number, &mut rest, DecodeContext::default())
                 .map_err(|error| error.to_string())?;
-            if fields.unknown.len() < MOST_UNKNOWN && !fields.unknown.contains(&number) {
-                fields.unknown.push(number);
+            if split.unknown.len() < MAX_UNKNOWN && !split.unknown.contains(&number) {
+                split.unknown.push(number);
             }
             continue;
         };
-        let field = &message.fields[place];
-        let values = &mut fields.values[place];
+        let field = &message.fields[index];
+        let values = &mut split.values[index];
 
         if field.repeated
             && wire_type == WireType::LengthDelimited
@@ -82,17 +154,15 @@ pub(super) fn decode<'a>(
         }
         let value = value(field, wire_type, &mut rest)?;
         if matches!(value, Value::String(Cow::Owned(_))) {
-            fields.not_utf8.push(place);
+            split.not_utf8.push(index);
         }
-        if !field.repeated
-            && let Some(earlier) = values.pop()
-        {
-            values.push(merge(earlier, value));
-        } else {
+        if field.repeated {
             values.push(value);
+        } else {
+            values.set(value);
         }
     }
-    Ok(fields)
+    Ok(split)
 }
 
 fn value<'a>(
@@ -143,8 +213,8 @@ fn number_value(
     }
 }
 
-/// Gives a varint its meaning. The upper half of one for a 32-bit type is
-/// dropped, as protobuf has it.
+/// Interprets a varint. The upper half of a 32-bit type is dropped, as protobuf
+/// requires.
 fn varint_value(kind: Kind, varint: u64) -> Value<'static> {
     #[expect(clippy::cast_possible_truncation, reason = "protobuf drops the upper half")]
     let low = varint as u32;
@@ -168,19 +238,6 @@ fn length_delimited<'a>(field: &Field, rest: &mut &'a [u8]) -> Result<&'a [u8], 
     let length = decode_varint(rest).map_err(|_| ends_early())?;
     let length = usize::try_from(length).map_err(|_| ends_early())?;
     rest.split_off(..length).ok_or_else(ends_early)
-}
-
-/// Joins two values of a field that is no list. Messages that are written one
-/// behind the other merge.
-fn merge<'a>(earlier: Value<'a>, later: Value<'a>) -> Value<'a> {
-    match (earlier, later) {
-        (Value::Message(earlier), Value::Message(later)) => {
-            let mut both = earlier.into_owned();
-            both.extend_from_slice(&later);
-            Value::Message(both.into())
-        }
-        (_, later) => later,
-    }
 }
 
 fn native_wire_type(kind: Kind) -> WireType {

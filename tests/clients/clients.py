@@ -136,10 +136,14 @@ def node() -> Program:
 def go() -> Program:
     directory = copy("go")
     generated = directory / "gen"
+    # The generated code imports the options file, which is in no published module.
+    options = "polytomic/gateway/v1"
+    module = "polytomic-gateway/tests/clients/go/gen"
     protoc(
         generated,
         f"--go_out={generated}",
         "--go_opt=paths=source_relative",
+        f"--go_opt=M{options}/options.proto={module}/{options}",
         f"--go-grpc_out={generated}",
         "--go-grpc_opt=paths=source_relative",
     )

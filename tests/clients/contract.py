@@ -18,7 +18,7 @@ def protoc(output: Path, *arguments: str, also: tuple[Path, ...] = ()):
     """
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    files = [*PROTO.glob("polytomic/connections/v1/*.proto"), *also]
+    files = [*PROTO.glob("polytomic/**/*.proto"), *also]
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO}", *arguments, *files]
     subprocess.run(command, check=True)
 

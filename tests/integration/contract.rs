@@ -1,11 +1,15 @@
-//! The table of RPCs: what is served, and that more can be served without a
-//! line of Rust.
+//! The table of RPCs, and RPCs that only `.proto` files add to it.
 
 use std::{fmt::Write, fs};
 
 use polytomic_gateway::contract::{Contract, DESCRIPTOR_SET};
 use protox::Compiler;
 use tonic::Code;
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest,
+    server_reflection_response::MessageResponse,
+};
 
 use crate::support::{
     Caller, Fake, Gateway,
@@ -13,7 +17,7 @@ use crate::support::{
 };
 
 #[test]
-fn the_rpcs_are_those_of_the_golden_file() {
+fn rpcs_are_those_of_the_golden_file() {
     let golden = fs::read_to_string("tests/integration/rpcs.golden").unwrap();
     let mut table = String::new();
     for rpc in Contract::compile(DESCRIPTOR_SET).unwrap().rpcs() {
@@ -21,27 +25,67 @@ fn the_rpcs_are_those_of_the_golden_file() {
     }
     assert_eq!(
         table, golden,
-        "an RPC was added or changed: update the file if that is meant"
+        "an RPC was added or changed: update the file if this is intended"
     );
 }
 
-fn extra_descriptors() -> Vec<u8> {
+/// Returns the descriptors of a file below `tests/integration/proto`.
+fn descriptors(file: &str) -> Vec<u8> {
     let mut compiler = Compiler::new(["tests/integration/proto", "proto"]).unwrap();
     compiler.include_imports(true).include_source_info(true);
-    compiler.open_file("extra/v1/extra_service.proto").unwrap();
+    compiler.open_file(file).unwrap();
     compiler.encode_file_descriptor_set()
 }
 
+async fn gateway(file: &str, fake: &Fake) -> Gateway {
+    let url = fake.url();
+    let settings = crate::support::settings(&["--upstream-url", &url, "--no-key-check"]);
+    Gateway::start(settings, &descriptors(file)).await
+}
+
+const EXTRA: &str = "extra/v1/extra_service.proto";
+const ORGANIZATION: &str = "organizations/v1/organization_service.proto";
+
+fn get_organization(gateway: &Gateway) -> Caller {
+    // GetOrganizationRequest { id }
+    let message = [b"\x0a\x24", ID.as_bytes()].concat();
+    Caller::list(gateway.address)
+        .path("/organizations.v1.OrganizationService/GetOrganization")
+        .body(frame(&message))
+}
+
 #[tokio::test]
-async fn an_rpc_is_served_from_its_declaration_alone() {
+async fn documented_example_is_served() {
+    let fake =
+        Fake::json(200, r#"{"data":{"id":"7","name":"Acme","issuer":null}}"#).await;
+    let gateway = gateway(ORGANIZATION, &fake).await;
+    let reply = get_organization(&gateway).send().await;
+    assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
+    assert_eq!(fake.only().line, format!("GET /api/organizations/{ID} HTTP/1.1"));
+    // GetOrganizationResponse { organization { id, name } }
+    assert_eq!(reply.body[5..], b"\x0a\x09\x0a\x017\x12\x04Acme"[..]);
+}
+
+#[tokio::test]
+async fn documented_example_names_its_resource_in_a_404() {
+    let fake = Fake::json(404, r#"{"message":"not found"}"#).await;
+    let gateway = gateway(ORGANIZATION, &fake).await;
+    let reply = get_organization(&gateway).send().await;
+    assert_eq!(reply.code(), Code::NotFound);
+    let details = reply.details();
+    let resource = details.resource_info().unwrap();
+    assert_eq!(resource.resource_type, "polytomic.Organization");
+    assert_eq!(resource.resource_name, ID);
+}
+
+#[tokio::test]
+async fn rpc_is_served_from_its_declaration_alone() {
     let fake = Fake::json(
         200,
         r#"{"data":{"name":"Acme","members":[{"email":"a@example.com"},{}]},"page":7}"#,
     )
     .await;
-    let url = fake.url();
-    let settings = crate::support::settings(&["--upstream-url", &url, "--no-key-check"]);
-    let gateway = Gateway::start(settings, &extra_descriptors()).await;
+    let gateway = gateway(EXTRA, &fake).await;
 
     // RenameTeamRequest { org_id, team = "a/b ?", rename { name, tags }, dry_run }
     let mut message = vec![0x0a, 36];
@@ -73,11 +117,9 @@ async fn an_rpc_is_served_from_its_declaration_alone() {
 }
 
 #[tokio::test]
-async fn a_refused_rename_names_the_field_within_the_message() {
+async fn violation_in_a_nested_message_names_the_path_of_the_field() {
     let fake = Fake::answering([]).await;
-    let url = fake.url();
-    let settings = crate::support::settings(&["--upstream-url", &url, "--no-key-check"]);
-    let gateway = Gateway::start(settings, &extra_descriptors()).await;
+    let gateway = gateway(EXTRA, &fake).await;
     let reply = Caller::list(gateway.address)
         .path("/extra.v1.ExtraService/RenameTeam")
         .body(frame(b"\x1a\x00"))
@@ -85,4 +127,23 @@ async fn a_refused_rename_names_the_field_within_the_message() {
         .await;
     assert_eq!(reply.code(), Code::InvalidArgument);
     assert_eq!(reply.violations(), ["org_id", "team", "rename.name"]);
+}
+
+#[tokio::test]
+async fn reflection_serves_the_options_of_rpcs() {
+    let gateway = Gateway::on_sandbox().await;
+    let mut client = ServerReflectionClient::new(gateway.channel().await);
+    let symbol = "polytomic.gateway.v1.RpcOptions".to_owned();
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol(symbol)),
+    };
+    let requests = tokio_stream::iter([request]);
+    let mut responses =
+        client.server_reflection_info(requests).await.unwrap().into_inner();
+    let response = responses.message().await.unwrap().unwrap().message_response;
+    assert!(
+        matches!(response, Some(MessageResponse::FileDescriptorResponse(_))),
+        "{response:?}"
+    );
 }

@@ -1,4 +1,4 @@
-//! What gRPC asks of every server, looked up on the wire.
+//! gRPC's conventions, checked on the wire.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::{
     caller::{SERVICE, frame},
 };
 
-/// An upstream that takes requests and never answers.
+/// Starts a gateway with an upstream that accepts requests and never responds.
 async fn silent(flags: &[&str]) -> (Gateway, tokio::net::TcpListener) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -19,7 +19,7 @@ async fn silent(flags: &[&str]) -> (Gateway, tokio::net::TcpListener) {
 }
 
 #[tokio::test]
-async fn a_callers_deadline_is_deadline_exceeded() {
+async fn client_deadline_is_deadline_exceeded() {
     let (gateway, _listener) = silent(&[]).await;
     let started = Instant::now();
     let reply = Caller::list(gateway.address).with("grpc-timeout", "200m").send().await;
@@ -33,7 +33,7 @@ async fn a_callers_deadline_is_deadline_exceeded() {
 }
 
 #[tokio::test]
-async fn the_gateways_own_limit_is_deadline_exceeded_too() {
+async fn timeout_of_the_gateway_is_deadline_exceeded() {
     let (gateway, _listener) = silent(&["--timeout", "0.2"]).await;
     let reply = Caller::create(gateway.address).send().await;
     assert_eq!(reply.code(), Code::DeadlineExceeded);
@@ -42,7 +42,7 @@ async fn the_gateways_own_limit_is_deadline_exceeded_too() {
 }
 
 #[tokio::test]
-async fn a_malformed_deadline_is_an_invalid_argument() {
+async fn malformed_deadline_is_an_invalid_argument() {
     let fake = Fake::answering([]).await;
     let gateway = Gateway::on(&fake).await;
     for timeout in ["", "1", "S", "-1S", "123456789S", "1.5S", "1s"] {
@@ -55,7 +55,7 @@ async fn a_malformed_deadline_is_an_invalid_argument() {
 }
 
 #[tokio::test]
-async fn an_rpc_may_have_a_limit_of_its_own() {
+async fn rpc_timeout_replaces_a_longer_timeout() {
     let list = "ListPartnerSharedConnections=0.3";
     let (gateway, _listener) = silent(&["--timeout", "2", "--rpc-timeout", list]).await;
     let took = async |caller: Caller, timeout: &str, code| {
@@ -65,7 +65,7 @@ async fn an_rpc_may_have_a_limit_of_its_own() {
         assert_eq!(reply.reason(), code);
         started.elapsed().as_secs_f64()
     };
-    // Longer than the RPC may take; shorter; and another RPC.
+    // A deadline after the timeout, one before it, and another RPC.
     let own = took(Caller::list(gateway.address), "1H", "UPSTREAM_TIMEOUT").await;
     assert!((0.3..2.0).contains(&own), "{own}");
     took(Caller::list(gateway.address), "100m", "DEADLINE_EXCEEDED").await;
@@ -74,7 +74,7 @@ async fn an_rpc_may_have_a_limit_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_rpc_may_have_a_limit_beyond_that_of_all() {
+async fn rpc_timeout_replaces_a_shorter_timeout() {
     let service = format!("{SERVICE}/ListPartnerSharedConnections=1.5");
     let flags = ["--timeout", "0.1", "--rpc-timeout", &service];
     let (gateway, _listener) = silent(&flags).await;
@@ -85,7 +85,7 @@ async fn an_rpc_may_have_a_limit_beyond_that_of_all() {
 }
 
 #[tokio::test]
-async fn another_content_type_is_an_unsupported_media_type() {
+async fn other_content_types_are_unsupported() {
     let fake = Fake::answering([]).await;
     let gateway = Gateway::on(&fake).await;
     for content_type in
@@ -111,7 +111,7 @@ async fn another_content_type_is_an_unsupported_media_type() {
 }
 
 #[tokio::test]
-async fn an_unknown_rpc_is_unimplemented() {
+async fn unknown_rpc_is_unimplemented() {
     let fake = Fake::answering([]).await;
     let gateway = Gateway::on(&fake).await;
     let paths =
@@ -126,7 +126,7 @@ async fn an_unknown_rpc_is_unimplemented() {
 }
 
 #[tokio::test]
-async fn a_compression_that_is_not_spoken_is_unimplemented() {
+async fn unsupported_compression_is_unimplemented() {
     let fake = Fake::answering([]).await;
     let gateway = Gateway::on(&fake).await;
     for encoding in ["gzip", "snappy"] {

@@ -1,4 +1,4 @@
-//! A gateway that the system gives no more file descriptors.
+//! A gateway that has used up its file descriptors.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::support::{
     process::{Process, command_with_descriptors},
 };
 
-/// Enough for the program, its sandbox and some twenty connections.
+/// Enough for the program, its sandbox and about twenty connections.
 const DESCRIPTORS: u32 = 40;
 
-/// Longer than anything takes on a busy machine.
+/// Longer than any step takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn it_serves_on_and_says_so_once_a_second() {
+async fn gateway_keeps_serving_and_warns_once_a_second() {
     let process = Process::spawn(command_with_descriptors(
         DESCRIPTORS,
         &["serve", "--sandbox", "--listen", "127.0.0.1:0", "--handshake-timeout", "3600"],
@@ -42,7 +42,7 @@ async fn it_serves_on_and_says_so_once_a_second() {
     let started = Instant::now();
     let mut idle = Vec::new();
     for _ in 0..2 * DESCRIPTORS {
-        // The system takes them, whether the gateway does or not.
+        // The system accepts these, even if the gateway does not.
         idle.push(TcpStream::connect(process.address).await.unwrap());
     }
     process.logs("the system does not give it", 1).await;

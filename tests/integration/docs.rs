@@ -40,8 +40,8 @@ fn rpcs_page_lists_every_rpc() {
     for rpc in Contract::compile(DESCRIPTOR_SET).unwrap().rpcs() {
         let body = match &rpc.binding.body {
             Body::None => "none".to_owned(),
-            Body::Rest => "the other fields".to_owned(),
-            Body::Field(name) => format!("`{name}`"),
+            Body::Object(_) => "the other fields".to_owned(),
+            Body::Field(index) => format!("`{}`", rpc.request.root().fields[*index].name),
         };
         let (method, path) = (&rpc.binding.method, &rpc.binding.template);
         writeln!(table, "| `{}` | `{method} {path}` | {body} |", rpc.name).unwrap();

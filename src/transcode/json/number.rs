@@ -1,18 +1,18 @@
-//! Numbers: JSON has one kind of them and does not say how they are to be kept.
+//! Numbers. JSON has one kind; fields have many, each with its range.
 
 use std::str;
 
 use super::{Error, Problem, Reader};
 
-/// The most digits that are certain to fit in an `i64`.
+/// Maximum digits that are certain to fit into an `i64`.
 const MAX_DIGITS: usize = 18;
 
-/// A number, read as far as that is possible without loss.
+/// A number, parsed if it is a short integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Number<'a> {
     /// An integer of at most 18 digits, and not `-0`.
     Integer(i64),
-    /// Any other number, as it is written.
+    /// Any other number, as text.
     Text(&'a str),
 }
 
@@ -45,8 +45,8 @@ impl<'a> Reader<'a> {
         text.map(Number::Text).map_err(|_| self.error(Problem::Number))
     }
 
-    /// Steps over digits. Returns how many there are and, if they fit, the
-    /// number that they form.
+    /// Consumes digits. Returns their count and their value, which is right for up
+    /// to [`MAX_DIGITS`].
     #[inline]
     fn digits(&mut self) -> Result<(usize, i64), Error> {
         let start = self.at;
@@ -63,16 +63,16 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Number<'a> {
-    /// Parses a text that is a number and nothing else.
+    /// Parses a text that is a number as a whole.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let mut reader = Reader { text, at: 0 };
         let number = reader.number().ok()?;
         (reader.at == text.len()).then_some(number)
     }
 
-    /// Returns the integer that this is, however it is written: `1000`, `1e3`
-    /// and `1000.0` are one and the same. Nothing for a fraction, and nothing for
-    /// what is out of the range of every 64-bit integer.
+    /// Returns the value if it is an integer, in any form: `1000`, `1e3` and
+    /// `1000.0` are equal. Returns `None` for a fraction and for a value that no
+    /// 64-bit integer holds.
     pub(crate) fn to_integer(self) -> Option<i128> {
         const MAX_DIGITS: usize = 20;
 
@@ -90,7 +90,7 @@ impl<'a> Number<'a> {
             return Some(0);
         }
 
-        // The point stands after so many of the digits, or so many zeros later.
+        // The position of the decimal point among the digits, or the zeros after.
         let whole = i64::try_from(whole.len()).ok()?;
         let point =
             usize::try_from(exponent.parse::<i64>().ok()?.checked_add(whole)?).ok()?;
@@ -103,8 +103,8 @@ impl<'a> Number<'a> {
         Some(if text.len() == positive.len() { value } else { -value })
     }
 
-    /// Returns the nearest double, if the number is in its range.
-    #[expect(clippy::cast_precision_loss, reason = "the nearest double is asked for")]
+    /// Returns the nearest double, or `None` if the number is out of its range.
+    #[expect(clippy::cast_precision_loss, reason = "the nearest double is the contract")]
     pub(crate) fn to_double(self) -> Option<f64> {
         match self {
             Self::Integer(value) => Some(value as f64),
@@ -112,8 +112,8 @@ impl<'a> Number<'a> {
         }
     }
 
-    /// Returns the nearest float, if the number is in its range.
-    #[expect(clippy::cast_precision_loss, reason = "the nearest float is asked for")]
+    /// Returns the nearest float, or `None` if the number is out of its range.
+    #[expect(clippy::cast_precision_loss, reason = "the nearest float is the contract")]
     pub(crate) fn to_float(self) -> Option<f32> {
         match self {
             Self::Integer(value) => Some(value as f32),

@@ -1,12 +1,12 @@
-//! Strings: most of an answer is in them, so this is where the time goes.
+//! Strings. They are most of a response, so reading them takes most of the time.
 
 use super::{Error, Problem, Reader};
 
-/// How many bytes are looked at together.
+/// Bytes that are examined together.
 const BLOCK: usize = size_of::<u64>();
 
 impl Reader<'_> {
-    /// Reads a string, whose opening quote is next, to the end of a buffer.
+    /// Appends a string, whose opening quote is next, to a buffer.
     #[inline]
     pub(crate) fn string(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         self.at += 1;
@@ -23,13 +23,13 @@ impl Reader<'_> {
         }
     }
 
-    /// Copies what stands for itself, up to the first byte that does not.
+    /// Copies the bytes before the next quote, escape or control character.
     #[inline]
     fn plain(&mut self, out: &mut Vec<u8>) {
         let mut rest = self.rest();
         while let Some((block, after)) = rest.split_first_chunk() {
-            // A copy of known size is one instruction; one of the right size
-            // would be a call.
+            // A copy of constant size is one instruction, a copy of the exact
+            // size is a call.
             out.extend_from_slice(block);
             let plain = plain(*block);
             if plain < BLOCK {
@@ -63,7 +63,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads the character whose UTF-16 is in one escape of four digits, or in two.
+    /// Reads a character whose UTF-16 is in one escape of four digits, or in two.
     fn unicode_escape(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         let start = self.at - 1;
         self.at += 1;
@@ -96,8 +96,8 @@ impl Reader<'_> {
     }
 }
 
-/// Returns the number of bytes before the first that ends a string or is special
-/// in it: a quote, a backslash or a control character.
+/// Returns the number of bytes before the first quote, backslash or control
+/// character.
 #[inline]
 fn plain(block: [u8; BLOCK]) -> usize {
     const ONES: u64 = u64::from_le_bytes([0x01; BLOCK]);
@@ -106,8 +106,8 @@ fn plain(block: [u8; BLOCK]) -> usize {
     const BACKSLASHES: u64 = u64::from_le_bytes([b'\\'; BLOCK]);
     const SPACES: u64 = u64::from_le_bytes([b' '; BLOCK]);
 
-    // A byte that is less than what is taken from it borrows, which sets its high
-    // bit. A borrow may mark later bytes too, but the first mark is right.
+    // A subtraction that borrows sets the high bit of its byte. A borrow may mark
+    // later bytes too, but the first mark is right.
     let bytes = u64::from_le_bytes(block);
     let quote = bytes ^ QUOTES;
     let backslash = bytes ^ BACKSLASHES;
@@ -122,18 +122,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_special_byte_is_found_at_each_place() {
-        for place in 0..BLOCK {
+    fn special_byte_is_found_at_each_position() {
+        for position in 0..BLOCK {
             for byte in 0..=u8::MAX {
                 for others in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff] {
                     let mut block = [others; BLOCK];
-                    block[place] = byte;
+                    block[position] = byte;
                     let special = byte == b'"' || byte == b'\\' || byte < 0x20;
-                    let expected = if special { place } else { BLOCK };
+                    let expected = if special { position } else { BLOCK };
                     assert_eq!(plain(block), expected, "{block:?}");
                     if special {
-                        block[place..].fill(byte);
-                        assert_eq!(plain(block), place, "{block:?}");
+                        block[position..].fill(byte);
+                        assert_eq!(plain(block), position, "{block:?}");
                     }
                 }
             }

@@ -52,7 +52,7 @@ fn violations<T: std::fmt::Debug>(
 }
 
 #[test]
-fn a_list_becomes_a_get_of_the_path() {
+fn list_becomes_a_get_of_the_path() {
     let rest = list(ORG, CONNECTION).unwrap();
     assert_eq!(rest.method, Method::GET);
     assert_eq!(
@@ -62,13 +62,13 @@ fn a_list_becomes_a_get_of_the_path() {
     assert_eq!(rest.body, None);
     let resource = rest.resource.unwrap();
     assert_eq!(
-        (resource.kind.as_str(), resource.name.as_str()),
+        (&*resource.kind, resource.name.as_str()),
         ("polytomic.Connection", CONNECTION)
     );
 }
 
 #[test]
-fn a_create_has_the_fields_that_the_path_does_not_bind_in_its_body() {
+fn body_of_a_create_has_the_fields_that_the_path_does_not_bind() {
     let rest = create(|_| ()).unwrap();
     assert_eq!(rest.method, Method::POST);
     assert_eq!(
@@ -85,7 +85,7 @@ fn a_create_has_the_fields_that_the_path_does_not_bind_in_its_body() {
 }
 
 #[test]
-fn uuids_are_sent_in_their_canonical_form() {
+fn uuids_are_sent_in_canonical_form() {
     let rest = list(&ORG.to_uppercase(), CONNECTION).unwrap();
     assert!(rest.path_and_query.contains(ORG));
     let rest =
@@ -94,7 +94,7 @@ fn uuids_are_sent_in_their_canonical_form() {
 }
 
 #[test]
-fn ids_that_are_no_uuids_are_refused() {
+fn id_that_is_not_a_uuid_is_rejected() {
     let long = "4".repeat(1 << 20);
     for id in [
         "",
@@ -119,56 +119,56 @@ fn ids_that_are_no_uuids_are_refused() {
         "２48df4b7-aa70-47b8-a036-33ac447e66",
         &long,
     ] {
-        let told = violations(list(id, CONNECTION));
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!(told[0].0, "org_id");
-        assert!(told[0].1.contains("UUID"), "{told:?}");
-        assert!(told[0].1.len() < 200, "the value is not echoed");
+        let found = violations(list(id, CONNECTION));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, "org_id");
+        assert!(found[0].1.contains("UUID"), "{found:?}");
+        assert!(found[0].1.len() < 200, "the value is not echoed");
     }
 }
 
 #[test]
-fn every_violation_is_told_at_once() {
-    let told = violations(create(|message| {
+fn all_violations_are_reported_together() {
+    let found = violations(create(|message| {
         message.org_id.clear();
         message.connection_id = "x".into();
         message.child_organization_id = "y".into();
         message.name = Some("a\nb".repeat(1000));
     }));
-    let fields: Vec<&str> = told.iter().map(|(field, _)| field.as_str()).collect();
+    let fields: Vec<&str> = found.iter().map(|(field, _)| field.as_str()).collect();
     assert_eq!(fields, ["org_id", "connection_id", "child_organization_id", "name"]);
-    assert!(told[0].1.starts_with("is required"), "{told:?}");
-    assert!(told[3].1.contains("at most 1024 characters"), "{told:?}");
+    assert!(found[0].1.starts_with("is required"), "{found:?}");
+    assert!(found[3].1.contains("at most 1024 characters"), "{found:?}");
 }
 
 #[test]
-fn a_name_is_refused_if_it_is_empty_or_has_control_characters() {
+fn name_that_is_empty_or_has_control_characters_is_rejected() {
     assert!(
         violations(create(|m| m.name = Some(String::new())))[0].1.contains("at least 1")
     );
     for name in ["a\0", "\u{7f}", "\u{85}", "tab\tbed"] {
-        let told = violations(create(|message| message.name = Some(name.into())));
-        assert!(told[0].1.contains("regular expression"), "{told:?}");
+        let found = violations(create(|message| message.name = Some(name.into())));
+        assert!(found[0].1.contains("regular expression"), "{found:?}");
     }
     let longest = "é".repeat(1024);
     assert!(create(|message| message.name = Some(longest)).is_ok());
 }
 
 #[test]
-fn fields_that_the_message_does_not_have_are_refused() {
+fn unknown_fields_are_rejected() {
     let known = ListPartnerSharedConnectionsRequest {
         org_id: ORG.to_owned(),
         connection_id: CONNECTION.to_owned(),
     };
     // Field 9, a string: a caller with a newer .proto means something by it.
     let message = [known.encode_to_vec(), vec![9 << 3 | 2, 1, b'x']].concat();
-    let told = violations(translate("ListPartnerSharedConnections", &message));
-    assert_eq!(told[0].0, "9");
-    assert!(told[0].1.contains("newer gateway"), "{told:?}");
+    let found = violations(translate("ListPartnerSharedConnections", &message));
+    assert_eq!(found[0].0, "9");
+    assert!(found[0].1.contains("newer gateway"), "{found:?}");
 }
 
 #[test]
-fn thousands_of_unknown_fields_are_told_in_few_words() {
+fn reported_unknown_fields_are_bounded() {
     let message: Vec<u8> = (20..10_000_u32)
         .flat_map(|number| {
             let mut field = Vec::new();
@@ -177,12 +177,12 @@ fn thousands_of_unknown_fields_are_told_in_few_words() {
             field
         })
         .collect();
-    let told = violations(translate("ListPartnerSharedConnections", &message));
-    assert!(told.len() < 20, "{}", told.len());
+    let found = violations(translate("ListPartnerSharedConnections", &message));
+    assert!(found.len() < 20, "{}", found.len());
 }
 
 #[test]
-fn bytes_that_are_no_request_are_refused() {
+fn malformed_bytes_are_rejected() {
     let cases: [&[u8]; 9] = [
         b"\xff",
         b"\x0a",
@@ -195,20 +195,23 @@ fn bytes_that_are_no_request_are_refused() {
         b"\x4b\x4b\x4b",
     ];
     for message in cases {
-        let told = translate("ListPartnerSharedConnections", message);
-        assert!(matches!(told, Err(RequestError::Malformed(_))), "{message:?}: {told:?}");
+        let found = translate("ListPartnerSharedConnections", message);
+        assert!(
+            matches!(found, Err(RequestError::Malformed(_))),
+            "{message:?}: {found:?}"
+        );
     }
 }
 
 #[test]
-fn strings_that_are_not_utf8_are_refused() {
+fn strings_that_are_not_utf8_are_rejected() {
     let message = [&b"\x0a\x02\xff\xfe\x12\x24"[..], CONNECTION.as_bytes()].concat();
-    let told = violations(translate("ListPartnerSharedConnections", &message));
-    assert_eq!(told, [("org_id".to_owned(), "must be UTF-8".to_owned())]);
+    let found = violations(translate("ListPartnerSharedConnections", &message));
+    assert_eq!(found, [("org_id".to_owned(), "must be UTF-8".to_owned())]);
 }
 
 #[test]
-fn the_last_value_of_a_field_counts() {
+fn last_value_of_a_field_is_sent() {
     let first = ListPartnerSharedConnectionsRequest {
         org_id: CHILD.to_owned(),
         connection_id: CHILD.to_owned(),

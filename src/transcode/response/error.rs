@@ -1,12 +1,12 @@
-//! What is wrong with an answer, and where.
+//! The problem with a response, and its place.
 
 use std::borrow::Cow;
 
 use crate::{contract::Message, transcode::json};
 
-/// Why an answer's JSON is not the message that the schema describes.
+/// Why the JSON of a response is not a message of the schema.
 ///
-/// Says where: either the byte, or the keys and indices that lead to the value.
+/// States the place: the byte, or the keys and indices that lead to the value.
 /// Quotes nothing from the JSON.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -16,18 +16,18 @@ pub struct ResponseError(Box<Problem>);
 enum Problem {
     #[error(transparent)]
     Json(json::Error),
-    #[error("{}: {reason}", if path.is_empty() { "the answer" } else { path })]
+    #[error("{}: {reason}", if path.is_empty() { "the response" } else { path })]
     Value { path: String, reason: Cow<'static, str> },
 }
 
 impl ResponseError {
-    /// Returns an error about the value that is being read.
+    /// Returns an error about the current value.
     #[cold]
     pub(super) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Problem::Value { path: String::new(), reason: reason.into() }))
     }
 
-    /// Returns an error about fields that must be set: a bit for each.
+    /// Returns an error about required fields that are missing, one per bit.
     #[cold]
     pub(super) fn missing(message: &Message, bits: u64) -> Self {
         let keys: Vec<&str> = message
@@ -40,12 +40,10 @@ impl ResponseError {
         Self::new("must be set, but is missing, null or empty").within(&keys.join(", "))
     }
 
-    /// Returns an error about a value with too many others in one another.
+    /// Returns an error about a value that is nested too deep.
     #[cold]
     pub(super) fn too_deep(limit: usize, what: &str) -> Self {
-        Self::new(format!(
-            "is nested deeper than {limit} {what}, the most that is supported"
-        ))
+        Self::new(format!("is nested deeper than {limit} {what}, the supported maximum"))
     }
 
     /// Puts a key before the path.

@@ -1,16 +1,15 @@
 //! Values of any shape: `google.protobuf.Struct`, `Value` and `ListValue`.
 //!
-//! An error within one has the path of the field and no keys of the value, which
-//! are not ours to show.
+//! An error within such a value has the path of the field and no keys of the value:
+//! the keys are the customer's data.
 
 use super::{ResponseError, Transcoder, wire};
 
-/// The greatest nesting of objects and lists within a field of any shape, its
-/// own object or list counted: 32 objects are `{"a":{"a": … {} … }}` with 32
-/// opening braces.
+/// Maximum nesting of objects and lists in a field of any shape, the outermost
+/// included: 32 objects are `{"a":{"a": … {} … }}` with 32 opening braces.
 ///
-/// An object costs three messages of nesting on the wire (the `Struct`, the
-/// entry, the `Value`), and readers of protobuf give up at 100.
+/// An object takes three levels of messages on the wire (the `Struct`, the entry,
+/// the `Value`), and readers of protobuf reject more than 100.
 pub const MAX_DEPTH: usize = 32;
 
 /// The numbers of the fields in `google/protobuf/struct.proto`.
@@ -28,7 +27,7 @@ mod number {
 }
 
 impl Transcoder<'_> {
-    /// Reads an object to the entries of a `Struct`.
+    /// Reads an object into the entries of a `Struct`.
     pub(super) fn entries(&mut self, depth: usize) -> Result<(), ResponseError> {
         if self.json.peek()? != b'{' {
             return Err(self.expected("an object"));
@@ -47,7 +46,7 @@ impl Transcoder<'_> {
         Ok(())
     }
 
-    /// Reads a list to the elements of a `ListValue`.
+    /// Reads a list into the elements of a `ListValue`.
     pub(super) fn values(&mut self, depth: usize) -> Result<(), ResponseError> {
         if self.json.peek()? != b'[' {
             return Err(self.expected("a list"));
@@ -61,7 +60,7 @@ impl Transcoder<'_> {
         Ok(())
     }
 
-    /// Reads anything to the one field of a `Value`.
+    /// Reads any value into the one field of a `Value`.
     pub(super) fn any(&mut self, depth: usize) -> Result<(), ResponseError> {
         let (number, scalar) = match self.json.peek()? {
             b'"' => {

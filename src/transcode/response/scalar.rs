@@ -1,5 +1,5 @@
-//! Strings, bytes, times, numbers and bools: JSON is generous in how it writes
-//! them, the wire is not.
+//! Strings, bytes, times, numbers and bools, each of which JSON can write in more
+//! than one form.
 
 use std::ops::RangeInclusive;
 
@@ -25,7 +25,7 @@ const SECONDS: u32 = 1;
 const NANOS: u32 = 2;
 
 impl Transcoder<'_> {
-    /// Reads a string to a field. Reports whether it is not empty.
+    /// Reads a string into a field. Reports whether the string is not empty.
     #[inline]
     pub(super) fn string(
         &mut self,
@@ -38,17 +38,17 @@ impl Transcoder<'_> {
         let mark = self.out.len();
         let start = wire::begin(&mut self.out, number);
         self.json.string(&mut self.out)?;
-        let some = self.out.len() > start;
-        if some || keep {
+        let is_set = self.out.len() > start;
+        if is_set || keep {
             wire::end(&mut self.out, start);
         } else {
             self.out.truncate(mark);
         }
-        Ok(some)
+        Ok(is_set)
     }
 
-    /// Reads base64, in either alphabet, padded or not, to a field. Tells
-    /// whether it is not empty.
+    /// Reads base64, in either alphabet, padded or not, into a field. Reports
+    /// whether the bytes are not empty.
     pub(super) fn bytes(
         &mut self,
         number: u32,
@@ -67,7 +67,7 @@ impl Transcoder<'_> {
         Ok(!bytes.is_empty())
     }
 
-    /// Reads a time to a `google.protobuf.Timestamp`.
+    /// Reads a time into a `google.protobuf.Timestamp`.
     pub(super) fn timestamp(&mut self, number: u32) -> Result<(), ResponseError> {
         let (seconds, nanos) = self.text("an RFC 3339 time", timestamp::parse)?;
         self.nested(number, |this| {
@@ -88,11 +88,11 @@ impl Transcoder<'_> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "the value is in the range of its type, and the wire has the bits of it"
+        reason = "the value is in the range of its type, and the wire carries its bits"
     )]
     #[expect(
         clippy::redundant_closure_for_method_calls,
-        reason = "a method is of one lifetime, a closure of any"
+        reason = "a method has one lifetime, a closure any"
     )]
     pub(super) fn scalar(&mut self, kind: Kind) -> Result<Scalar, ResponseError> {
         let value = match kind {
@@ -146,15 +146,15 @@ impl Transcoder<'_> {
         range: RangeInclusive<T>,
         what: &str,
     ) -> Result<i128, ResponseError> {
-        let (least, greatest) = range.into_inner();
-        let range = least.into()..=greatest.into();
+        let (min, max) = range.into_inner();
+        let range = min.into()..=max.into();
         let convert = |number: Number<'_>| {
             number.to_integer().filter(|value| range.contains(value))
         };
         self.number(what, convert, |_| None)
     }
 
-    /// Reads a number, or a string that holds one or a word in its place.
+    /// Reads a number, or a string that holds a number or one of the special words.
     fn number<T>(
         &mut self,
         what: &str,
@@ -172,7 +172,7 @@ impl Transcoder<'_> {
         }
     }
 
-    /// Reads a string that stands for something else.
+    /// Reads a string and parses it.
     fn text<T>(
         &mut self,
         what: &str,
@@ -189,7 +189,7 @@ impl Transcoder<'_> {
     }
 }
 
-/// Returns what JSON has no number for.
+/// Returns a value that JSON cannot write as a number.
 fn special(word: &[u8]) -> Option<f64> {
     match word {
         b"NaN" => Some(f64::NAN),

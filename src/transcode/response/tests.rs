@@ -16,7 +16,7 @@ const CREATE: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/
 const EVERY: &str = "/every.v1.EveryService/Get";
 const STRICT: &str = "/every.v1.EveryService/GetStrict";
 
-/// A list of one connection, from the page of the endpoint.
+/// The list of one connection in Polytomic's documentation.
 const PAGE: &str = r#"{"data":[{"api_calls_last_24_hours":2021,"configuration":{"database":"example","hostname":"postgres.example.com","password":"********","port":5432,"username":"user"},"created_at":"2024-01-15T09:30:00Z","created_by":{"id":"12345678-1234-1234-1234-123456789012","name":"John Doe","type":"user"},"id":"248df4b7-aa70-47b8-a036-33ac447e668d","name":"My Postgres Connection","organization_id":"248df4b7-aa70-47b8-a036-33ac447e668d","parent_connection_id":"248df4b7-aa70-47b8-a036-33ac447e668d","policies":["248df4b7-aa70-47b8-a036-33ac447e668d"],"saved":true,"status":"healthy","status_error":"error message","type":{"id":"postgresql","logo_url":"https://connect-assets.polytomic.com/logos/postgresql.svg","name":"PostgreSQL","operations":["bulksyncsource"]},"updated_at":"2024-01-15T09:30:00Z","updated_by":{"id":"12345678-1234-1234-1234-123456789012","name":"John Doe","type":"user"}}]}"#;
 
 /// A table of RPCs and the descriptors that it was compiled from.
@@ -55,21 +55,21 @@ fn transcode(rpc: &str, json: &[u8]) -> Result<DynamicMessage, String> {
     Ok(DynamicMessage::decode(message, bytes.as_slice()).unwrap())
 }
 
-/// Asserts that JSON is read, and as what: protobuf's text format.
+/// Asserts that JSON is read as a message, in protobuf's text format.
 #[track_caller]
 fn reads(rpc: &str, json: &str, text: &str) {
     assert_eq!(transcode(rpc, json.as_bytes()).unwrap().to_text_format(), text, "{json}");
 }
 
 #[track_caller]
-fn refuses(rpc: &str, json: impl AsRef<[u8]>, error: &str) {
+fn rejects(rpc: &str, json: impl AsRef<[u8]>, error: &str) {
     let json = json.as_ref();
     let refused = transcode(rpc, json).unwrap_err();
     assert_eq!(refused, error, "{}", String::from_utf8_lossy(json));
 }
 
 #[test]
-fn reads_the_documented_answers() {
+fn documented_responses_are_read() {
     let bytes =
         response(&OURS.contract.rpc(LIST).unwrap().response, PAGE.as_bytes()).unwrap();
     let list: crate::proto::ListPartnerSharedConnectionsResponse =
@@ -86,7 +86,7 @@ fn reads_the_documented_answers() {
 }
 
 #[test]
-fn absent_null_and_empty_read_alike() {
+fn absent_null_and_empty_are_equal() {
     for json in
         ["{}", " { } ", r#"{"data":null}"#, r#"{"data":[]}"#, r#"{"data" : [ ] }"#]
     {
@@ -102,7 +102,7 @@ fn absent_null_and_empty_read_alike() {
 }
 
 #[test]
-fn a_default_is_kept_where_it_differs_from_absent() {
+fn default_is_kept_if_it_differs_from_absent() {
     let defaults = r#"{"a_bool":false,"a_int32":0,"a_double":0.0,"a_string":"","a_bytes":"","bools":[]}"#;
     let schema = &TESTS.contract.rpc(EVERY).unwrap().response;
     assert_eq!(response(schema, defaults.as_bytes()).unwrap(), b"");
@@ -115,51 +115,51 @@ fn a_default_is_kept_where_it_differs_from_absent() {
 }
 
 #[test]
-fn only_the_key_of_the_schema_is_known() {
+fn only_the_key_of_the_schema_names_a_field() {
     reads(EVERY, r#"{"renamed":"a","aBool":true,"A_BOOL":true,"":1}"#, "");
     reads(EVERY, r#"{"re-named \"é\"":"a"}"#, r#"renamed:"a""#);
     reads(EVERY, r#"{"re-n\u0061med \"\u00e9\"":"a"}"#, r#"renamed:"a""#);
 }
 
 #[test]
-fn a_value_of_the_wrong_type_is_refused_with_its_path() {
-    refuses(LIST, "[]", "the answer: expected an object, found a list");
-    refuses(LIST, "null", "the answer: expected an object, found null");
-    refuses(LIST, r#"{"data":{}}"#, "data: expected a list, found an object");
-    refuses(LIST, r#"{"data":[{},null]}"#, "data[1]: expected an object, found null");
-    refuses(
+fn value_of_another_type_is_rejected_with_its_path() {
+    rejects(LIST, "[]", "the response: expected an object, found a list");
+    rejects(LIST, "null", "the response: expected an object, found null");
+    rejects(LIST, r#"{"data":{}}"#, "data: expected a list, found an object");
+    rejects(LIST, r#"{"data":[{},null]}"#, "data[1]: expected an object, found null");
+    rejects(
         LIST,
         r#"{"data":[{"id":1}]}"#,
         "data[0].id: expected a string, found a number",
     );
-    refuses(
+    rejects(
         LIST,
         r#"{"data":[{"saved":"true"}]}"#,
         "data[0].saved: expected a bool, found a string",
     );
-    refuses(
+    rejects(
         LIST,
         r#"{"data":[{},{"created_at":true}]}"#,
         "data[1].created_at: expected an RFC 3339 time, found a bool",
     );
-    refuses(
+    rejects(
         LIST,
         r#"{"data":[{"created_at":"yesterday"}]}"#,
         "data[0].created_at: expected an RFC 3339 time",
     );
-    refuses(
+    rejects(
         LIST,
         r#"{"data":[{"type":{"operations":["a",null]}}]}"#,
         "data[0].type.operations[1]: expected a string, found null",
     );
-    refuses(
+    rejects(
         LIST,
         r#"{"data":[{"configuration":[]}]}"#,
         "data[0].configuration: expected an object, found a list",
     );
-    refuses(EVERY, r#"{"bools":[true,1]}"#, "bools[1]: expected a bool, found a number");
-    refuses(EVERY, r#"{"a_int32":1.5}"#, "a_int32: expected a 32-bit integer");
-    refuses(EVERY, r#"{"structs":[null]}"#, "structs[0]: expected an object, found null");
+    rejects(EVERY, r#"{"bools":[true,1]}"#, "bools[1]: expected a bool, found a number");
+    rejects(EVERY, r#"{"a_int32":1.5}"#, "a_int32: expected a 32-bit integer");
+    rejects(EVERY, r#"{"structs":[null]}"#, "structs[0]: expected an object, found null");
 }
 
 #[test]
@@ -176,13 +176,13 @@ fn errors_quote_nothing_from_the_json() {
 }
 
 #[test]
-fn a_known_key_may_come_once() {
-    refuses(LIST, r#"{"data":[],"data":[]}"#, "data: is there twice");
-    refuses(LIST, r#"{"data":null,"data":[]}"#, "data: is there twice");
-    refuses(
+fn known_key_may_occur_once() {
+    rejects(LIST, r#"{"data":[],"data":[]}"#, "data: occurs twice");
+    rejects(LIST, r#"{"data":null,"data":[]}"#, "data: occurs twice");
+    rejects(
         LIST,
         r#"{"data":[{"id":"a","name":"b","id":"a"}]}"#,
-        "data[0].id: is there twice",
+        "data[0].id: occurs twice",
     );
     reads(LIST, r#"{"x":1,"x":2}"#, "");
     reads(
@@ -193,24 +193,24 @@ fn a_known_key_may_come_once() {
 }
 
 #[test]
-fn what_is_required_must_be_there() {
-    refuses(CREATE, "{}", "data: must be set, but is missing, null or empty");
-    refuses(
+fn required_fields_must_be_set() {
+    rejects(CREATE, "{}", "data: must be set, but is missing, null or empty");
+    rejects(
         CREATE,
         r#"{"data":null}"#,
         "data: must be set, but is missing, null or empty",
     );
     for data in ["{}", r#"{"id":null}"#, r#"{"id":""}"#, r#"{"ID":"x"}"#] {
         let error = "data.id: must be set, but is missing, null or empty";
-        refuses(CREATE, format!(r#"{{"data":{data}}}"#), error);
+        rejects(CREATE, format!(r#"{{"data":{data}}}"#), error);
     }
-    refuses(STRICT, "{}", "id, names, count: must be set, but is missing, null or empty");
-    refuses(
+    rejects(STRICT, "{}", "id, names, count: must be set, but is missing, null or empty");
+    rejects(
         STRICT,
         r#"{"id":"a","names":[],"count":1}"#,
         "names: must be set, but is missing, null or empty",
     );
-    refuses(
+    rejects(
         STRICT,
         r#"{"id":"a","names":[""],"count":1,"next":{"id":"b","names":["c"]}}"#,
         "next.count: must be set, but is missing, null or empty",

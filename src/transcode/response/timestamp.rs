@@ -1,7 +1,6 @@
-//! Times as RFC 3339 writes them, which is how JSON has a
-//! `google.protobuf.Timestamp`.
+//! Times in the form of RFC 3339, as in the JSON of a `google.protobuf.Timestamp`.
 
-/// A moment: seconds since 1970 began, and nanoseconds to add.
+/// A moment: seconds since the start of 1970 in UTC, and nanoseconds to add.
 pub(super) type Moment = (i64, u32);
 
 /// The first and the last second that a `Timestamp` can hold: the years 1 to
@@ -12,8 +11,8 @@ const RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 const SECONDS_END: usize = 19;
 
 /// Parses a time with any offset and up to nine digits of fraction; protobuf's
-/// own readers refuse more. Small `t` and `z` are read too, as the RFC says. A
-/// leap second is read as the second before it, since a `Timestamp` has none.
+/// own readers reject more. Accepts lower-case `t` and `z`, as the RFC requires. A
+/// leap second becomes the second before it, since a `Timestamp` has none.
 pub(super) fn parse(text: &[u8]) -> Option<Moment> {
     let (time, rest) = text.split_at_checked(SECONDS_END)?;
     let [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't', _, _, b':', _, _, b':', _, _] =
@@ -37,7 +36,7 @@ pub(super) fn parse(text: &[u8]) -> Option<Moment> {
     RANGE.contains(&seconds).then_some((seconds, nanos))
 }
 
-/// Reads a fraction, if there is one, and returns what follows.
+/// Reads the fraction, if there is one, and returns the rest of the text.
 fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     let Some(text) = text.strip_prefix(b".") else {
         return Some((0, text));
@@ -67,7 +66,7 @@ fn digits(text: &[u8]) -> Option<i64> {
     })
 }
 
-/// Seconds from the year 1 to 1970, both at their beginning.
+/// Seconds from the start of the year 1 to the start of 1970.
 const EPOCH: i64 = 719_162 * 86_400;
 
 fn days_before_year(year: i64) -> i64 {
@@ -82,7 +81,7 @@ fn days_before_month(year: i64, month: i64) -> i64 {
     BEFORE[index] + i64::from(month > 2 && is_leap(year))
 }
 
-/// Returns the number of days in a month, if it is one.
+/// Returns the number of days in a month, or `None` if there is no such month.
 fn days_in(year: i64, month: i64) -> Option<i64> {
     match month {
         2 => Some(28 + i64::from(is_leap(year))),
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_with_any_offset_and_fraction() {
+    fn time_has_any_offset_and_fraction() {
         for (text, moment) in [
             ("1970-01-01T00:00:00Z", (0, 0)),
             ("2024-01-15T09:30:00Z", (1_705_311_000, 0)),
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_or_out_of_range_is_refused() {
+    fn malformed_or_out_of_range_time_is_rejected() {
         for text in [
             "",
             "2024-01-15",

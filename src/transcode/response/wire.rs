@@ -1,10 +1,10 @@
-//! The protobuf wire format, written.
+//! Writes the protobuf wire format.
 //!
-//! A part whose length is not known beforehand is given one byte for it, which
-//! is enough for most; a longer length moves the part when it is complete.
+//! The length of a part is known only at its end. One byte is reserved for the
+//! length, which is enough for most parts; a longer length moves the part.
 
-/// The greatest nesting of messages, the outermost not counted, that prost and
-/// most other readers of protobuf accept.
+/// Maximum nesting of messages, the outermost not counted, that prost and most
+/// other readers of protobuf accept.
 pub(super) const MAX_LEVEL: usize = 100;
 
 /// The wire types of <https://protobuf.dev/programming-guides/encoding/>.
@@ -13,10 +13,10 @@ const FIXED64: u32 = 1;
 pub(super) const DELIMITED: u32 = 2;
 const FIXED32: u32 = 5;
 
-/// The greatest length that a single byte holds.
+/// Maximum length in one byte.
 const MAX_SHORT: u8 = 0x7f;
 
-/// A scalar other than a string, as it stands on the wire.
+/// A scalar other than a string, as it is on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scalar {
     Varint(u64),
@@ -25,7 +25,7 @@ pub(super) enum Scalar {
 }
 
 impl Scalar {
-    /// Reports whether this is the default value: zero, positive, or false.
+    /// Reports whether this is the default value: positive zero or false.
     pub(super) fn is_zero(self) -> bool {
         matches!(self, Self::Varint(0) | Self::Fixed32(0) | Self::Fixed64(0))
     }
@@ -39,7 +39,7 @@ impl Scalar {
     }
 }
 
-/// Writes the tag of a field: its number and the type of what follows.
+/// Writes the tag of a field: its number and its wire type.
 #[inline]
 pub(super) fn tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
     varint(out, u64::from(number << 3 | wire_type));
@@ -71,7 +71,7 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value.to_le_bytes()[0]);
 }
 
-/// Begins a part that is preceded by its length. Returns where it starts.
+/// Begins a part that is preceded by its length. Returns the start of the part.
 #[inline]
 pub(super) fn begin(out: &mut Vec<u8>, number: u32) -> usize {
     tag(out, number, DELIMITED);
@@ -79,7 +79,7 @@ pub(super) fn begin(out: &mut Vec<u8>, number: u32) -> usize {
     out.len()
 }
 
-/// Ends the part that started there: its length is now known.
+/// Ends the part with this start: writes its length.
 #[inline]
 pub(super) fn end(out: &mut Vec<u8>, start: usize) {
     let length = out.len() - start;
@@ -89,11 +89,10 @@ pub(super) fn end(out: &mut Vec<u8>, start: usize) {
     }
 }
 
-/// Ends a part whose length takes more than one byte. Kept out of what is inlined
-/// everywhere.
+/// Ends a part whose length takes more than one byte. Rare, so not inlined.
 #[inline(never)]
 fn end_long(out: &mut Vec<u8>, start: usize, length: usize) {
-    // The first byte goes where it belongs, the others behind the part first.
+    // The other bytes of the length go behind the part, then before it.
     out[start - 1] = length.to_le_bytes()[0] | 0x80;
     varint(out, length as u64 >> 7);
     let rest = out.len() - start - length;

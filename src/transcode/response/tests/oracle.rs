@@ -1,5 +1,5 @@
-//! What we read is what `prost-reflect` reads, an implementation of proto3's
-//! JSON form that builds messages and shares no code with ours.
+//! Compares the transcoder with `prost-reflect`, an implementation of proto3's JSON
+//! form that builds messages and shares no code with the transcoder.
 
 mod generator;
 mod requests;
@@ -12,29 +12,29 @@ use prost_reflect::{DeserializeOptions, FieldDescriptor, SerializeOptions, Value
 use self::generator::{Choices, Generator};
 use super::*;
 
-/// Errors of ours about JSON that the oracle reads.
+/// Errors of the transcoder about JSON that the oracle reads.
 const STRICTER: [&str; 6] = [
-    // The oracle takes the last of two.
-    "is there twice",
-    // The oracle looks at no escape of what it skips.
+    // The oracle reads the last of two.
+    "occurs twice",
+    // The oracle does not check escapes in values that it skips.
     "half of a surrogate pair",
-    // The oracle cuts off what is behind the ninth digit of a fraction, and knows
-    // dates that no calendar has.
+    // The oracle drops the digits of a fraction after the ninth, and reads dates
+    // that do not exist.
     "expected an RFC 3339 time",
-    // The oracle takes "+1" and "01", and rounds 18446744073709551616.0 down.
+    // The oracle reads "+1" and "01", and rounds 18446744073709551616.0 down.
     "bit integer",
-    // The oracle takes ".5", "5.", "+5", "inf" and "nan" in strings.
+    // The oracle reads ".5", "5.", "+5", "inf" and "nan" in strings.
     "expected a float",
     "expected a double",
 ];
 
-/// Errors of the oracle about JSON that we read.
+/// Errors of the oracle about JSON that the transcoder reads.
 const LAXER: [&str; 3] = [
-    // We take 3.4028235e38, the greatest float as it is usually written.
+    // The transcoder reads 3.4028235e38, the usual form of the greatest float.
     "float value out of range",
-    // We take small `t` and `z`, as the RFC does.
+    // The transcoder reads lower-case `t` and `z`, as the RFC requires.
     "rfc3339",
-    // We take "1e3" and "1.0" for integers, as for numbers that are no strings.
+    // The transcoder reads "1e3" and "1.0" as integers, in strings too.
     "invalid digit found in string",
 ];
 
@@ -42,7 +42,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn answers_are_read_as_the_oracle_reads_them(choices in choices()) {
+    fn generated_responses_are_read_as_by_the_oracle(choices in choices()) {
         for rpc in [LIST, EVERY] {
             let json = generate(rpc, &choices);
             agree(rpc, json.as_bytes())?;
@@ -50,7 +50,7 @@ proptest! {
     }
 
     #[test]
-    fn mutilated_answers_are_read_as_the_oracle_reads_them_or_refused(
+    fn mutated_responses_are_read_as_by_the_oracle(
         choices in choices(),
         mutations in prop::collection::vec(any::<(u16, u8, u8)>(), 1..4),
     ) {
@@ -64,7 +64,7 @@ proptest! {
     }
 
     #[test]
-    fn a_generated_answer_that_stops_short_is_refused(choices in choices(), end: u16) {
+    fn generated_response_cut_short_is_rejected(choices in choices(), end: u16) {
         for rpc in [LIST, EVERY] {
             let json = generate(rpc, &choices);
             let end = usize::from(end) % json.trim_end().len();
@@ -73,7 +73,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_oracle_writes_is_read_as_the_same_message(choices in choices()) {
+    fn json_of_the_oracle_is_read_as_the_same_message(choices in choices()) {
         let Ok(message) = transcode(EVERY, generate(EVERY, &choices).as_bytes()) else {
             return Ok(());
         };
@@ -81,7 +81,7 @@ proptest! {
         let mut json = serde_json::Serializer::new(Vec::new());
         message.serialize_with_options(&mut json, &options).unwrap();
         let json = String::from_utf8(json.into_inner()).unwrap();
-        // The oracle knows two keys for each field, and this one has a third.
+        // The oracle knows two keys per field, and this field has a third.
         if !json.contains(r#""renamed""#) {
             let again = transcode(EVERY, json.as_bytes()).unwrap();
             prop_assert!(same(&Value::Message(again), &Value::Message(message)), "{json}");
@@ -89,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_as_the_oracle_reads_them(json: Vec<u8>) {
+    fn any_bytes_are_read_as_by_the_oracle(json: Vec<u8>) {
         agree(EVERY, &json)?;
     }
 }
@@ -101,28 +101,28 @@ fn choices() -> impl Strategy<Value = Vec<u8>> {
 fn generate(rpc: &str, choices: &[u8]) -> String {
     let table = if rpc == LIST { &OURS } else { &TESTS };
     let schema = &table.contract.rpc(rpc).unwrap().response;
-    Generator::new(schema, Choices::new(choices)).answer()
+    Generator::new(schema, Choices::new(choices)).response()
 }
 
-fn mutate(json: &mut Vec<u8>, (place, what, with): (u16, u8, u8)) {
+fn mutate(json: &mut Vec<u8>, (position, what, with): (u16, u8, u8)) {
     const TOKENS: [&str; 26] = [
         "null", "true", "0", "1", "9", "-", "+", ".", ".0", "e", "e5", "E-1", "\"", "\\",
         "\\u", "\\ud800", "\\udc00", "{", "}", "[", "]", ",", ":", " ", "t", "z",
     ];
 
-    let place = usize::from(place) % json.len().max(1);
+    let position = usize::from(position) % json.len().max(1);
     let token = TOKENS[usize::from(with) % TOKENS.len()].bytes();
     match what % 5 {
-        0 => json.truncate(place),
-        1 => drop(json.splice(place..(place + 1).min(json.len()), [])),
-        2 => drop(json.splice(place..(place + 1).min(json.len()), token)),
-        3 => drop(json.splice(place..place, token)),
-        _ => drop(json.splice(place..place, [with])),
+        0 => json.truncate(position),
+        1 => drop(json.splice(position..(position + 1).min(json.len()), [])),
+        2 => drop(json.splice(position..(position + 1).min(json.len()), token)),
+        3 => drop(json.splice(position..position, token)),
+        _ => drop(json.splice(position..position, [with])),
     }
 }
 
-/// Checks that both read JSON as the same message, or that both refuse it, or
-/// that the difference is one of those above.
+/// Checks that both read JSON as the same message, that both reject it, or that
+/// the difference is one of those above.
 fn agree(rpc: &str, json: &[u8]) -> Result<(), TestCaseError> {
     let shown = String::from_utf8_lossy(json);
     match (transcode(rpc, json), oracle(rpc, json)) {
@@ -151,7 +151,7 @@ fn oracle(rpc: &str, json: &[u8]) -> Result<DynamicMessage, String> {
     let table = if rpc == LIST { &OURS } else { &TESTS };
     let name = &table.contract.rpc(rpc).unwrap().response.root().name;
     let message = table.pool.get_message_by_name(name).unwrap();
-    // The JSON reader looks for UTF-8 only where it makes strings.
+    // The oracle's JSON reader checks UTF-8 only in strings that it builds.
     let json = str::from_utf8(json).map_err(|error| error.to_string())?;
     let mut json = serde_json::Deserializer::from_str(json);
     let options = DeserializeOptions::new().deny_unknown_fields(false);
@@ -167,7 +167,7 @@ fn same(ours: &Value, theirs: &Value) -> bool {
     match (ours, theirs) {
         (Value::F32(ours), Value::F32(theirs)) => near((*ours).into(), (*theirs).into()),
         (Value::F64(ours), Value::F64(theirs)) => near(*ours, *theirs),
-        // The oracle takes an integer with an exponent for a double.
+        // The oracle reads an integer with an exponent as a double.
         (Value::I64(ours), Value::I64(theirs)) => near(*ours as f64, *theirs as f64),
         (Value::U64(ours), Value::U64(theirs)) => near(*ours as f64, *theirs as f64),
         (Value::List(ours), Value::List(theirs)) => {
@@ -180,7 +180,7 @@ fn same(ours: &Value, theirs: &Value) -> bool {
                 })
         }
         (Value::Message(ours), Value::Message(theirs)) => {
-            // The oracle reads `null` for a list of `Value`s as one `Value`.
+            // The oracle reads `null` in place of a list of `Value`s as one `Value`.
             let is_set = |(field, value): &(FieldDescriptor, &Value)| {
                 !field.is_list() || value.as_list().is_some()
             };
@@ -193,8 +193,8 @@ fn same(ours: &Value, theirs: &Value) -> bool {
     }
 }
 
-/// Compares two numbers. NaN is NaN, and the oracle's JSON reader may be off by the
-/// last bit.
+/// Compares two numbers. NaN equals NaN, and the oracle's JSON reader may be wrong
+/// in the last bit.
 fn near(ours: f64, theirs: f64) -> bool {
     ours.to_bits().abs_diff(theirs.to_bits()) <= 1 || ours.is_nan() && theirs.is_nan()
 }

@@ -1,11 +1,11 @@
-//! What is JSON and what is not.
+//! JSON syntax.
 
 use std::fmt::Write as _;
 
 use super::*;
 
 #[test]
-fn unknown_keys_are_skipped_and_must_be_json_all_the_same() {
+fn unknown_keys_are_skipped_but_must_be_json() {
     let unknown = r#"{"x":[{"y":[1,-2.5e+3,"\u00e9\ud83d\ude00",true,false,null,{}]}, []],"a_int32":1}"#;
     reads(EVERY, unknown, "a_int32:1");
     for bad in [
@@ -53,31 +53,31 @@ fn unknown_keys_are_skipped_and_must_be_json_all_the_same() {
 }
 
 #[test]
-fn malformed_json_is_refused_with_the_byte() {
-    refuses(LIST, "", "the JSON ends early (byte 0)");
-    refuses(LIST, r#"{"data":["#, "the JSON ends early (byte 9)");
-    refuses(LIST, r#"{"data":[]"#, "the JSON ends early (byte 10)");
-    refuses(LIST, r#"{"data":[]} ]"#, "the JSON has more text after its end (byte 12)");
-    refuses(LIST, b"{\"data\":\"\xff\"}", "the JSON is not UTF-8 (byte 9)");
-    refuses(LIST, b"{\"\xed\xa0\x80\":1}", "the JSON is not UTF-8 (byte 2)");
-    refuses(
+fn malformed_json_is_rejected_with_the_byte() {
+    rejects(LIST, "", "the JSON ends early (byte 0)");
+    rejects(LIST, r#"{"data":["#, "the JSON ends early (byte 9)");
+    rejects(LIST, r#"{"data":[]"#, "the JSON ends early (byte 10)");
+    rejects(LIST, r#"{"data":[]} ]"#, "the JSON has more text after its end (byte 12)");
+    rejects(LIST, b"{\"data\":\"\xff\"}", "the JSON is not UTF-8 (byte 9)");
+    rejects(LIST, b"{\"\xed\xa0\x80\":1}", "the JSON is not UTF-8 (byte 2)");
+    rejects(
         LIST,
         r#"{"data"[]}"#,
         "the JSON is malformed: expected a colon after a key (byte 7)",
     );
-    refuses(
+    rejects(
         LIST,
         r#"{"data":[{},]}"#,
         "the JSON is malformed: expected a value (byte 12)",
     );
-    refuses(
+    rejects(
         LIST,
         r"{data:[]}",
         "the JSON is malformed: expected a key in quotes (byte 1)",
     );
     let comma = "the JSON is malformed: expected a comma or the end of the object or list (byte 11)";
-    refuses(LIST, r#"{"data":[{}{}]}"#, comma);
-    refuses(
+    rejects(LIST, r#"{"data":[{}{}]}"#, comma);
+    rejects(
         LIST,
         "{\"a\tb\":1}",
         "the JSON is malformed: a control character in a string (byte 3)",
@@ -85,14 +85,14 @@ fn malformed_json_is_refused_with_the_byte() {
 }
 
 #[test]
-fn an_answer_that_stops_short_is_refused_wherever_it_stops() {
+fn response_cut_short_at_any_byte_is_rejected() {
     for end in 0..PAGE.len() {
-        refuses(LIST, &PAGE[..end], &format!("the JSON ends early (byte {end})"));
+        rejects(LIST, &PAGE[..end], &format!("the JSON ends early (byte {end})"));
     }
 }
 
 #[test]
-fn strings_are_unescaped_wherever_the_escape_stands() {
+fn escapes_are_read_at_each_position() {
     let all = r#""\"\\\/\b\f\n\r\t\u0041\u00e9\u20AC\ud83D\uDe00""#;
     reads(
         EVERY,
@@ -138,14 +138,14 @@ fn nesting_is_bounded() {
             close.repeat(depth - 1)
         )
     };
-    let error = "is nested deeper than 32 objects and lists, the most that is supported";
+    let error = "is nested deeper than 32 objects and lists, the supported maximum";
     for key in ["a_struct", "a_value"] {
         transcode(
             EVERY,
             format!(r#"{{"{key}":{}}}"#, nested(r#"{"a":"#, "}", 32)).as_bytes(),
         )
         .unwrap();
-        refuses(
+        rejects(
             EVERY,
             format!(r#"{{"{key}":{}}}"#, nested(r#"{"a":"#, "}", 33)),
             &format!("{key}: {error}"),
@@ -154,14 +154,14 @@ fn nesting_is_bounded() {
     for key in ["a_list", "a_value"] {
         transcode(EVERY, format!(r#"{{"{key}":{}}}"#, nested("[", "]", 32)).as_bytes())
             .unwrap();
-        refuses(
+        rejects(
             EVERY,
             format!(r#"{{"{key}":{}}}"#, nested("[", "]", 33)),
             &format!("{key}: {error}"),
         );
     }
 
-    // The deepest configuration can be read by those who stop at 100 messages.
+    // Readers that stop at 100 messages can read the deepest configuration.
     let configuration = nested(r#"{"a":"#, "}", 32);
     let json = format!(r#"{{"data":[{{"configuration":{configuration}}}]}}"#);
     let bytes =
@@ -182,9 +182,7 @@ fn nesting_is_bounded() {
     transcode(EVERY, messages(100, "{}").as_bytes()).unwrap();
     let error = reads(messages(101, "{}")).unwrap_err();
     assert!(
-        error.ends_with(
-            ": is nested deeper than 100 messages, the most that is supported"
-        ),
+        error.ends_with(": is nested deeper than 100 messages, the supported maximum"),
         "{error}"
     );
     let structure = format!(r#"{{"a_struct":{}}}"#, nested(r#"{"a":"#, "}", 32));
@@ -193,10 +191,10 @@ fn nesting_is_bounded() {
 }
 
 #[test]
-fn absurd_nesting_is_refused_at_once() {
+fn absurd_nesting_is_rejected_early() {
     for open in ["[", r#"{"a":"#] {
         let deep = open.repeat(100_000);
-        refuses(
+        rejects(
             LIST,
             format!(r#"{{"x":{deep}"#),
             &format!(
@@ -217,7 +215,7 @@ fn absurd_nesting_is_refused_at_once() {
 }
 
 #[test]
-fn space_is_read_wherever_json_has_it() {
+fn white_space_is_read_where_json_allows_it() {
     let mut spaced = String::new();
     let mut quoted = false;
     for character in PAGE.chars() {

@@ -1,9 +1,9 @@
-//! How the values of each type are read.
+//! The values of each type.
 
 use super::*;
 
 #[test]
-fn integers_are_read_however_they_are_written_and_kept_in_range() {
+fn integers_are_read_in_each_form_within_range() {
     for one_thousand in
         ["1000", "\"1000\"", "1e3", "1E+3", "1000.0", "10000e-1", "\"1.0e3\"", "0.1e4"]
     {
@@ -77,7 +77,7 @@ fn integers_are_read_however_they_are_written_and_kept_in_range() {
 }
 
 #[test]
-fn floats_are_read_with_their_words_and_kept_in_range() {
+fn floats_are_read_with_special_words_within_range() {
     for (json, text) in [
         ("1", "1.0"),
         ("-2.5e-3", "-0.0025"),
@@ -111,7 +111,7 @@ fn floats_are_read_with_their_words_and_kept_in_range() {
         transcode(EVERY, format!(r#"{{"a_double":{json}}}"#).as_bytes()).unwrap_err();
         transcode(EVERY, format!(r#"{{"a_float":{json}}}"#).as_bytes()).unwrap_err();
     }
-    refuses(EVERY, r#"{"a_float":1e39}"#, "a_float: expected a float");
+    rejects(EVERY, r#"{"a_float":1e39}"#, "a_float: expected a float");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn bytes_are_base64_in_either_alphabet_padded_or_not() {
     }
     reads(EVERY, r#"{"byteses":["","AA=="]}"#, r#"byteses:["","\000"]"#);
     for json in ["A", "A===", "AA=A", "A A=", "Aé==", "-/8="] {
-        refuses(
+        rejects(
             EVERY,
             format!(r#"{{"a_bytes":"{json}"}}"#),
             "a_bytes: expected bytes in base64",
@@ -130,7 +130,7 @@ fn bytes_are_base64_in_either_alphabet_padded_or_not() {
 }
 
 #[test]
-fn lengths_are_right_at_every_size() {
+fn lengths_are_right_at_each_size() {
     for length in
         [0, 1, 125, 126, 127, 128, 129, 16_381, 16_383, 16_384, 16_385, 2_097_152]
     {
@@ -146,7 +146,7 @@ fn lengths_are_right_at_every_size() {
 }
 
 #[test]
-fn packed_and_loose_lists_are_written_as_declared() {
+fn lists_are_packed_as_declared() {
     let schema = &TESTS.contract.rpc(EVERY).unwrap().response;
     let bytes = |json: &str| response(schema, json.as_bytes()).unwrap();
     assert_eq!(
@@ -158,7 +158,7 @@ fn packed_and_loose_lists_are_written_as_declared() {
 }
 
 #[test]
-fn values_of_any_shape_are_read_with_null_as_a_value() {
+fn null_is_a_value_of_any_shape() {
     reads(EVERY, r#"{"a_value":null}"#, "a_value{null_value:NULL_VALUE}");
     reads(EVERY, r#"{"values":null,"lists":null}"#, "");
     reads(
@@ -176,11 +176,11 @@ fn values_of_any_shape_are_read_with_null_as_a_value() {
         r#"{"a_struct":{"":{"k":null}}}"#,
         r#"a_struct{fields:[{key:"",value{struct_value{fields:[{key:"k",value{null_value:NULL_VALUE}}]}}}]}"#,
     );
-    refuses(
+    rejects(
         EVERY,
         r#"{"a_struct":{"a":1e400}}"#,
         "a_struct: expected a number in the range of a double",
     );
-    refuses(EVERY, r#"{"a_struct":1}"#, "a_struct: expected an object, found a number");
-    refuses(EVERY, r#"{"a_list":{}}"#, "a_list: expected a list, found an object");
+    rejects(EVERY, r#"{"a_struct":1}"#, "a_struct: expected an object, found a number");
+    rejects(EVERY, r#"{"a_list":{}}"#, "a_list: expected a list, found an object");
 }

@@ -1,21 +1,21 @@
-//! Writes JSON for a schema in all the ways that JSON allows.
+//! Generates JSON for a schema, in all forms that JSON allows.
 
 use std::{fmt::Write as _, slice::Iter};
 
 use crate::contract::{Field, Kind, Message, Schema};
 
-/// Decisions, taken from bytes. When there are no more bytes each decision is the
-/// first choice, so that fewer and smaller bytes make a simpler text.
+/// Decisions, taken from bytes. After the last byte, each decision is the first
+/// choice, so that fewer and smaller bytes make a simpler text.
 pub(super) struct Choices<'a>(Iter<'a, u8>);
 
-/// What writes the text.
+/// Generates the text.
 pub(super) struct Generator<'a> {
     schema: &'a Schema,
     choices: Choices<'a>,
     json: String,
 }
 
-/// How deep values are nested in one another.
+/// Maximum nesting of values.
 const DEPTH: usize = 4;
 
 impl<'a> Choices<'a> {
@@ -46,7 +46,7 @@ impl<'a> Generator<'a> {
         Self { schema, choices, json: String::new() }
     }
 
-    pub(super) fn answer(mut self) -> String {
+    pub(super) fn response(mut self) -> String {
         self.space();
         self.message(self.schema.root(), DEPTH);
         self.space();
@@ -116,7 +116,7 @@ impl<'a> Generator<'a> {
             ),
             Kind::Timestamp => self.time(),
             Kind::Message(_) if depth == 0 => self.json.push_str("{}"),
-            Kind::Message(place) => self.message(self.schema.message(place), depth - 1),
+            Kind::Message(index) => self.message(self.schema.message(index), depth - 1),
             Kind::Struct => self.object(depth),
             Kind::ListValue => self.values(depth),
             Kind::Value => self.any(depth),
@@ -125,8 +125,8 @@ impl<'a> Generator<'a> {
 
     fn integer(&mut self, words: &str) {
         let digits = self.choices.word(words);
-        // The oracle takes no exponent in a string, and is exact up to 53 bits
-        // only if there is a fraction.
+        // The oracle reads no exponent in a string, and with a fraction is exact
+        // only up to 53 bits.
         let forms = if digits.contains('e') {
             1
         } else if digits.len() > 15 {
@@ -221,7 +221,7 @@ impl<'a> Generator<'a> {
         self.string(&text);
     }
 
-    /// Writes a string, now and then with an escape where none is needed.
+    /// Writes a string, sometimes with an escape where none is needed.
     fn string(&mut self, text: &str) {
         self.json.push('"');
         let escapes = self.choices.one_in(3);

@@ -1,5 +1,5 @@
-//! The other way: the JSON that a request message becomes is read, by the oracle
-//! and by us, as the message that it was.
+//! Request messages: the oracle and the transcoder read the JSON of a request as
+//! the message that it was made from.
 
 use proptest::prelude::*;
 use prost_reflect::{DynamicMessage, Value};
@@ -18,7 +18,7 @@ fn generated(choices: &[u8]) -> Option<(Vec<u8>, DynamicMessage)> {
     Some((bytes, message))
 }
 
-/// Reports whether an error is that of a number which JSON cannot write.
+/// Reports whether an error is about a number that JSON cannot write.
 fn is_about_numbers(error: &RequestError) -> bool {
     let RequestError::Invalid(violations) = error else { return false };
     violations.iter().all(|violation| violation.description.contains("finite"))
@@ -28,7 +28,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn a_body_is_read_as_the_message_that_it_was(choices in choices()) {
+    fn body_is_read_as_the_request_message(choices in choices()) {
         let Some((bytes, message)) = generated(&choices) else { return Ok(()) };
         let rest = match request(TESTS.contract.rpc(POST).unwrap(), &bytes) {
             Ok(rest) => rest,
@@ -56,15 +56,15 @@ proptest! {
     }
 
     #[test]
-    fn mutilated_messages_are_read_as_the_oracle_reads_them_or_refused(
+    fn mutated_messages_are_read_as_by_the_oracle(
         choices in choices(),
-        place: u16,
+        position: u16,
         with: u8,
     ) {
         let Some((mut bytes, _)) = generated(&choices) else { return Ok(()) };
         if !bytes.is_empty() {
-            let place = usize::from(place) % bytes.len();
-            bytes[place] = with;
+            let position = usize::from(position) % bytes.len();
+            bytes[position] = with;
         }
         let Ok(rest) = request(TESTS.contract.rpc(POST).unwrap(), &bytes) else {
             return Ok(());

@@ -7,9 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 
-#[path = "transcode/answers.rs"]
 mod answers;
-#[path = "transcode/usual.rs"]
 mod usual;
 
 use std::time::{Duration, Instant};

@@ -15,7 +15,7 @@ check:
 fmt:
     cargo fmt
     gofmt -w tests/clients/go
-    source .ci/tools; use_python .ci/requirements.txt; buf format --write; ruff format tests/clients
+    source .ci/tools; use_python .ci/requirements.txt; buf format --write; ruff format tests/clients .ci/compare.py
 
 # Checks form: formatting, lints, dependencies, spelling.
 lint:
@@ -33,9 +33,27 @@ doc:
 bench *words:
     cargo bench -- {{ words }}
 
+# Counts instructions and compares them with the baseline; --accept: writes it.
+instructions *accept:
+    .ci/instructions {{ accept }}
+
+# Compares the speed with an earlier commit's: both run in turn.
+compare commit rounds="5":
+    python3 -B .ci/compare.py {{ commit }} {{ rounds }}
+
 # Fuzzes every target, each for a while.
-fuzz seconds="60":
+fuzz seconds="600":
     FUZZ_SECONDS={{ seconds }} .ci/run fuzz
+
+# Adds to the corpus that is kept what fuzzing has found and reaches more code.
+corpus:
+    #!/usr/bin/env bash
+    set -eu
+    source .ci/tools; use_cargo_fuzz
+    for target in $(cargo +nightly fuzz list); do
+        cargo +nightly fuzz run --sanitizer none --target-dir target/fuzz "$target" -- \
+            -merge=1 "fuzz/corpus/$target" "target/fuzz/corpus/$target"
+    done
 
 # Measures what peers that misbehave cost the gateway and its other callers; or,
 # with a word, only the attacks whose name holds it.

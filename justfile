@@ -1,9 +1,9 @@
-# `just check` is what CI runs. A check is a stage of `.ci/run`, which needs no
-# just.
+# `just check` runs what CI runs. Each check is a stage of `.ci/run`, which does not
+# need just.
 
 set shell := ["bash", "-euc"]
 
-# Lists the verbs.
+# Lists the recipes.
 default:
     @just --list
 
@@ -11,17 +11,17 @@ default:
 check:
     .ci/run
 
-# Formats everything that has a formatter.
+# Formats Rust, Go, Python and `.proto` files.
 fmt:
     cargo fmt
     gofmt -w tests/clients/go
-    source .ci/tools; use_python .ci/requirements.txt; buf format --write; ruff format tests/clients
+    source .ci/tools; use_python .ci/requirements.txt; buf format --write; ruff format tests/clients .ci/compare.py
 
-# Checks form: formatting, lints, dependencies, spelling.
+# Checks formatting, lints, dependencies and spelling.
 lint:
     .ci/run fmt lint proto scripts deny typos
 
-# Runs the tests, all or those whose name holds a word.
+# Runs all tests, or those whose names contain a word.
 test *words:
     cargo test {{ words }}
 
@@ -29,20 +29,38 @@ test *words:
 doc:
     .ci/run doc
 
-# Measures; or, with words, only the benchmarks whose name holds one.
+# Runs all benchmarks of time, or those whose names contain a word.
 bench *words:
-    cargo bench -- {{ words }}
+    cargo bench --bench auth --bench gateway --bench rpc --bench transcode -- {{ words }}
 
-# Fuzzes every target, each for a while.
-fuzz seconds="60":
+# Counts instructions and compares them with the baseline; --accept rewrites it.
+instructions *accept:
+    .ci/instructions {{ accept }}
+
+# Prints the ratios of run times, this tree to an earlier commit; the two alternate.
+compare commit rounds="5":
+    python3 -B .ci/compare.py {{ commit }} {{ rounds }}
+
+# Fuzzes every target for this many seconds.
+fuzz seconds="600":
     FUZZ_SECONDS={{ seconds }} .ci/run fuzz
 
-# Measures what peers that misbehave cost the gateway and its other callers; or,
-# with a word, only the attacks whose name holds it.
+# Adds those findings of `just fuzz` to the committed corpus that reach new code.
+corpus:
+    #!/usr/bin/env bash
+    set -eu
+    source .ci/tools; use_cargo_fuzz
+    for target in $(cargo +nightly fuzz list); do
+        cargo +nightly fuzz run --sanitizer none --target-dir target/fuzz "$target" -- \
+            -merge=1 "fuzz/corpus/$target" "target/fuzz/corpus/$target"
+    done
+
+# Measures what misbehaving peers cost the gateway and its clients; with a word, only
+# the attacks whose names contain it.
 floods word="":
     cargo test --release --test load -- floods '{{ word }}'
 
-# Restarts two gateways in turn, behind a caller that does not retry.
+# Restarts two gateways in turn while a client without retries calls them.
 drain restarts="100":
     cargo test --release --test load -- drain {{ restarts }}
 
@@ -50,19 +68,19 @@ drain restarts="100":
 clients:
     .ci/run clients
 
-# Writes docs/FAILURES.md anew, from what grpcurl prints.
+# Regenerates docs/FAILURES.md from the output of grpcurl.
 failures:
     cargo build
     source .ci/tools; use_go .ci; python3 -B tests/clients/failures.py
 
-# Looks for known vulnerabilities; downloads the advisory database.
+# Checks dependencies for known vulnerabilities; downloads the advisory database.
 advisories:
     source .ci/tools; use_cargo_deny; cargo deny check advisories
 
-# Looks for changes to the contract, since main, that would break a caller.
+# Checks the contract for changes since main that would break a client.
 breaking:
     source .ci/tools; use_python .ci/requirements.txt; buf breaking --against '.git#branch=main,subdir=proto'
 
-# Creates shares while everything fails, and looks for lost and doubled ones.
+# Creates shares while processes are killed; fails if one is lost or created twice.
 exactly-once creates="20000" seed="20250918":
     EXACTLY_ONCE_CREATES={{ creates }} EXACTLY_ONCE_SEED={{ seed }} cargo test --release --test integration exactly_once -- --nocapture

@@ -1,15 +1,13 @@
-//! How fast an answer becomes wire bytes: the gateway's way, and beside it the
-//! usual way, serde into structs and prost out of them. `just bench transcode`.
+//! The speed of transcoding a JSON response to wire bytes, compared with the usual
+//! way: serde into structs and prost out of them. `just bench transcode`.
 //!
-//! On a busy machine the two may be measured at different speeds of it. So at the
-//! end they take turns, and the median of the ratios is printed.
+//! A busy machine may run the two at different speeds. So they alternate at the end,
+//! and the benchmark prints the median of the ratios.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 
-#[path = "transcode/answers.rs"]
 mod answers;
-#[path = "transcode/usual.rs"]
 mod usual;
 
 use std::time::{Duration, Instant};
@@ -28,7 +26,7 @@ const LENGTHS: [usize; 3] = [1, 100, 5_000];
 fn main() {
     both_ways_make_the_same_message();
     divan::main();
-    // Unoptimised, it shall only run.
+    // An unoptimised run only checks that it runs.
     if !cfg!(debug_assertions) {
         print_ratios();
     }

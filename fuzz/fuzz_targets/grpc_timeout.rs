@@ -1,4 +1,4 @@
-//! Any `grpc-timeout`: what is read is what gRPC's grammar says.
+//! Compares `parse_timeout` with gRPC's grammar on any bytes.
 
 #![no_main]
 

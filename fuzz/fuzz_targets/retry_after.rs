@@ -1,5 +1,5 @@
-//! Any header that says when to come back: a wait of a minute at most. The
-//! first byte chooses the header.
+//! Any header with a retry delay gives at most a minute. The first byte chooses the
+//! header.
 
 #![no_main]
 
@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(value) = HeaderValue::from_bytes(value) else { return };
     let name = HEADERS[usize::from(*choice) % HEADERS.len()].clone();
     let headers = HeaderMap::from_iter([(name, value)]);
-    // A fixed moment, so that a finding can be repeated: 2026-01-01.
+    // A fixed moment makes findings reproducible: 2026-01-01.
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
     if let Some(wait) = retry_after(&headers, now) {
         assert!(wait <= Duration::from_secs(60), "{wait:?}");

@@ -1,0 +1,89 @@
+//! A gateway without a server: what [`Gateway::call`] costs.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use polytomic_gateway::{
+    auth::{Authenticator, Mode, Settings as AuthSettings},
+    budget::{FairShare, Reservation, SharedCapacity},
+    contract::{Contract, DESCRIPTOR_SET},
+    gateway::{Gateway, Settings, Timeouts},
+    upstream::{self, Upstream},
+};
+use tokio::{runtime::Runtime, time::Instant};
+
+use crate::serving::{Work, runtime, upstream_on_loopback};
+
+/// Returns the upstream that the gateway asks.
+async fn upstream(work: Work) -> Upstream {
+    let settings = upstream::Settings {
+        answer_limit: 32 * 1024 * 1024,
+        connect_timeout: Duration::from_secs(5),
+        read_timeout: Duration::from_secs(10),
+        authorities: None,
+    };
+    let url = upstream_on_loopback(work).await.parse().unwrap();
+    Upstream::new(url, &settings).unwrap()
+}
+
+/// A gateway that is called without a connection.
+pub(crate) struct Called {
+    runtime: Runtime,
+    gateway: Gateway,
+    place: Reservation,
+    path: String,
+    message: Bytes,
+    metadata: HeaderMap,
+}
+
+impl Called {
+    /// Starts a gateway, and calls it until all that it remembers is there.
+    pub(crate) fn new(work: Work) -> Self {
+        let runtime = runtime();
+        let gateway = runtime.block_on(async {
+            let upstream = upstream(work).await;
+            let mut settings = AuthSettings::new(Mode::Passthrough, "u", "v");
+            settings.verify = false;
+            let authenticator = Authenticator::start(settings, upstream.clone()).await;
+            let settings = Settings {
+                api_version: HeaderValue::from_static("2025-09-18"),
+                timeouts: Timeouts::new(Duration::from_secs(30)),
+                attempt_timeout: Duration::from_secs(10),
+                attempts: 3,
+            };
+            let contract = Contract::compile(DESCRIPTOR_SET).unwrap();
+            Gateway::new(contract, Arc::new(authenticator.unwrap()), upstream, settings)
+        });
+        let share = FairShare { floor: 64, reserved: 1024, guaranteed: 64 };
+        let place = SharedCapacity::new(4096, share, 4096).on_connection().try_reserve();
+        let called = Self {
+            runtime,
+            gateway,
+            place: place.unwrap(),
+            path: work.path(),
+            message: work.message(),
+            metadata: work.metadata(),
+        };
+        for _ in 0..10 {
+            called.call();
+        }
+        called
+    }
+
+    /// Performs one RPC; returns the response message.
+    pub(crate) fn call(&self) -> Bytes {
+        let rpc = self.gateway.contract().rpc(&self.path).unwrap();
+        let mut request = http::Request::new(self.message.clone());
+        *request.headers_mut() = self.metadata.clone();
+        *request.method_mut() = Method::POST;
+        let request = tonic::Request::from_http(request);
+        let outcome = self.runtime.block_on(self.gateway.call(
+            rpc,
+            Instant::now(),
+            request,
+            Some(&self.place),
+        ));
+        outcome.unwrap().into_inner()
+    }
+}

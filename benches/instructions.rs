@@ -1,0 +1,63 @@
+//! How many instructions an RPC takes, counted by valgrind. `just instructions`
+//! compares them with `benches/instructions.baseline`.
+//!
+//! A count does not depend on how busy the machine is, but on the compiler and the
+//! processor: `memcpy` and others choose their code by what that has.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "what the macros of gungraun write follows rules of its own"
+)]
+
+mod answers;
+mod called;
+mod loopback;
+mod serving;
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use gungraun::{library_benchmark, library_benchmark_group, main};
+use polytomic_gateway::{
+    contract::{Contract, DESCRIPTOR_SET},
+    transcode::{self, RestRequest},
+};
+
+use self::{called::Called, loopback::Loopback, serving::Work};
+
+fn message(work: Work) -> (Contract, String, Bytes) {
+    (Contract::compile(DESCRIPTOR_SET).unwrap(), work.path(), work.message())
+}
+
+#[library_benchmark(setup = message)]
+#[bench::list(Work::List(1))]
+#[bench::create(Work::Create)]
+fn request(
+    (contract, path, message): (Contract, String, Bytes),
+) -> (Contract, RestRequest) {
+    let request = transcode::request(contract.rpc(&path).unwrap(), black_box(&message));
+    (contract, request.unwrap())
+}
+
+#[library_benchmark(setup = Called::new)]
+#[bench::list_of_1(Work::List(1))]
+#[bench::list_of_100(Work::List(100))]
+#[bench::create(Work::Create)]
+fn call(called: Called) -> (Called, Bytes) {
+    let message = called.call();
+    (called, message)
+}
+
+#[library_benchmark(setup = Loopback::new)]
+#[bench::list_of_1(Work::List(1))]
+#[bench::list_of_100(Work::List(100))]
+#[bench::create(Work::Create)]
+fn rpc(mut loopback: Loopback) -> (Loopback, usize) {
+    let length = loopback.call();
+    (loopback, length)
+}
+
+library_benchmark_group!(name = all, benchmarks = [request, call, rpc]);
+main!(library_benchmark_groups = all);

@@ -11,7 +11,6 @@ mod credentials;
 mod file;
 mod flight;
 mod identity;
-mod jwt;
 mod key;
 mod look_up;
 pub mod settings;

@@ -65,13 +65,9 @@ impl Cache {
         entry.is_live().then_some(entry.state)
     }
 
-    /// Keeps credentials for the positive TTL, or for `limit` if that is shorter.
-    pub(super) async fn keep(&self, credentials: &Credentials, limit: Option<Duration>) {
-        let ttl = limit.map_or(self.positive_ttl, |limit| limit.min(self.positive_ttl));
-        if ttl.is_zero() {
-            return;
-        }
-        let entry = Entry::new(State::Known(credentials.clone()), ttl);
+    /// Keeps credentials for the positive TTL.
+    pub(super) async fn keep(&self, credentials: &Credentials) {
+        let entry = Entry::new(State::Known(credentials.clone()), self.positive_ttl);
         self.entries.insert(credentials.key(), entry).await;
     }
 

@@ -3,7 +3,7 @@
 //! because Polytomic checks the key itself.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ use super::flight::Flights;
 use super::key::Key;
 use super::look_up::{Oracle, Verdict};
 use super::stats::{Counters, Stats};
-use super::{CredentialOwner, Error, Settings, jwt};
+use super::{CredentialOwner, Error, Settings};
 
 type Outcome = Result<Credentials, Error>;
 
@@ -64,13 +64,13 @@ impl Verifier {
         if !self.verify {
             counters.misses.add();
             let credentials = self.unverified(key, credentials::header(token));
-            self.cache.keep(&credentials, time_left(token)).await;
+            self.cache.keep(&credentials).await;
             return Ok(credentials);
         }
         let seat = self.flights.join(key, || {
-            let (verifier, limit) = (Arc::clone(self), time_left(token));
+            let verifier = Arc::clone(self);
             let authorization = credentials::header(token);
-            async move { verifier.look_up(key, authorization, limit).await }
+            async move { verifier.look_up(key, authorization).await }
         });
         let Some(seat) = seat else {
             counters.look_ups_skipped.add();
@@ -90,12 +90,7 @@ impl Verifier {
         Stats { entries: self.cache.len(), ..self.counters.snapshot() }
     }
 
-    async fn look_up(
-        &self,
-        key: Key,
-        authorization: HeaderValue,
-        limit: Option<Duration>,
-    ) -> Outcome {
+    async fn look_up(&self, key: Key, authorization: HeaderValue) -> Outcome {
         // Another look-up may have ended between the caller's look into the cache and
         // the start of this one.
         match self.cache.get(&key).await {
@@ -122,7 +117,7 @@ impl Verifier {
         };
         let credentials =
             Credentials::new(authorization, key, self.holder, Some(identity));
-        self.cache.keep(&credentials, limit).await;
+        self.cache.keep(&credentials).await;
         Ok(credentials)
     }
 
@@ -153,8 +148,4 @@ fn admit(credentials: Credentials) -> Outcome {
         }
         _ => Ok(credentials),
     }
-}
-
-fn time_left(token: &str) -> Option<Duration> {
-    jwt::time_left(token, SystemTime::now())
 }

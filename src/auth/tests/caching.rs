@@ -1,9 +1,5 @@
 //! Hits, misses, refusals and their ends, for one caller at a time.
 
-use std::time::SystemTime;
-
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use tokio::time::advance;
 
 use super::*;
@@ -54,38 +50,6 @@ async fn an_entry_ends_sixty_seconds_after_it_was_made_however_often_it_is_used(
     assert_eq!(first.fingerprint(), renewed.fingerprint());
     auth.verifier.settle().await;
     assert_eq!((auth.stats().entries, auth.stats().invalidated_expired), (1, 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn nothing_known_about_a_jwt_outlives_it() {
-    let polytomic = Polytomic::new();
-    let auth = passthrough(&polytomic).await;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    let jwt = |exp: u64| {
-        format!(
-            "e30.{}.c2ln",
-            BASE64_URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{exp}}}"))
-        )
-    };
-    let short = bearer(&jwt(now + 30));
-    auth.credentials(&short).await.unwrap();
-    advance(SECOND * 20).await;
-    auth.credentials(&short).await.unwrap();
-    assert_eq!(polytomic.asked(), 1);
-    advance(SECOND * 11).await;
-    auth.credentials(&short).await.unwrap();
-    assert_eq!(polytomic.asked(), 2);
-
-    let long = bearer(&jwt(now + 3_600));
-    auth.credentials(&long).await.unwrap();
-    advance(SECOND * 61).await;
-    auth.credentials(&long).await.unwrap();
-    assert_eq!(polytomic.asked(), 4, "a far exp does not lengthen the 60 s");
-
-    let over = bearer(&jwt(now - 1));
-    auth.credentials(&over).await.unwrap();
-    auth.credentials(&over).await.unwrap();
-    assert_eq!(polytomic.asked(), 6, "an expired one is Polytomic's to refuse");
 }
 
 #[tokio::test(start_paused = true)]

@@ -81,7 +81,7 @@ async fn a_mistake_is_one_line_and_exit_code_2() {
         (
             &["serve", "--listen", "0.0.0.0:0", "--auth-mode", "static"],
             &[("POLYTOMIC_PARTNER_KEY", "secret-key")],
-            "not a loopback address",
+            "listen on loopback",
         ),
     ];
     for (arguments, variables, expected) in cases {

@@ -122,3 +122,22 @@ async fn reflection_knows_the_types_of_error_details() {
         assert!(matches!(response, MessageResponse::FileDescriptorResponse(_)), "{name}");
     }
 }
+
+#[tokio::test]
+async fn reflection_stream_over_64_kib_is_ended() {
+    let gateway = Gateway::on_sandbox().await;
+    let mut client = ServerReflectionClient::new(gateway.channel().await);
+    let request = ServerReflectionRequest {
+        host: "h".repeat(10 * 1024),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let requests = tokio_stream::iter(std::iter::repeat_n(request, 10));
+    let mut responses =
+        client.server_reflection_info(requests).await.unwrap().into_inner();
+    let mut served = 0;
+    // tonic-reflection drops the error of a request stream, so the end is OK.
+    while responses.message().await.unwrap().is_some() {
+        served += 1;
+    }
+    assert_eq!(served, 6, "64 KiB have arrived after six requests");
+}

@@ -92,8 +92,9 @@ impl health_server::Health for Service {
                 let end = self.0.watch(Request::new(server)).await?.into_inner();
                 let unknown = ServingStatus::ServiceUnknown.into();
                 let unknown = Ok(HealthCheckResponse { status: unknown });
-                let states = stream::iter([unknown]).chain(end.filter(|_| ready(false)));
-                Ok(Response::new(Box::pin(states)))
+                let responses =
+                    stream::iter([unknown]).chain(end.filter(|_| ready(false)));
+                Ok(Response::new(Box::pin(responses)))
             }
             Err(status) => Err(status),
         }

@@ -6,7 +6,7 @@
 use std::future::ready;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
@@ -17,6 +17,7 @@ use polytomic_gateway::auth::{
     Authenticator, Identity, KeySource, LookUp, LookUpError, Mode, Settings, Verdict,
 };
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();

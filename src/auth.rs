@@ -73,7 +73,7 @@ pub enum Error {
     /// The caller's `authorization` metadata is not one bearer key; states the problem.
     #[error("malformed authorization metadata: {0}")]
     Malformed(&'static str),
-    /// Polytomic responded with 401 to the key, now or a few seconds ago.
+    /// Polytomic responded with 401 to the key, now or in the last 5 seconds.
     #[error("Polytomic does not know the {owner}'s key")]
     Rejected {
         /// Whose key it is.

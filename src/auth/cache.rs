@@ -43,7 +43,7 @@ pub(super) enum State {
 }
 
 /// An entry has its own expiry, checked on reading, because a test cannot pause moka's
-/// clock. moka's time to live only removes what no one reads any more.
+/// clock. moka's time to live only removes entries that are not read any more.
 #[derive(Clone, Debug)]
 struct Entry {
     expires_at: Instant,

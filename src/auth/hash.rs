@@ -1,5 +1,5 @@
-//! Hashes that stand for credentials. A map keyed by secrets leaks them to whoever can
-//! read it or measure its time, so the maps of auth hold hashes, made with a key that
+//! Hashes that stand for credentials. A map keyed by secrets would leak them to a reader
+//! of its memory or its timing. So the maps of auth hold hashes, made with a key that
 //! exists only in this process.
 
 use std::fmt;

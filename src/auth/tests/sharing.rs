@@ -7,20 +7,20 @@ use super::verifier::LOOK_UP_TIMEOUT;
 use super::*;
 
 /// Starts `count` clients with the same key and waits until each has asked.
-async fn callers(
+async fn clients(
     auth: &Arc<Authenticator>,
     key: &'static str,
     count: usize,
 ) -> JoinSet<Result<Credentials, Error>> {
-    let mut callers = JoinSet::new();
+    let mut clients = JoinSet::new();
     for _ in 0..count {
         let auth = Arc::clone(auth);
-        callers.spawn(async move { auth.credentials(&bearer(key)).await });
+        clients.spawn(async move { auth.credentials(&bearer(key)).await });
     }
     while auth.stats().misses + auth.stats().shared < count as u64 {
         tokio::task::yield_now().await;
     }
-    callers
+    clients
 }
 
 #[tokio::test(start_paused = true)]
@@ -28,11 +28,11 @@ async fn thousand_concurrent_clients_make_one_look_up() {
     let polytomic = Polytomic::new();
     polytomic.script("one", Script::Waits);
     let auth = Arc::new(passthrough(&polytomic).await);
-    let callers = callers(&auth, "one", 1_000).await;
+    let clients = clients(&auth, "one", 1_000).await;
     polytomic.permits.add_permits(1);
-    let answers = callers.join_all().await;
-    let generation = answers[0].as_ref().unwrap().generation();
-    assert!(answers.iter().all(|a| a.as_ref().unwrap().generation() == generation));
+    let outcomes = clients.join_all().await;
+    let generation = outcomes[0].as_ref().unwrap().generation();
+    assert!(outcomes.iter().all(|a| a.as_ref().unwrap().generation() == generation));
     assert_eq!(polytomic.asked(), 1);
     assert_eq!((auth.stats().misses, auth.stats().shared), (1, 999));
 }
@@ -41,12 +41,12 @@ async fn thousand_concurrent_clients_make_one_look_up() {
 async fn thousand_clients_on_four_threads_make_one_look_up() {
     let polytomic = Polytomic::new();
     let auth = Arc::new(passthrough(&polytomic).await);
-    let mut callers = JoinSet::new();
+    let mut clients = JoinSet::new();
     for _ in 0..1_000 {
         let auth = Arc::clone(&auth);
-        callers.spawn(async move { auth.credentials(&bearer("one")).await });
+        clients.spawn(async move { auth.credentials(&bearer("one")).await });
     }
-    assert!(callers.join_all().await.iter().all(Result::is_ok));
+    assert!(clients.join_all().await.iter().all(Result::is_ok));
     assert_eq!(polytomic.asked(), 1);
 }
 
@@ -55,7 +55,7 @@ async fn cancelled_first_client_does_not_disturb_the_others() {
     let polytomic = Polytomic::new();
     polytomic.script("one", Script::Waits);
     let auth = Arc::new(passthrough(&polytomic).await);
-    let mut leader = callers(&auth, "one", 1).await;
+    let mut leader = clients(&auth, "one", 1).await;
     polytomic.arrived.notified().await;
     let mut followers = JoinSet::new();
     for _ in 0..10 {
@@ -77,7 +77,7 @@ async fn look_up_outlives_its_clients_until_it_times_out() {
     polytomic.script("hangs", Script::Hangs);
     polytomic.script("waits", Script::Waits);
     let auth = Arc::new(passthrough(&polytomic).await);
-    callers(&auth, "waits", 1).await.shutdown().await;
+    clients(&auth, "waits", 1).await.shutdown().await;
     polytomic.arrived.notified().await;
     polytomic.permits.add_permits(1);
     assert!(auth.credentials(&bearer("waits")).await.is_ok());
@@ -102,8 +102,8 @@ async fn panic_in_a_look_up_is_reported_to_every_waiter_and_not_cached() {
     let polytomic = Polytomic::new();
     polytomic.script("one", Script::Panics);
     let auth = Arc::new(passthrough(&polytomic).await);
-    let answers = callers(&auth, "one", 100).await.join_all().await;
-    assert!(answers.iter().all(|answer| matches!(answer, Err(Error::Internal))));
+    let outcomes = clients(&auth, "one", 100).await.join_all().await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Error::Internal))));
     polytomic.script("one", Script::Class(Class::Partner));
     assert!(auth.credentials(&bearer("one")).await.is_ok());
 }
@@ -113,8 +113,8 @@ async fn failed_look_up_is_shared_by_its_waiters_and_not_cached() {
     let polytomic = Polytomic::new();
     polytomic.script("one", Script::Hangs);
     let auth = Arc::new(passthrough(&polytomic).await);
-    let answers = callers(&auth, "one", 100).await.join_all().await;
-    assert!(answers.iter().all(|a| a.as_ref().unwrap().identity().is_none()));
+    let outcomes = clients(&auth, "one", 100).await.join_all().await;
+    assert!(outcomes.iter().all(|a| a.as_ref().unwrap().identity().is_none()));
     assert_eq!(polytomic.asked(), 1);
     polytomic.script("one", Script::Class(Class::Partner));
     assert!(auth.credentials(&bearer("one")).await.unwrap().identity().is_some());

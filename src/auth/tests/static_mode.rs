@@ -186,14 +186,14 @@ async fn key_rotation_under_load_fails_no_rpc() {
     let auth = Arc::new(static_mode(&polytomic, &directory).await);
     let valid = Arc::new(Mutex::new(HashSet::from(["Bearer key-0".to_owned()])));
     let stop = Arc::new(AtomicBool::new(false));
-    let mut callers = JoinSet::new();
+    let mut clients = JoinSet::new();
     let mut calls = Vec::new();
     for _ in 0..8 {
         let (auth, valid, stop) =
             (Arc::clone(&auth), Arc::clone(&valid), Arc::clone(&stop));
         let finished = Arc::new(AtomicU64::new(0));
         calls.push(Arc::clone(&finished));
-        callers.spawn(async move {
+        clients.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
                 let credentials = auth.credentials(&bearer("caller")).await.unwrap();
                 let accepted = |c: &Credentials| valid.lock().unwrap().contains(&sent(c));
@@ -214,11 +214,11 @@ async fn key_rotation_under_load_fails_no_rpc() {
         valid.lock().unwrap().remove(&format!("Bearer {old}"));
         let before: Vec<_> = calls.iter().map(|c| c.load(Ordering::Relaxed)).collect();
         while calls.iter().zip(&before).any(|(c, b)| c.load(Ordering::Relaxed) < b + 10) {
-            assert!(callers.try_join_next().is_none(), "a client failed");
+            assert!(clients.try_join_next().is_none(), "a client failed");
             tokio::task::yield_now().await;
         }
     }
     stop.store(true, Ordering::Relaxed);
-    callers.join_all().await;
+    clients.join_all().await;
     assert_eq!(auth.stats().key_file.unwrap().rotations, 20);
 }

@@ -16,7 +16,7 @@ const MAX_NAME: usize = 128;
 const MAX_ID: usize = 64;
 
 /// What Polytomic states about the owner of a key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Identity {
     /// The id of the key's organization: up to 64 characters, none of them a control
@@ -32,7 +32,7 @@ pub struct Identity {
 }
 
 /// The classes of a Polytomic key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// A partner key, the only class that may use the partner's RPCs.
     Partner,
@@ -43,7 +43,6 @@ pub enum Class {
     /// A system actor, such as the key of an on-premises deployment.
     System,
     /// None of the flags is set.
-    #[default]
     Unstated,
 }
 

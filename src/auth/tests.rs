@@ -81,7 +81,12 @@ impl Polytomic {
         let script = self.scripts.lock().unwrap().get(&key).copied();
         match script.unwrap_or(Script::Class(Class::Partner)) {
             Script::Class(class) => Ok(Verdict::Known(identity(&key, class))),
-            Script::Silent => Ok(Verdict::Known(Identity::default())),
+            Script::Silent => Ok(Verdict::Known(Identity {
+                organization_id: None,
+                organization_name: None,
+                class: Class::Unstated,
+                is_partner: None,
+            })),
             Script::Unknown => Ok(Verdict::Unknown),
             Script::Fails => Err(LookUpError::new("503 Service Unavailable")),
             Script::Hangs => std::future::pending().await,

@@ -160,14 +160,14 @@ impl Gateway {
     ) -> Result<Credentials, Failure> {
         let credentials =
             self.authenticator.credentials(metadata).await.map_err(|error| {
-                if let auth::Error::Rejected { holder }
-                | auth::Error::NotPartner { holder, .. } = error
+                if let auth::Error::Rejected { owner }
+                | auth::Error::NotPartner { owner, .. } = error
                 {
-                    record.whose_credentials = holder;
+                    record.whose_credentials = owner;
                 }
                 refused(&error)
             })?;
-        record.whose_credentials = credentials.holder();
+        record.whose_credentials = credentials.owner();
         record.credentials = Some(credentials.clone());
         Ok(credentials)
     }
@@ -337,7 +337,7 @@ fn refused(error: &auth::Error) -> Failure {
             Failure::NotPartnerKey { class: class.to_string() }
         }
         auth::Error::Unavailable(what) => Failure::CredentialsUnavailable(what),
-        _ => Failure::Panic,
+        auth::Error::Internal => Failure::Panic,
     }
 }
 

@@ -1,6 +1,6 @@
 //! gRPC on HTTP/2: routing, framing, health and reflection.
 //!
-//! It knows what every gRPC server must, and no RPC of the contract. Messages are
+//! It has what every gRPC server needs, and knows no RPC of the contract. Messages are
 //! bytes here.
 
 mod body;

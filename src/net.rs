@@ -1,8 +1,8 @@
-//! The serving loop: from a listening socket to the last RPC's answer.
+//! The serving loop: listens, serves connections, and drains. It knows sockets and
+//! HTTP/2, and nothing of gRPC.
 //!
-//! tonic's own server leaves limits open that a server in a mesh must set, and
-//! can hang when it is told to stop; this one sets every limit by name and is
-//! through with its drain when it says it will be
+//! tonic's own server lacks limits that a server in a mesh must set, and can hang
+//! when it stops. This one sets every limit explicitly and ends its drain in time
 //! (`docs/decisions/0004-own-serving-loop.md`).
 
 mod accept;
@@ -35,11 +35,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on an address. Port 0 takes a free one.
+    /// Listens on an address. Port 0 stands for any free port.
     ///
     /// # Errors
     ///
-    /// If the address cannot be listened on.
+    /// If the system does not allow to listen on the address.
     pub async fn bind(
         address: SocketAddr,
         routes: Routes,
@@ -51,7 +51,7 @@ impl Server {
         Ok(Self { listener, address, routes: Arc::new(routes), settings, capacities })
     }
 
-    /// Returns the address that is listened on, with the port that was taken.
+    /// Returns the address and port that the server listens on.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
@@ -59,11 +59,11 @@ impl Server {
 
     /// Serves until `shutdown` completes, then drains, in this order:
     ///
-    /// 1. lame duck: the health service says `NOT_SERVING`, and everything is
-    ///    served as before while balancers take note;
-    /// 2. drain: no new connections, GOAWAY on the old ones, and the drain limit
-    ///    for RPCs in flight;
-    /// 3. the end of what is left, peers that hang included.
+    /// 1. lame duck: health is `NOT_SERVING`, and the server continues to serve while
+    ///    load balancers react;
+    /// 2. drain: no new connections, GOAWAY on the open ones, and up to the drain
+    ///    limit for RPCs in flight;
+    /// 3. close: connections that are still open are closed.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, routes, settings, capacities, .. } = self;
         let (lame_duck, drain_limit) = (settings.lame_duck, settings.drain_limit);
@@ -85,10 +85,7 @@ impl Server {
         draining.cancel();
         routes.health().clone().close().await;
         if timeout(drain_limit, connections.ended()).await.is_err() {
-            warn!(
-                open = connections.len(),
-                "the drain limit is over; closing connections"
-            );
+            warn!(open = connections.len(), "drain limit exceeded; closing connections");
             connections.close().await;
         }
         info!(seconds = started.elapsed().as_secs_f64(), "drained");

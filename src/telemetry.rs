@@ -1,4 +1,4 @@
-//! What the process says about itself.
+//! What the process reports about itself: today its log.
 
 mod log;
 

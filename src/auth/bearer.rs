@@ -1,21 +1,21 @@
-//! Reads a bearer key out of gRPC metadata. Everything a key may not hold is
-//! refused here, so the rest of the room can put it into a header unchecked.
+//! Reads a bearer key from gRPC metadata. It rejects every byte that a key may not
+//! have, so the rest of auth can put a key into a header unchecked.
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::Error;
 
-/// The longest credential taken, in bytes. Known keys have 36 to 60; 8 KiB is what
-/// common servers allow for a whole header list.
+/// Maximum bytes of a credential. Known keys have 36 to 60; 8 KiB is what common servers
+/// allow for a whole header list.
 pub(super) const MAX_BYTES: usize = 8 * 1024;
 
-/// Takes the key out of the only `authorization` value.
+/// Returns the key in the only `authorization` value.
 ///
 /// # Errors
 ///
-/// [`Error::Missing`] without a value, [`Error::Malformed`] for anything but one
-/// `Bearer` value of RFC 6750.
+/// [`Error::Missing`] without a value, [`Error::Malformed`] unless there is exactly one
+/// value and it is a `Bearer` value of RFC 6750.
 pub(super) fn from_metadata(metadata: &HeaderMap) -> Result<&str, Error> {
     let mut values = metadata.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(Error::Missing)?;
@@ -36,21 +36,20 @@ fn from_header(value: &[u8]) -> Result<&str, &'static str> {
         return Err("the authorization value is empty");
     }
     if scheme.eq_ignore_ascii_case(b"basic") {
-        return Err("the Basic scheme is not taken here: \
-                    these RPCs need a partner key as `Bearer <key>`");
+        return Err("the scheme is Basic; send the partner key as `Bearer <key>`");
     }
     if !scheme.eq_ignore_ascii_case(b"bearer") {
-        return Err("the scheme is not Bearer: expected `Bearer <key>`");
+        return Err("the scheme is not Bearer; send `Bearer <key>`");
     }
     token(rest.trim_ascii())
 }
 
-/// Checks that `key` is a `b64token` of RFC 6750 §2.1, which holds every documented
-/// shape of a Polytomic key (a UUID, `pk_live_…`) and any JWT.
+/// Returns `key` if it is a `b64token` of RFC 6750 §2.1, as every documented shape of a
+/// Polytomic key is (a UUID, `pk_live_…`).
 ///
 /// # Errors
 ///
-/// Says in a clause what is wrong, never quoting the key.
+/// States the problem in a clause, without any part of the key.
 pub(super) fn token(key: &[u8]) -> Result<&str, &'static str> {
     let padding = key.iter().rev().take_while(|&&byte| byte == b'=').count();
     let body = &key[..key.len() - padding];
@@ -58,16 +57,17 @@ pub(super) fn token(key: &[u8]) -> Result<&str, &'static str> {
         return Err("the key is empty");
     }
     if body.iter().any(u8::is_ascii_whitespace) {
-        return Err("the key holds white space");
+        return Err("the key contains white space");
     }
     if body.iter().any(u8::is_ascii_control) {
-        return Err("the key holds a control character");
+        return Err("the key contains a control character");
     }
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
     if !body.iter().all(allowed) {
-        return Err("the key holds a character no bearer key may have");
+        return Err("the key contains a character that bearer keys may not have");
     }
-    str::from_utf8(key).map_err(|_| "the key holds a character no bearer key may have")
+    str::from_utf8(key)
+        .map_err(|_| "the key contains a character that bearer keys may not have")
 }
 
 #[cfg(test)]
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bearer_key_is_taken_whatever_the_case_and_the_blanks() {
+    fn bearer_key_is_accepted_in_any_case_and_spacing() {
         for value in [
             "Bearer 8e5dcfdd-d23d-4e6f-a136-119e1254847b",
             "bearer 8e5dcfdd-d23d-4e6f-a136-119e1254847b",
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused_with_its_reason() {
+    fn any_other_value_is_rejected_with_its_problem() {
         let long = [b"Bearer ".as_slice(), &[b'a'; MAX_BYTES]].concat();
         let cases: &[(&[u8], &str)] = &[
             (b"", "empty"),
@@ -117,24 +117,28 @@ mod tests {
             (b"Bearer one two", "white space"),
             (b"Bearer one\ttwo", "white space"),
             (b"Bearer one,Bearer two", "white space"),
-            (b"Bearer one,two", "no bearer key"),
-            (b"Bearer o=ne", "no bearer key"),
-            (b"Bearer \"one\"", "no bearer key"),
-            ("Bearer schlüssel".as_bytes(), "no bearer key"),
-            (b"Bearer \xff\xfe", "no bearer key"),
+            (b"Bearer one,two", "may not have"),
+            (b"Bearer o=ne", "may not have"),
+            (b"Bearer \"one\"", "may not have"),
+            ("Bearer schlüssel".as_bytes(), "may not have"),
+            (b"Bearer \xff\xfe", "may not have"),
             (&long, "8 KiB"),
         ];
-        for (value, reason) in cases {
-            let Err(Error::Malformed(said)) = from_metadata(&metadata(&[value])) else {
-                panic!("{:?} was taken", value.escape_ascii().to_string());
+        for (value, expected) in cases {
+            let Err(Error::Malformed(problem)) = from_metadata(&metadata(&[value]))
+            else {
+                panic!("{:?} was accepted", value.escape_ascii().to_string());
             };
             let value = value.escape_ascii();
-            assert!(said.contains(reason), "{value}: {said:?} lacks {reason:?}");
+            assert!(
+                problem.contains(expected),
+                "{value}: {problem:?} lacks {expected:?}"
+            );
         }
     }
 
     #[test]
-    fn control_bytes_are_refused_wherever_they_come_from() {
+    fn control_bytes_are_rejected() {
         for byte in (0..=0x1f).chain([0x7f]) {
             assert!(token(&[b'a', byte, b'b']).is_err(), "{byte:#x}");
             assert!(from_header(&[b"Bearer a", &[byte][..], b"b"].concat()).is_err());
@@ -142,15 +146,15 @@ mod tests {
     }
 
     #[test]
-    fn no_value_and_two_values_are_told_apart() {
+    fn missing_and_repeated_values_are_different_errors() {
         assert_eq!(from_metadata(&metadata(&[])), Err(Error::Missing));
         let twice = metadata(&[b"Bearer one", b"Bearer one"]);
-        let refused = from_metadata(&twice);
-        assert_eq!(refused, Err(Error::Malformed("more than one authorization value")));
+        let rejected = from_metadata(&twice);
+        assert_eq!(rejected, Err(Error::Malformed("more than one authorization value")));
     }
 
     #[test]
-    fn the_longest_credential_is_taken() {
+    fn longest_credential_is_accepted() {
         let value = [b"Bearer ".as_slice(), &[b'a'; MAX_BYTES - 7]].concat();
         assert_eq!(from_metadata(&metadata(&[&value])).unwrap().len(), MAX_BYTES - 7);
     }

@@ -1,6 +1,6 @@
-//! What is known about a credential, for a while. Nothing here grants anything: a
-//! known key is checked by Polytomic on every call, so an entry can be wrong at most
-//! in refusing, and refusals are kept for seconds.
+//! What the gateway knows about a credential, for a while. An entry grants nothing:
+//! Polytomic checks a known key on every RPC. So an entry can be wrong only by
+//! rejecting, and rejections last seconds.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,29 +12,38 @@ use moka::ops::compute::Op;
 use tokio::time::Instant;
 
 use super::Credentials;
-use super::key::Key;
-use super::settings::Settings;
+use super::hash::CredentialHash;
 use super::stats::Counters;
 
-/// A bounded map from keys to what is known about them.
+/// Time that an identity is kept. A revoked key does not wait for its end: Polytomic
+/// rejects the next RPC, and that 401 replaces the entry.
+pub(super) const IDENTITY_TTL: Duration = Duration::from_secs(60);
+
+/// Time that a 401 is kept: long enough that a client which loops with a dead key does
+/// not use up Polytomic's rate limit, and short because only a rejection can be wrong.
+pub(super) const REJECTION_TTL: Duration = Duration::from_secs(5);
+
+/// Maximum number of entries. It bounds the memory that a flood of made-up keys takes;
+/// `cargo bench --bench auth` prints the bytes per entry.
+pub(super) const MAX_ENTRIES: u64 = 10_000;
+
+/// A bounded map from credentials to what is known about them.
 pub(super) struct Cache {
-    entries: Moka<Key, Entry>,
-    positive_ttl: Duration,
-    negative_ttl: Duration,
+    entries: Moka<CredentialHash, Entry>,
     counters: Arc<Counters>,
 }
 
-/// What is known about a key.
+/// What is known about a credential.
 #[derive(Clone, Debug)]
 pub(super) enum State {
     Known(Credentials),
-    /// Polytomic answered 401. Holds no credential, so a flood of wrong keys, however
-    /// long, costs only these few bytes each.
+    /// Polytomic responded with 401. Holds no credential, so an entry of a wrong key
+    /// is small however long the key is.
     Rejected,
 }
 
-/// The time is kept here and checked on reading, because moka's own clock cannot be
-/// paused; its time to live only clears away what no one reads any more.
+/// An entry has its own expiry, checked on reading, because a test cannot pause moka's
+/// clock. moka's time to live only removes entries that are not read any more.
 #[derive(Clone, Debug)]
 struct Entry {
     expires_at: Instant,
@@ -42,53 +51,44 @@ struct Entry {
 }
 
 impl Cache {
-    pub(super) fn new(settings: &Settings, counters: Arc<Counters>) -> Self {
-        let causes = Arc::clone(&counters);
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        let removed = Arc::clone(&counters);
         let entries = Moka::builder()
             .name("auth")
-            .max_capacity(settings.max_entries)
-            .time_to_live(settings.positive_ttl.max(settings.negative_ttl))
-            .eviction_listener(move |_key, entry: Entry, cause| match cause {
-                RemovalCause::Size => causes.evicted.add(),
-                RemovalCause::Expired => causes.expired.add(),
-                RemovalCause::Replaced if !entry.is_live() => causes.expired.add(),
+            .max_capacity(MAX_ENTRIES)
+            .time_to_live(IDENTITY_TTL.max(REJECTION_TTL))
+            .eviction_listener(move |_hash, entry: Entry, cause| match cause {
+                RemovalCause::Size => removed.evicted.add(),
+                RemovalCause::Expired => removed.expired.add(),
+                RemovalCause::Replaced if !entry.is_live() => removed.expired.add(),
                 RemovalCause::Replaced | RemovalCause::Explicit => {}
             })
             .build();
-        let Settings { positive_ttl, negative_ttl, .. } = *settings;
-        Self { entries, positive_ttl, negative_ttl, counters }
+        Self { entries, counters }
     }
 
-    /// Returns what is known about `key` now.
-    pub(super) async fn get(&self, key: &Key) -> Option<State> {
-        let entry = self.entries.get(key).await?;
+    /// Returns what is known about a credential now.
+    pub(super) async fn get(&self, hash: &CredentialHash) -> Option<State> {
+        let entry = self.entries.get(hash).await?;
         entry.is_live().then_some(entry.state)
     }
 
-    /// Keeps credentials for the positive TTL, or for `limit` if that is shorter.
-    pub(super) async fn keep(&self, credentials: &Credentials, limit: Option<Duration>) {
-        let ttl = limit.map_or(self.positive_ttl, |limit| limit.min(self.positive_ttl));
-        if ttl.is_zero() {
-            return;
-        }
-        let entry = Entry::new(State::Known(credentials.clone()), ttl);
-        self.entries.insert(credentials.key(), entry).await;
+    /// Keeps credentials for [`IDENTITY_TTL`].
+    pub(super) async fn insert(&self, credentials: &Credentials) {
+        let entry = Entry::new(State::Known(credentials.clone()), IDENTITY_TTL);
+        self.entries.insert(credentials.hash(), entry).await;
     }
 
-    /// Remembers, for the negative TTL, that there is no such key.
-    pub(super) async fn refuse(&self, key: Key) {
-        if !self.negative_ttl.is_zero() {
-            self.entries
-                .insert(key, Entry::new(State::Rejected, self.negative_ttl))
-                .await;
-        }
+    /// Records for [`REJECTION_TTL`] that Polytomic does not know a credential.
+    pub(super) async fn insert_rejected(&self, hash: CredentialHash) {
+        self.entries.insert(hash, Entry::rejected()).await;
     }
 
-    /// Takes note of a 401 to `credentials`: they leave the cache and their key is
-    /// refused for the negative TTL, unless the key has since been verified anew.
+    /// Replaces `credentials`, to which Polytomic responded with 401, by a rejection.
+    /// Changes nothing if the same key has since been verified again.
     pub(super) async fn reject(&self, credentials: &Credentials) {
-        let key = credentials.key();
-        let verdict = |held: Option<moka::Entry<Key, Entry>>| {
+        let hash = credentials.hash();
+        let replace = |held: Option<moka::Entry<CredentialHash, Entry>>| {
             let held = held.map(moka::Entry::into_value).filter(Entry::is_live);
             let op = match held.map(|entry| entry.state) {
                 Some(State::Rejected) => Op::Nop,
@@ -97,33 +97,25 @@ impl Cache {
                 {
                     Op::Nop
                 }
-                held => {
-                    if held.is_some() {
-                        self.counters.rejected.add();
-                    }
-                    self.rejection()
+                Some(State::Known(_)) => {
+                    self.counters.rejected.add();
+                    Op::Put(Entry::rejected())
                 }
+                None => Op::Put(Entry::rejected()),
             };
             std::future::ready(op)
         };
-        self.entries.entry_by_ref(&key).and_compute_with(verdict).await;
+        self.entries.entry_by_ref(&hash).and_compute_with(replace).await;
     }
 
-    fn rejection(&self) -> Op<Entry> {
-        if self.negative_ttl.is_zero() {
-            return Op::Remove;
-        }
-        Op::Put(Entry::new(State::Rejected, self.negative_ttl))
-    }
-
-    /// Returns the number of entries, without what awaits housekeeping.
+    /// Returns the number of entries, without changes that moka has not applied yet.
     pub(super) fn len(&self) -> u64 {
         self.entries.entry_count()
     }
 
-    /// Does the housekeeping now, so that a test can count.
+    /// Applies pending changes now, so that a test can count.
     #[cfg(test)]
-    pub(super) async fn settle(&self) {
+    pub(super) async fn run_pending_tasks(&self) {
         self.entries.run_pending_tasks().await;
     }
 }
@@ -133,12 +125,16 @@ impl Entry {
         Self { expires_at: Instant::now() + ttl, state }
     }
 
+    fn rejected() -> Self {
+        Self::new(State::Rejected, REJECTION_TTL)
+    }
+
     fn is_live(&self) -> bool {
         Instant::now() < self.expires_at
     }
 }
 
-/// Not derived: that would write out every entry.
+/// Not derived: the derived form would write out every entry.
 impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache").field("entries", &self.len()).finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! What an upstream call needs to know of its caller, made once and then shared.
+//! The credentials of an upstream request, built once per key and then shared.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 
-use super::key::Key;
+use super::hash::CredentialHash;
 use super::{CredentialOwner, Identity};
 
 /// Ready-to-send credentials of one key. Cloning is cheap.
@@ -21,26 +21,26 @@ struct Inner {
     authorization: HeaderValue,
     fingerprint: String,
     identity: Option<Identity>,
-    holder: CredentialOwner,
-    key: Key,
+    owner: CredentialOwner,
+    hash: CredentialHash,
     generation: u64,
 }
 
 impl Credentials {
-    /// Makes credentials with a generation of their own.
+    /// Makes credentials with a new generation.
     pub(super) fn new(
         authorization: HeaderValue,
-        key: Key,
-        holder: CredentialOwner,
+        hash: CredentialHash,
+        owner: CredentialOwner,
         identity: Option<Identity>,
     ) -> Self {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
         Self(Arc::new(Inner {
             authorization,
-            fingerprint: key.fingerprint(),
+            fingerprint: hash.fingerprint(),
             identity,
-            holder,
-            key,
+            owner,
+            hash,
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
         }))
     }
@@ -51,7 +51,8 @@ impl Credentials {
         self.0.authorization.clone()
     }
 
-    /// Returns `text` without the key, which an upstream may repeat in a refusal.
+    /// Returns `text` with the key replaced by `[the key]`: an error response of
+    /// Polytomic may repeat the key.
     #[must_use]
     pub fn blank<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         const BLANK: &[u8] = b"[the key]";
@@ -74,39 +75,39 @@ impl Credentials {
 
     /// Returns 16 hexadecimal digits that stand for the key in logs and limits.
     ///
-    /// They cannot be traced back to the key and change when the gateway restarts.
-    /// Never a metric label: there are as many as there are keys.
+    /// They do not reveal the key, and change when the gateway restarts. Never use them
+    /// as a metric label: their number is not bounded.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.0.fingerprint
     }
 
-    /// Returns who holds the key, if Polytomic was asked and answered.
+    /// Returns the owner of the key as Polytomic states it, if a look-up succeeded.
     #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
         self.0.identity.as_ref()
     }
 
-    /// Tells whose key it is, the caller's or the gateway's.
+    /// Returns whose key it is, the caller's or the gateway's.
     #[must_use]
-    pub fn holder(&self) -> CredentialOwner {
-        self.0.holder
+    pub fn owner(&self) -> CredentialOwner {
+        self.0.owner
     }
 
-    /// Returns the number of this set of credentials, unique in the process: the same
-    /// key, verified anew, has another.
+    /// Returns the number of these credentials, unique in the process. The same key gets
+    /// a new number each time it is verified.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.0.generation
     }
 
-    pub(super) fn key(&self) -> Key {
-        self.0.key
+    pub(super) fn hash(&self) -> CredentialHash {
+        self.0.hash
     }
 }
 
-/// Writes a bearer header around a key that [`token`](super::bearer::token) has let
-/// through.
+/// Returns a sensitive `Bearer` header for a key that
+/// [`token`](super::bearer::token) has accepted.
 pub(super) fn header(token: &str) -> HeaderValue {
     let mut value = HeaderValue::try_from(format!("Bearer {token}"))
         .expect("the characters of a token are visible ASCII");

@@ -1,8 +1,8 @@
-//! A credential in a file, as Kubernetes and Vault hand them out. The file may be
-//! swapped at any time, in the middle of a load; a reading that fails changes nothing.
+//! A credential in a file, as Kubernetes and Vault provide it. The file may be replaced
+//! at any time, also during a read; a read that fails changes nothing.
 //!
-//! It is read whole each time rather than watched by its time stamps: it is tiny, and
-//! its content cannot miss a symlink swap or a second write within one clock tick.
+//! Each poll reads the whole file instead of its time stamps: the file is tiny, and a
+//! time stamp misses a symlink swap or a second write within one clock tick.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,29 +16,29 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use zeroize::Zeroizing;
 
 use super::bearer::{self, MAX_BYTES};
-use super::key::{Hasher, Key};
+use super::hash::{CredentialHash, Hasher};
 use super::stats::FileStats;
 
-/// How often the file is read. Kubernetes itself takes up to a minute to swap it.
+/// Time between two reads. Kubernetes itself takes up to a minute to replace a file.
 pub(super) const POLL: Duration = Duration::from_secs(5);
 
-/// A credential the gateway itself holds.
+/// A credential of the gateway itself: its partner key or the caller token.
 #[derive(Debug)]
 pub(super) struct Token {
-    pub(super) key: Key,
+    pub(super) hash: CredentialHash,
     pub(super) secret: SecretString,
 }
 
-/// A file that holds one credential.
+/// A file with one credential.
 #[derive(Debug)]
 pub(super) struct CredentialFile {
-    what: &'static str,
+    name: &'static str,
     path: PathBuf,
     hasher: Arc<Hasher>,
     current: ArcSwapOption<Token>,
-    /// The number of readings started.
+    /// Number of reads started.
     started: AtomicU64,
-    /// The number of the last reading that ended. Its lock allows one at a time.
+    /// Number of the last read that ended. The lock allows one read at a time.
     ended: tokio::sync::Mutex<u64>,
     health: Mutex<Health>,
 }
@@ -48,11 +48,11 @@ struct Health {
     usable_at: Option<Instant>,
     rotations: u64,
     failures: u64,
-    /// The failure last logged, so that a lasting one is logged once.
-    failing: Option<String>,
+    /// The last problem logged, so that a lasting one is logged once.
+    problem: Option<String>,
 }
 
-/// Why a file gives no credential.
+/// Why a file has no usable credential.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("it cannot be read: {0}")]
@@ -63,22 +63,22 @@ enum Problem {
     TooLong,
     #[error("it is empty")]
     Empty,
-    #[error("it holds more than one line")]
+    #[error("it has more than one line")]
     Lines,
     #[error("{0}")]
     Token(&'static str),
 }
 
 impl CredentialFile {
-    /// Reads the file for the first time and goes on reading it every [`POLL`] until
-    /// it is dropped. `what` names the credential in logs.
+    /// Reads the file for the first time, and then every [`POLL`] until the returned
+    /// value is dropped. `name` is the credential's name in logs.
     pub(super) async fn open(
-        what: &'static str,
+        name: &'static str,
         path: PathBuf,
         hasher: Arc<Hasher>,
     ) -> Arc<Self> {
         let file = Arc::new(Self {
-            what,
+            name,
             path,
             hasher,
             current: ArcSwapOption::empty(),
@@ -87,14 +87,14 @@ impl CredentialFile {
             health: Mutex::default(),
         });
         file.reload().await;
-        let held = Arc::downgrade(&file);
+        let weak = Arc::downgrade(&file);
         tokio::spawn(async move {
             let mut ticks = interval(POLL);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks.tick().await;
             loop {
                 ticks.tick().await;
-                let Some(file) = held.upgrade() else { return };
+                let Some(file) = weak.upgrade() else { return };
                 file.reload().await;
             }
         });
@@ -106,20 +106,20 @@ impl CredentialFile {
         self.current.load_full()
     }
 
-    /// Reads the file again. Callers who ask at the same time share one reading, which
-    /// begins after the last of them asked.
+    /// Reads the file again. Concurrent calls share one read, which starts after the last
+    /// of these calls.
     pub(super) async fn reload(&self) {
-        let asked = self.started.load(Ordering::SeqCst);
+        let started_before = self.started.load(Ordering::SeqCst);
         let mut ended = self.ended.lock().await;
-        if *ended > asked {
+        if *ended > started_before {
             return;
         }
         let number = self.started.fetch_add(1, Ordering::SeqCst) + 1;
         let path = self.path.clone();
-        let reading = tokio::task::spawn_blocking(move || read(&path)).await;
-        match reading.unwrap_or_else(|lost| Err(std::io::Error::other(lost).into())) {
-            Ok(secret) => self.accept(&secret),
-            Err(problem) => self.complain(&problem),
+        let secret = tokio::task::spawn_blocking(move || read(&path)).await;
+        match secret.unwrap_or_else(|lost| Err(std::io::Error::other(lost).into())) {
+            Ok(secret) => self.store(&secret),
+            Err(problem) => self.record_failure(&problem),
         }
         *ended = number;
     }
@@ -133,46 +133,47 @@ impl CredentialFile {
         }
     }
 
-    fn accept(&self, secret: &str) {
-        let key = self.hasher.key(secret);
-        let former = self.current();
+    fn store(&self, secret: &str) {
+        let hash = self.hasher.hash(secret);
+        let previous = self.current();
         let mut health = self.health();
         health.usable_at = Some(Instant::now());
-        let recovered = health.failing.take().is_some();
-        let changed = former.as_ref().is_none_or(|former| !former.key.is(&key));
+        let recovered = health.problem.take().is_some();
+        let changed =
+            previous.as_ref().is_none_or(|previous| !previous.hash.matches(&hash));
         if changed {
-            health.rotations += u64::from(former.is_some());
-            self.current.store(Some(Arc::new(Token { key, secret: secret.into() })));
+            health.rotations += u64::from(previous.is_some());
+            self.current.store(Some(Arc::new(Token { hash, secret: secret.into() })));
         }
         drop(health);
         if changed || recovered {
             tracing::info!(
                 file = %self.path.display(),
-                fingerprint = key.fingerprint(),
+                fingerprint = hash.fingerprint(),
                 changed,
-                "{} loaded", self.what,
+                "{} loaded", self.name,
             );
         }
     }
 
-    fn complain(&self, problem: &Problem) {
+    fn record_failure(&self, problem: &Problem) {
         let problem = problem.to_string();
         let mut health = self.health();
         health.failures += 1;
-        if health.failing.as_ref() == Some(&problem) {
+        if health.problem.as_ref() == Some(&problem) {
             return;
         }
         tracing::warn!(
             file = %self.path.display(),
             problem,
             until_then = if self.current.load().is_some() {
-                "the former one is used"
+                "the previous credential stays in use"
             } else {
-                "calls fail with UNAVAILABLE"
+                "RPCs fail with UNAVAILABLE"
             },
-            "{} file is not usable", self.what,
+            "{} file is not usable", self.name,
         );
-        health.failing = Some(problem);
+        health.problem = Some(problem);
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {
@@ -181,11 +182,11 @@ impl CredentialFile {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
-    // Before opening it: opening a named pipe would wait for a writer.
+    // Checked before the file is opened: to open a named pipe would wait for a writer.
     if !std::fs::metadata(path)?.is_file() {
         return Err(Problem::NotAFile);
     }
-    // Large enough never to grow, which would leave a copy behind.
+    // Large enough that it never grows: growing would leave a copy of the secret.
     let mut content = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
     let file = std::fs::File::open(path)?;
     file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content)?;

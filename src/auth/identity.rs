@@ -1,36 +1,38 @@
-//! Who a key belongs to, as Polytomic's `GET /api/me` tells it. The answer is only
-//! ever used to refuse earlier and to name the caller, so reading it is lenient:
-//! what is absent, null or of another type is unknown, never an error.
+//! The owner of a key, as Polytomic's `GET /api/me` states it. The gateway uses it only
+//! to reject an RPC early and to name the client in the log, so the reader is lenient:
+//! a field that is absent, null or of another type is unknown, never an error.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// The longest answer read, in bytes. Real ones have under 500.
+/// Maximum bytes of a response body. Real ones have under 500.
 const MAX_BODY: usize = 64 * 1024;
 
-/// The longest organization name kept, in characters.
+/// Maximum characters kept of an organization name.
 const MAX_NAME: usize = 128;
 
-/// The longest organization id kept, in characters; a UUID has 36.
+/// Maximum characters kept of an organization id; a UUID has 36.
 const MAX_ID: usize = 64;
 
-/// What Polytomic says about the holder of a key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What Polytomic states about the owner of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Identity {
-    /// The organization the key belongs to: at most 64 printable characters.
+    /// The id of the key's organization: up to 64 characters, none of them a control
+    /// character.
     pub organization_id: Option<String>,
-    /// Its name: at most 128 characters, none of them a control character.
+    /// The name of that organization: up to 128 characters, none of them a control
+    /// character.
     pub organization_name: Option<String>,
     /// The class of the key.
     pub class: Class,
-    /// The `is_partner` flag as sent. `None` refuses nobody.
+    /// The `is_partner` flag as sent. With `None`, no RPC is rejected.
     pub is_partner: Option<bool>,
 }
 
 /// The classes of a Polytomic key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// A partner key, the only class that may use the partner's RPCs.
     Partner,
@@ -40,16 +42,15 @@ pub enum Class {
     User,
     /// A system actor, such as the key of an on-premises deployment.
     System,
-    /// None of the flags was set.
-    #[default]
+    /// None of the flags is set.
     Unstated,
 }
 
 impl Identity {
-    /// Reads the body of a 200 answer of `GET /api/me`.
+    /// Reads the body of a 200 response to `GET /api/me`.
     ///
-    /// Returns `None` when the body is no JSON object with an object `data`, or longer
-    /// than 64 KiB.
+    /// Returns `None` if the body is longer than 64 KiB or not a JSON object with an
+    /// object `data`.
     #[must_use]
     pub fn from_json(body: &[u8]) -> Option<Self> {
         if body.len() > MAX_BODY {
@@ -81,12 +82,12 @@ impl Identity {
         })
     }
 
-    /// Reports whether Polytomic is certain to refuse this key for a partner's RPC.
+    /// Reports whether Polytomic is certain to reject this key for a partner's RPC.
     ///
-    /// A system actor is let through: what a deployment key may do is not documented,
-    /// and Polytomic checks it anyway.
+    /// Returns false for a system actor: its rights are not documented, and Polytomic
+    /// checks them anyway.
     #[must_use]
-    pub fn is_refused(&self) -> bool {
+    pub fn is_rejected(&self) -> bool {
         self.is_partner == Some(false) && self.class != Class::System
     }
 }
@@ -111,7 +112,8 @@ impl fmt::Display for Class {
     }
 }
 
-/// Drops control characters, which could forge a log line, and what is too long.
+/// Removes control characters, which could forge a log line, and cuts `text` to
+/// `longest` characters.
 fn clean(text: &str, longest: usize) -> Option<String> {
     let kept = text.chars().filter(|character| !character.is_control());
     let kept: String = kept.take(longest).collect();
@@ -126,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documented_answer_is_read_whole() {
+    fn documented_response_is_read() {
         let body = br#"{"data":{"email":"mail@example.com","id":"248df4b7-aa70-47b8-a036-33ac447e668d",
             "is_organization":false,"is_partner":false,"is_system":false,"is_user":true,
             "organization_id":"248df4b7-aa70-47b8-a036-33ac447e668d",
@@ -139,11 +141,11 @@ mod tests {
             is_partner: Some(false),
         };
         assert_eq!(identity, expected);
-        assert!(identity.is_refused());
+        assert!(identity.is_rejected());
     }
 
     #[test]
-    fn the_class_follows_the_flags_and_partner_goes_first() {
+    fn flags_decide_the_class_and_is_partner_wins() {
         let cases = [
             (r#"{"is_partner":true}"#, Class::Partner, false),
             (r#"{"is_partner":true,"is_user":true}"#, Class::Partner, false),
@@ -156,19 +158,19 @@ mod tests {
             (r#"{"is_partner":"no","is_user":1}"#, Class::Unstated, false),
             (r"{}", Class::Unstated, false),
         ];
-        for (data, class, refused) in cases {
+        for (data, class, rejected) in cases {
             let body = format!(r#"{{"data":{data}}}"#);
             let identity = Identity::from_json(body.as_bytes()).unwrap();
             assert_eq!(
-                (identity.class, identity.is_refused()),
-                (class, refused),
+                (identity.class, identity.is_rejected()),
+                (class, rejected),
                 "{data}"
             );
         }
     }
 
     #[test]
-    fn nulls_wrong_types_and_unknown_keys_are_unknown_not_errors() {
+    fn null_fields_and_wrong_types_are_unknown() {
         let body =
             br#"{"data":{"organization_id":null,"organization_name":7,"is_partner":true,
             "new":{"deep":[1,2]}},"also":"new"}"#;
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_identity_is_none() {
+    fn body_without_an_identity_is_none() {
         let deep = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
         let nested = [b"[".repeat(5_000), b"]".repeat(5_000)].concat();
         let cases: [&[u8]; 10] = [
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_bounded_and_hold_no_control_characters() {
+    fn texts_are_cut_and_have_no_control_characters() {
         let name = format!("Acme\\n\\u001b[31m\\u0085{}", "é".repeat(500));
         let body = format!(r#"{{"data":{{"organization_name":"{name}"}}}}"#);
         let kept =

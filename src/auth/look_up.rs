@@ -1,41 +1,48 @@
-//! The one question this room asks the outside: whose key is this? The answer comes
-//! through a trait, so that the room needs no HTTP client and its tests no server.
+//! The one question that auth asks Polytomic: who owns this key? The trait keeps the
+//! HTTP client out of auth, and a server out of its tests.
 
 use std::fmt;
-use std::pin::Pin;
-use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use http::HeaderValue;
 
 use super::Identity;
 
-/// Asks Polytomic who holds a key.
+/// Asks Polytomic who owns a key.
+///
+/// The future is boxed so that authentication needs no type parameter: the gateway
+/// looks up each key about once a minute.
 pub trait LookUp: Send + Sync + 'static {
-    /// Sends `GET /api/me` with `authorization`, once.
+    /// Sends `GET /api/me` with `authorization`, once, without a retry.
     ///
-    /// It need not limit its own time, and it must not repeat: the caller gives it up
-    /// after [`Settings::lookup_timeout`](super::Settings::lookup_timeout).
+    /// Needs no timeout of its own: auth drops the future after 1 second.
     ///
     /// # Errors
     ///
     /// Every outcome other than a readable 200 or a 401 is a [`LookUpError`], which
-    /// lets the RPC go on without an identity.
+    /// lets the RPC continue without an identity.
     fn identity(
         &self,
         authorization: HeaderValue,
-    ) -> impl Future<Output = Result<Verdict, LookUpError>> + Send;
+    ) -> BoxFuture<'_, Result<Verdict, LookUpError>>;
 }
 
-/// What Polytomic answered.
+impl fmt::Debug for dyn LookUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LookUp")
+    }
+}
+
+/// What Polytomic said about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// 200: the key is good, and this is its holder.
+    /// 200: the key is valid, and this is its owner.
     Known(Identity),
     /// 401: no such key.
     Unknown,
 }
 
-/// Polytomic did not say: it was slow, refused, failed, or its answer unreadable.
+/// Polytomic did not say: the request failed, or its response was unreadable.
 #[derive(Debug, thiserror::Error)]
 #[error("the identity of a key could not be looked up")]
 pub struct LookUpError {
@@ -43,7 +50,7 @@ pub struct LookUpError {
 }
 
 impl LookUpError {
-    /// Wraps the cause, whose text must not hold the key.
+    /// Wraps the cause, whose text must not contain the key.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { source: cause.into() }
     }
@@ -52,35 +59,5 @@ impl LookUpError {
     #[must_use]
     pub fn cause(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
         &*self.source
-    }
-}
-
-type Answer = Pin<Box<dyn Future<Output = Result<Verdict, LookUpError>> + Send>>;
-
-/// A [`LookUp`] with its type forgotten: one is asked per key and minute, so boxing
-/// costs nothing, and a type parameter would spread to everyone who authenticates.
-#[derive(Clone)]
-pub(super) struct Oracle(Arc<dyn Fn(HeaderValue) -> Answer + Send + Sync>);
-
-impl Oracle {
-    pub(super) fn new(look_up: impl LookUp) -> Self {
-        let look_up = Arc::new(look_up);
-        Self(Arc::new(move |authorization| {
-            let look_up = Arc::clone(&look_up);
-            Box::pin(async move { look_up.identity(authorization).await })
-        }))
-    }
-
-    pub(super) async fn ask(
-        &self,
-        authorization: HeaderValue,
-    ) -> Result<Verdict, LookUpError> {
-        (self.0)(authorization).await
-    }
-}
-
-impl fmt::Debug for Oracle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Oracle")
     }
 }

@@ -1,49 +1,38 @@
-//! What an operator can choose, and which choices are refused before anything starts.
+//! What an operator can choose, and which choices are rejected at start-up.
 
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::bearer;
 
-/// How callers' metadata becomes upstream credentials, and what is remembered.
+/// How a client's metadata becomes upstream credentials.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Settings {
     /// Whose key goes upstream.
     pub mode: Mode,
-    /// The base URL of Polytomic. It keeps what is known about a key at one Polytomic
-    /// from being used for another.
+    /// The base URL of Polytomic. It separates what is cached about a key at one
+    /// Polytomic from what is cached at another.
     pub upstream: String,
     /// The Polytomic API version, for the same reason.
     pub api_version: String,
-    /// Whether to ask `GET /api/me` who holds a key.
+    /// Whether to look up the owner of a key with `GET /api/me`.
     pub verify: bool,
-    /// How long an identity is kept: 1 s to 15 min.
-    pub positive_ttl: Duration,
-    /// How long a 401 is kept: up to 30 s, zero not at all.
-    pub negative_ttl: Duration,
-    /// How many keys are remembered: at least 1.
-    pub max_entries: u64,
-    /// How long the identity is waited for before the RPC goes on without it: up to 5 s.
-    pub lookup_timeout: Duration,
 }
 
-/// Whose key goes upstream. No mode ever stands in for another.
+/// Whose key goes upstream. The gateway never falls back from one mode to another.
 #[derive(Clone, Debug)]
 pub enum Mode {
-    /// The caller's own, from its `authorization` metadata.
+    /// The client's own, from its `authorization` metadata.
     Passthrough,
-    /// The gateway's own, for every caller.
+    /// The gateway's own, for every client.
     Static {
         /// Where the gateway's partner key comes from.
         key: KeySource,
-        /// A file with a token that every caller must present as
-        /// `authorization: Bearer <token>`. Without it callers' `authorization` is
-        /// ignored, and only loopback addresses may be listened on.
+        /// A file with a token that every client must send as
+        /// `authorization: Bearer <token>`. Without it the gateway ignores the
+        /// `authorization` of clients and listens on loopback addresses only.
         caller_token: Option<PathBuf>,
     },
 }
@@ -57,37 +46,22 @@ pub enum KeySource {
     Value(SecretString),
 }
 
-/// Settings that must not be started with.
+/// Settings that the gateway does not start with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// Anyone who can reach the address could use the gateway's partner key.
     #[error(
-        "static mode lends the gateway's partner key to every caller, and {0} is not a \
-         loopback address: give a caller token file, or listen on 127.0.0.1 or [::1]"
+        "static mode on {0} lets any client use the partner key; set --caller-token-file or \
+         listen on loopback"
     )]
     OpenToAll(SocketAddr),
-    /// A length of time is out of its range.
-    #[error("{name} is {given:?}, but must be from {min:?} to {max:?}", min = .range.start(), max = .range.end())]
-    Time {
-        /// The name of the setting.
-        name: &'static str,
-        /// Its value.
-        given: Duration,
-        /// What it may be.
-        range: RangeInclusive<Duration>,
-    },
-    /// A cache of no entries.
-    #[error("max_entries is 0, but must be at least 1")]
-    NoEntries,
-    /// The partner key given as a value cannot be one; the key itself is not shown.
+    /// The partner key given as a value is malformed; the text does not show the key.
     #[error("the partner key given is not usable: {0}")]
     Key(&'static str),
 }
 
 impl Settings {
-    /// Returns the defaults: identities for 60 s, refusals for 5 s, 10,000 keys, and 2 s
-    /// for a look-up.
+    /// Returns settings that look up the owner of each key.
     #[must_use]
     pub fn new(
         mode: Mode,
@@ -99,10 +73,6 @@ impl Settings {
             upstream: upstream.into(),
             api_version: api_version.into(),
             verify: true,
-            positive_ttl: Duration::from_secs(60),
-            negative_ttl: Duration::from_secs(5),
-            max_entries: 10_000,
-            lookup_timeout: Duration::from_secs(2),
         }
     }
 
@@ -110,11 +80,11 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// Says which setting is wrong and what would be right.
+    /// States which setting is wrong and how to fix it.
     pub fn check(&self, listen: SocketAddr) -> Result<(), Error> {
-        self.check_values()?;
+        self.check_key()?;
         match self.mode {
-            // An IPv4 loopback address may come written as an IPv6 one.
+            // An IPv4 loopback address may be written as an IPv6 one.
             Mode::Static { caller_token: None, .. }
                 if !listen.ip().to_canonical().is_loopback() =>
             {
@@ -124,22 +94,8 @@ impl Settings {
         }
     }
 
-    /// Checks all that does not depend on the address.
-    pub(super) fn check_values(&self) -> Result<(), Error> {
-        const SECOND: Duration = Duration::from_secs(1);
-        let times = [
-            ("positive_ttl", self.positive_ttl, SECOND..=SECOND * 900),
-            ("negative_ttl", self.negative_ttl, Duration::ZERO..=SECOND * 30),
-            ("lookup_timeout", self.lookup_timeout, SECOND / 1_000..=SECOND * 5),
-        ];
-        for (name, given, range) in times {
-            if !range.contains(&given) {
-                return Err(Error::Time { name, given, range });
-            }
-        }
-        if self.max_entries == 0 {
-            return Err(Error::NoEntries);
-        }
+    /// Checks the partner key if it is given as a value.
+    pub(super) fn check_key(&self) -> Result<(), Error> {
         if let Mode::Static { key: KeySource::Value(key), .. } = &self.mode {
             bearer::token(key.expose_secret().trim().as_bytes()).map_err(Error::Key)?;
         }
@@ -168,15 +124,12 @@ mod tests {
 
     fn settings(caller_token: Option<PathBuf>) -> Settings {
         let key = KeySource::Value(CANARY.into());
-        Settings::new(
-            Mode::Static { key, caller_token },
-            "https://app.polytomic.com",
-            "v",
-        )
+        let mode = Mode::Static { key, caller_token };
+        Settings::new(mode, "https://app.polytomic.com", "v")
     }
 
     #[test]
-    fn static_mode_without_caller_authentication_stays_on_loopback() {
+    fn static_mode_without_a_caller_token_listens_on_loopback_only() {
         let open = settings(None);
         let loopback = ["127.0.0.1:0", "127.8.8.8:1", "[::1]:9", "[::ffff:127.0.0.1]:9"];
         for listen in loopback {
@@ -191,41 +144,18 @@ mod tests {
             assert_eq!(token.check(listen), Ok(()));
             assert_eq!(passthrough.check(listen), Ok(()));
         }
-        let refusal = open.check("0.0.0.0:1".parse().unwrap()).unwrap_err().to_string();
-        assert!(refusal.contains("0.0.0.0:1") && refusal.contains("caller token file"));
+        let error = open.check("0.0.0.0:1".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("0.0.0.0:1") && error.contains("--caller-token-file"));
     }
 
     #[test]
-    fn each_setting_has_its_range() {
-        let check = |change: fn(&mut Settings)| {
-            let mut settings = settings(None);
-            change(&mut settings);
-            settings.check_values().map_err(|error| error.to_string())
-        };
-        let secs = Duration::from_secs;
-        assert_eq!(check(|_| {}), Ok(()));
-        assert_eq!(check(|s| s.negative_ttl = Duration::ZERO), Ok(()));
-        assert_eq!(check(|s| s.positive_ttl = Duration::from_secs(900)), Ok(()));
-        assert_eq!(
-            check(|s| s.positive_ttl = Duration::ZERO).unwrap_err(),
-            "positive_ttl is 0ns, but must be from 1s to 900s"
-        );
-        assert!(check(|s| s.positive_ttl = Duration::from_secs(901)).is_err());
-        assert!(check(|s| s.negative_ttl = Duration::from_secs(31)).is_err());
-        assert!(check(|s| s.lookup_timeout = Duration::ZERO).is_err());
-        assert!(check(|s| s.lookup_timeout = Duration::from_secs(6)).is_err());
-        assert!(check(|s| s.max_entries = 0).is_err());
-        assert_eq!(settings(None).lookup_timeout, secs(2));
-    }
-
-    #[test]
-    fn an_unusable_key_is_refused_without_being_shown() {
+    fn malformed_partner_key_is_rejected_without_being_shown() {
         for key in
             ["", " \n", "pk_live_canary\nmore", "pk live_canary", "pk_live_canary\0"]
         {
             let key = KeySource::Value(key.into());
             let mode = Mode::Static { key, caller_token: None };
-            let error = Settings::new(mode, "u", "v").check_values().unwrap_err();
+            let error = Settings::new(mode, "u", "v").check_key().unwrap_err();
             assert!(matches!(error, Error::Key(_)));
             assert!(!format!("{error} {error:?}").contains("canary"));
         }

@@ -1,50 +1,48 @@
-//! Plain counters, read by whoever exports metrics. None of them has a label taken
-//! from a caller: fingerprints and organizations are unbounded.
+//! Counters for metrics. None has a label taken from a client: the number of
+//! fingerprints and organizations is not bounded.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A moment's reading of what the room has done since it started.
+/// The counters of [`Authenticator`](super::Authenticator) since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Stats {
-    /// Requests answered from the cache.
+    /// RPCs that found an identity in the cache.
     pub hits: u64,
-    /// Requests that found nothing and started the work.
+    /// RPCs that found nothing in the cache and started a look-up.
     pub misses: u64,
-    /// Requests refused from the cache.
+    /// RPCs rejected from the cache.
     pub negative: u64,
-    /// Requests that waited for work which another had started.
+    /// RPCs that waited for the look-up of another RPC.
     pub shared: u64,
     /// Identity look-ups sent.
     pub look_ups: u64,
-    /// Identity look-ups that failed or took too long; their RPCs went on without.
+    /// Identity look-ups that failed or timed out; their RPCs continued without.
     pub look_ups_failed: u64,
-    /// Requests that went on unverified because too many look-ups were under way.
+    /// RPCs that continued unverified because the limit on look-ups was reached.
     pub look_ups_skipped: u64,
-    /// Entries that left the cache because Polytomic answered 401.
+    /// Entries removed from the cache because Polytomic responded with 401.
     pub invalidated_rejected: u64,
-    /// Entries that left the cache because their time was over.
+    /// Entries removed from the cache because they expired.
     pub invalidated_expired: u64,
-    /// Entries that the bound kept out of the cache or made leave it.
+    /// Entries removed or kept out of the cache because it was full.
     pub invalidated_evicted: u64,
-    /// Entries held, approximately: the cache does its housekeeping in batches.
+    /// Entries held, approximately: the cache applies changes in batches.
     pub entries: u64,
-    /// The file with the gateway's partner key, in static mode.
+    /// The gateway's partner key file, in static mode.
     pub key_file: Option<FileStats>,
-    /// The file with the shared caller token, in static mode.
+    /// The caller token file, in static mode.
     pub token_file: Option<FileStats>,
 }
 
-/// How a credential file fares.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
+/// The state of a credential file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStats {
-    /// How long ago it last held a usable credential. `None`: never.
+    /// Time since it last held a usable credential, or `None` if it never has.
     pub age: Option<Duration>,
-    /// How many times another credential took the place of a former one.
+    /// Number of times its credential changed.
     pub rotations: u64,
-    /// How many readings failed.
+    /// Number of failed reads.
     pub failures: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The room from outside: its public functions, with a scripted Polytomic behind them.
+//! The public functions of auth, with a scripted Polytomic behind them.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::{Notify, Semaphore};
@@ -14,31 +15,31 @@ use super::*;
 
 mod caching;
 mod flood;
-mod lending;
 mod secrecy;
 mod sharing;
+mod static_mode;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A scripted `GET /api/me`. A key without a script belongs to a partner.
+/// A scripted `GET /api/me`. A key without a script is a partner key.
 #[derive(Debug)]
 struct Polytomic {
     scripts: Mutex<HashMap<String, Script>>,
     asked: Mutex<Vec<String>>,
     arrived: Notify,
-    gate: Semaphore,
+    permits: Semaphore,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Script {
     Class(Class),
-    /// An identity that leaves `is_partner` out.
+    /// An identity without `is_partner`.
     Silent,
     Unknown,
     Fails,
     Hangs,
     Panics,
-    /// Waits for a permit of the gate, then answers as a partner.
+    /// Waits for a permit, then states a partner.
     Waits,
 }
 
@@ -48,7 +49,7 @@ impl Polytomic {
             scripts: Mutex::default(),
             asked: Mutex::default(),
             arrived: Notify::new(),
-            gate: Semaphore::new(0),
+            permits: Semaphore::new(0),
         })
     }
 
@@ -56,14 +57,23 @@ impl Polytomic {
         self.scripts.lock().unwrap().insert(key.to_owned(), script);
     }
 
-    /// The number of look-ups so far.
+    /// Returns the number of look-ups so far.
     fn asked(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
 }
 
 impl LookUp for Arc<Polytomic> {
-    async fn identity(&self, authorization: HeaderValue) -> Result<Verdict, LookUpError> {
+    fn identity(
+        &self,
+        authorization: HeaderValue,
+    ) -> BoxFuture<'_, Result<Verdict, LookUpError>> {
+        Box::pin(self.respond(authorization))
+    }
+}
+
+impl Polytomic {
+    async fn respond(&self, authorization: HeaderValue) -> Result<Verdict, LookUpError> {
         let key =
             authorization.to_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned();
         self.asked.lock().unwrap().push(key.clone());
@@ -71,13 +81,18 @@ impl LookUp for Arc<Polytomic> {
         let script = self.scripts.lock().unwrap().get(&key).copied();
         match script.unwrap_or(Script::Class(Class::Partner)) {
             Script::Class(class) => Ok(Verdict::Known(identity(&key, class))),
-            Script::Silent => Ok(Verdict::Known(Identity::default())),
+            Script::Silent => Ok(Verdict::Known(Identity {
+                organization_id: None,
+                organization_name: None,
+                class: Class::Unstated,
+                is_partner: None,
+            })),
             Script::Unknown => Ok(Verdict::Unknown),
             Script::Fails => Err(LookUpError::new("503 Service Unavailable")),
             Script::Hangs => std::future::pending().await,
             Script::Panics => panic!("on purpose"),
             Script::Waits => {
-                self.gate.acquire().await.unwrap().forget();
+                self.permits.acquire().await.unwrap().forget();
                 Ok(Verdict::Known(identity(&key, Class::Partner)))
             }
         }
@@ -93,7 +108,7 @@ fn identity(key: &str, class: Class) -> Identity {
     }
 }
 
-/// The key backwards: another for each key, and no leak of one.
+/// Returns the key backwards: different for each key, and not the key itself.
 fn organization(key: &str) -> String {
     key.chars().rev().collect()
 }
@@ -112,9 +127,9 @@ async fn passthrough(polytomic: &Arc<Polytomic>) -> Authenticator {
         .unwrap()
 }
 
-/// The header that an upstream call would carry.
+/// Returns the header that an upstream request would have.
 fn sent(credentials: &Credentials) -> String {
     credentials.authorization().to_str().unwrap().to_owned()
 }
 
-const REJECTED: Error = Error::Rejected { holder: CredentialOwner::Caller };
+const REJECTED: Error = Error::Rejected { owner: CredentialOwner::Caller };

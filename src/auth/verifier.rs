@@ -1,59 +1,66 @@
-//! Finds out about a key once and remembers it. This is an optimisation that must not
-//! become a dependency: when Polytomic does not say who holds a key, the RPC goes on,
-//! because Polytomic checks the key itself.
+//! Looks up the owner of a key once and caches the result.
+//!
+//! This is an optimisation, not a dependency: if the look-up fails, the RPC continues
+//! without an identity, because Polytomic checks the key itself.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::time::timeout;
 
 use super::cache::{Cache, State};
 use super::credentials::{self, Credentials};
-use super::flight::Flights;
-use super::key::Key;
-use super::look_up::{Oracle, Verdict};
+use super::hash::CredentialHash;
+use super::in_flight::InFlight;
+use super::look_up::{LookUp, LookUpError, Verdict};
 use super::stats::{Counters, Stats};
-use super::{CredentialOwner, Error, Settings, jwt};
+use super::{CredentialOwner, Error};
+
+/// Maximum time for a look-up. While Polytomic's `/api/me` hangs, every RPC with a new
+/// key waits this long.
+pub(super) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Outcome = Result<Credentials, Error>;
 
 #[derive(Debug)]
 pub(super) struct Verifier {
     cache: Cache,
-    flights: Arc<Flights<Outcome>>,
-    oracle: Oracle,
-    holder: CredentialOwner,
+    in_flight: Arc<InFlight<Outcome>>,
+    look_up: Box<dyn LookUp>,
+    owner: CredentialOwner,
     verify: bool,
-    lookup_timeout: Duration,
     counters: Arc<Counters>,
 }
 
 impl Verifier {
     pub(super) fn new(
-        settings: &Settings,
-        holder: CredentialOwner,
-        oracle: Oracle,
+        verify: bool,
+        owner: CredentialOwner,
+        look_up: impl LookUp,
     ) -> Arc<Self> {
         let counters = Arc::<Counters>::default();
         Arc::new(Self {
-            cache: Cache::new(settings, Arc::clone(&counters)),
-            flights: Flights::new(),
-            oracle,
-            holder,
-            verify: settings.verify,
-            lookup_timeout: settings.lookup_timeout,
+            cache: Cache::new(Arc::clone(&counters)),
+            in_flight: InFlight::new(),
+            look_up: Box::new(look_up),
+            owner,
+            verify,
             counters,
         })
     }
 
-    /// Returns credentials for `token`, whose key is `key`.
-    pub(super) async fn resolve(self: &Arc<Self>, key: Key, token: &str) -> Outcome {
+    /// Returns credentials for `token`, whose hash is `hash`.
+    pub(super) async fn resolve(
+        self: &Arc<Self>,
+        hash: CredentialHash,
+        token: &str,
+    ) -> Outcome {
         let counters = &self.counters;
-        match self.cache.get(&key).await {
+        match self.cache.get(&hash).await {
             Some(State::Known(credentials)) => {
                 counters.hits.add();
-                return admit(credentials);
+                return check_class(credentials);
             }
             Some(State::Rejected) => {
                 counters.negative.add();
@@ -63,25 +70,25 @@ impl Verifier {
         }
         if !self.verify {
             counters.misses.add();
-            let credentials = self.unverified(key, credentials::header(token));
-            self.cache.keep(&credentials, time_left(token)).await;
+            let credentials = self.unverified(hash, credentials::header(token));
+            self.cache.insert(&credentials).await;
             return Ok(credentials);
         }
-        let seat = self.flights.join(key, || {
-            let (verifier, limit) = (Arc::clone(self), time_left(token));
+        let waiter = self.in_flight.join(hash, || {
+            let verifier = Arc::clone(self);
             let authorization = credentials::header(token);
-            async move { verifier.look_up(key, authorization, limit).await }
+            async move { verifier.look_up(hash, authorization).await }
         });
-        let Some(seat) = seat else {
+        let Some(waiter) = waiter else {
             counters.look_ups_skipped.add();
-            return Ok(self.unverified(key, credentials::header(token)));
+            return Ok(self.unverified(hash, credentials::header(token)));
         };
-        let asked = if seat.shared { &counters.shared } else { &counters.misses };
-        asked.add();
-        seat.landed().await.unwrap_or(Err(Error::Internal)).and_then(admit)
+        let counter = if waiter.is_shared { &counters.shared } else { &counters.misses };
+        counter.add();
+        waiter.outcome().await.unwrap_or(Err(Error::Internal)).and_then(check_class)
     }
 
-    /// Takes note that Polytomic answered 401 to `credentials`.
+    /// Records that Polytomic responded to `credentials` with 401.
     pub(super) async fn reject(&self, credentials: &Credentials) {
         self.cache.reject(credentials).await;
     }
@@ -90,71 +97,66 @@ impl Verifier {
         Stats { entries: self.cache.len(), ..self.counters.snapshot() }
     }
 
-    async fn look_up(
-        &self,
-        key: Key,
-        authorization: HeaderValue,
-        limit: Option<Duration>,
-    ) -> Outcome {
-        // Another look-up may have ended between the caller's look into the cache and
-        // the start of this one.
-        match self.cache.get(&key).await {
+    async fn look_up(&self, hash: CredentialHash, authorization: HeaderValue) -> Outcome {
+        // Another look-up may have ended after the client read the cache and before this
+        // one started.
+        match self.cache.get(&hash).await {
             Some(State::Known(credentials)) => return Ok(credentials),
             Some(State::Rejected) => return Err(self.rejection()),
             None => {}
         }
         self.counters.look_ups.add();
-        let answer = self.oracle.ask(authorization.clone());
-        let identity = match timeout(self.lookup_timeout, answer).await {
-            Ok(Ok(Verdict::Known(identity))) => identity,
-            Ok(Ok(Verdict::Unknown)) => {
-                self.cache.refuse(key).await;
-                return Err(self.rejection());
+        let response =
+            timeout(LOOK_UP_TIMEOUT, self.look_up.identity(authorization.clone()));
+        let response = response
+            .await
+            .unwrap_or_else(|_elapsed| Err(LookUpError::new("it took longer than 1 s")));
+        match response {
+            Ok(Verdict::Known(identity)) => {
+                let credentials =
+                    Credentials::new(authorization, hash, self.owner, Some(identity));
+                self.cache.insert(&credentials).await;
+                Ok(credentials)
             }
-            Ok(Err(error)) => {
-                tracing::debug!(error = %error.cause(), "going on without an identity");
-                return Ok(self.failed_open(key, authorization));
+            Ok(Verdict::Unknown) => {
+                self.cache.insert_rejected(hash).await;
+                Err(self.rejection())
             }
-            Err(_elapsed) => {
-                tracing::debug!(timeout = ?self.lookup_timeout, "going on without an identity");
-                return Ok(self.failed_open(key, authorization));
+            Err(error) => {
+                tracing::debug!(
+                    error = %error.cause(),
+                    "key look-up failed; continuing without an identity"
+                );
+                self.counters.look_ups_failed.add();
+                Ok(self.unverified(hash, authorization))
             }
-        };
-        let credentials =
-            Credentials::new(authorization, key, self.holder, Some(identity));
-        self.cache.keep(&credentials, limit).await;
-        Ok(credentials)
+        }
     }
 
-    fn failed_open(&self, key: Key, authorization: HeaderValue) -> Credentials {
-        self.counters.look_ups_failed.add();
-        self.unverified(key, authorization)
-    }
-
-    fn unverified(&self, key: Key, authorization: HeaderValue) -> Credentials {
-        Credentials::new(authorization, key, self.holder, None)
+    fn unverified(
+        &self,
+        hash: CredentialHash,
+        authorization: HeaderValue,
+    ) -> Credentials {
+        Credentials::new(authorization, hash, self.owner, None)
     }
 
     fn rejection(&self) -> Error {
-        Error::Rejected { holder: self.holder }
+        Error::Rejected { owner: self.owner }
     }
 
     #[cfg(test)]
-    pub(super) async fn settle(&self) {
-        self.cache.settle().await;
+    pub(super) async fn run_pending_tasks(&self) {
+        self.cache.run_pending_tasks().await;
     }
 }
 
-/// Refuses the credentials of which Polytomic is known to refuse the class.
-fn admit(credentials: Credentials) -> Outcome {
+/// Rejects credentials of a class that Polytomic is known to reject.
+fn check_class(credentials: Credentials) -> Outcome {
     match credentials.identity() {
-        Some(identity) if identity.is_refused() => {
-            Err(Error::NotPartner { class: identity.class, holder: credentials.holder() })
+        Some(identity) if identity.is_rejected() => {
+            Err(Error::NotPartner { class: identity.class, owner: credentials.owner() })
         }
         _ => Ok(credentials),
     }
-}
-
-fn time_left(token: &str) -> Option<Duration> {
-    jwt::time_left(token, SystemTime::now())
 }

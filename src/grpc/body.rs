@@ -1,124 +1,95 @@
-//! The body of a stream of requests, which has no end of its own.
+//! The request body of a stream, which has no end of its own. Clients send one to
+//! reflection. Its limits keep a silent client from holding a reservation.
 //!
-//! Reflection is asked this way. What comes must keep coming, and is bounded,
-//! so that nobody holds a place by saying nothing.
+//! Errors are plain: tonic-reflection ends the stream with OK, whatever they are.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body::{Body, Frame};
-use tokio::time::{Instant, Sleep, sleep};
-use tonic::Status;
+use futures_util::StreamExt;
+use http_body::Body;
+use http_body_util::{BodyStream, Limited, StreamBody};
+use tower_http::timeout::TimeoutBody;
 
 use crate::budget::Reservation;
 
-/// A body that ends with a status if it stops or has too much to say.
-#[derive(Debug)]
-pub(super) struct LimitedBody<B> {
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Limits a body to `max_bytes`, and the wait for each frame to `timeout`. Each byte
+/// received counts against `reservation`.
+pub(super) fn limited<B>(
     body: B,
-    place: Arc<Reservation>,
-    received: usize,
-    most: usize,
-    pause: Duration,
-    waited: Pin<Box<Sleep>>,
-}
-
-impl<B> LimitedBody<B> {
-    /// Bounds a body to so many bytes, and the wait for each of its frames.
-    pub(super) fn new(
-        body: B,
-        place: Arc<Reservation>,
-        most: usize,
-        pause: Duration,
-    ) -> Self {
-        let waited = Box::pin(sleep(pause));
-        Self { body, place, received: 0, most, pause, waited }
-    }
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for LimitedBody<B> {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = self.get_mut();
-        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
-            ready!(this.waited.as_mut().poll(context));
-            let problem = "the next request did not come in time";
-            return Poll::Ready(Some(Err(Status::deadline_exceeded(problem))));
-        };
-        this.waited.as_mut().reset(Instant::now() + this.pause);
-        let Some(frame) = frame else { return Poll::Ready(None) };
-        let Ok(frame) = frame else {
-            let problem = "the requests were cut off";
-            return Poll::Ready(Some(Err(Status::cancelled(problem))));
-        };
-        this.received += frame.data_ref().map_or(0, Bytes::len);
-        if this.received > this.most || !this.place.resize(this.received) {
-            let problem = "one stream has asked too much";
-            return Poll::Ready(Some(Err(Status::resource_exhausted(problem))));
+    reservation: Arc<Reservation>,
+    max_bytes: usize,
+    timeout: Duration,
+) -> impl Body<Data = Bytes, Error = BoxError> + Send + 'static
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let mut received = 0;
+    let frames = BodyStream::new(body).map(move |frame| {
+        let frame = frame.map_err(Into::into)?;
+        received += frame.data_ref().map_or(0, Bytes::len);
+        if !reservation.resize(received) {
+            return Err(BoxError::from("the memory for requests is in use"));
         }
-        Poll::Ready(Some(Ok(frame)))
-    }
+        Ok(frame)
+    });
+    Limited::new(TimeoutBody::new(timeout, StreamBody::new(frames)), max_bytes)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use futures_util::{StreamExt, stream};
-    use http_body_util::{BodyExt, Full, StreamBody};
-    use tonic::Code;
+    use std::pin::pin;
+
+    use futures_util::stream;
+    use http_body::Frame;
+    use http_body_util::{BodyExt, Full, LengthLimitError};
+    use tokio::time::Instant;
+    use tower_http::timeout::TimeoutError;
 
     use super::*;
-    use crate::{
-        budget::{FairShare, SharedCapacity},
-        status::BoxError,
-    };
+    use crate::budget::{FairShare, SharedCapacity};
 
-    const PAUSE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
-    fn place() -> Arc<Reservation> {
-        Arc::new(
-            SharedCapacity::new(
-                1,
-                FairShare { floor: 1, reserved: 0, guaranteed: 1 },
-                4096,
-            )
-            .try_reserve()
-            .unwrap(),
-        )
+    /// Makes a reservation that can grow to two units of 50 bytes.
+    fn reservation() -> Arc<Reservation> {
+        let share = FairShare { floor: 2, reserved: 0, guaranteed: 0 };
+        Arc::new(SharedCapacity::new(2, share, 50).try_reserve().unwrap())
+    }
+
+    fn full(bytes: usize) -> Full<Bytes> {
+        Full::new(Bytes::from(vec![0; bytes]))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stops_is_ended() {
+    async fn silent_stream_is_ended_after_the_timeout() {
         let one = Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"one")));
         let body = StreamBody::new(stream::iter([one]).chain(stream::pending()));
-        let mut body = LimitedBody::new(body, place(), 100, PAUSE);
-        tokio::time::advance(PAUSE / 2).await;
-        let started = Instant::now();
+        let mut body = pin!(limited(body, reservation(), 100, TIMEOUT));
         body.frame().await.unwrap().unwrap();
-        let status = body.frame().await.unwrap().unwrap_err();
-        assert_eq!(status.code(), Code::DeadlineExceeded);
-        assert!(started.elapsed() >= PAUSE);
-        assert!(started.elapsed() < PAUSE + Duration::from_secs(1));
+        let started = Instant::now();
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert!(error.is::<TimeoutError>());
+        assert!(started.elapsed() >= TIMEOUT);
+        assert!(started.elapsed() < TIMEOUT + Duration::from_secs(1));
     }
 
     #[tokio::test]
-    async fn a_body_that_goes_on_and_on_is_ended() {
-        let full = |bytes| Full::new(Bytes::from(vec![0; bytes]));
-        let body = LimitedBody::new(full(100), place(), 100, PAUSE);
+    async fn stream_over_its_limit_is_ended() {
+        let body = limited(full(100), reservation(), 100, TIMEOUT);
         assert_eq!(body.collect().await.unwrap().to_bytes().len(), 100);
-        let body = LimitedBody::new(full(101), place(), 100, PAUSE);
-        let status = body.collect().await.unwrap_err();
-        assert_eq!(status.code(), Code::ResourceExhausted);
+        let body = limited(full(100), reservation(), 99, TIMEOUT);
+        assert!(body.collect().await.unwrap_err().is::<LengthLimitError>());
+    }
+
+    #[tokio::test]
+    async fn stream_over_the_budget_is_ended() {
+        let body = limited(full(101), reservation(), 200, TIMEOUT);
+        let error = body.collect().await.unwrap_err();
+        assert_eq!(error.to_string(), "the memory for requests is in use");
     }
 }

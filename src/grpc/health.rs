@@ -1,8 +1,8 @@
-//! The health service, where tonic-health and the protocol part ways.
+//! The health service of tonic-health, with two differences.
 //!
-//! A watch on a service that is not known stays open and says so (health.proto,
-//! `Watch`), and watches end with the server: they are streams without an end
-//! of their own, which a drain would wait for.
+//! A watch on an unknown service stays open with `SERVICE_UNKNOWN` (health.proto,
+//! `Watch`). Watches end when the server drains: they have no end of their own, and
+//! the drain would wait for them.
 
 use std::pin::Pin;
 
@@ -17,10 +17,10 @@ use tonic_health::{
     server::{HealthReporter, HealthService},
 };
 
-/// The name that stands for the whole server.
+/// The service name that stands for the whole server.
 const SERVER: &str = "";
 
-/// What is told of the server and its services: the same of all.
+/// The state of the server and its services, which is the same for all.
 #[derive(Debug, Clone)]
 pub(crate) struct Health {
     services: Vec<String>,
@@ -28,7 +28,7 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Says of the server and of these services that they serve.
+    /// Starts with the server and these services as `SERVING`.
     pub(super) async fn of<'a>(services: impl IntoIterator<Item = &'a str>) -> Self {
         let services = services.into_iter().chain([SERVER]).map(str::to_owned).collect();
         let health = Self { services, reporter: HealthReporter::new() };
@@ -36,27 +36,27 @@ impl Health {
         health
     }
 
-    /// Tells that RPCs may come.
+    /// Reports `SERVING` from now on.
     pub(super) async fn set_serving(&self) {
         for service in &self.services {
             self.reporter.set_service_status(service, Serving).await;
         }
     }
 
-    /// Returns the service to ask.
+    /// Returns the gRPC service.
     pub(super) fn service(&self) -> health_server::HealthServer<Service> {
         let service = HealthService::from_health_reporter(self.reporter.clone());
         health_server::HealthServer::new(Service(service))
     }
 
-    /// Tells that no new RPCs should come.
+    /// Reports `NOT_SERVING` from now on, so that clients send no new RPCs.
     pub(crate) async fn set_not_serving(&self) {
         for service in &self.services {
             self.reporter.set_service_status(service, NotServing).await;
         }
     }
 
-    /// Ends the watches.
+    /// Ends all watches.
     pub(crate) async fn close(mut self) {
         for service in &self.services {
             self.reporter.clear_service_status(service).await;
@@ -67,7 +67,7 @@ impl Health {
 #[derive(Debug)]
 pub(super) struct Service(HealthService);
 
-type Answers = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+type States = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl health_server::Health for Service {
@@ -78,21 +78,23 @@ impl health_server::Health for Service {
         self.0.check(request).await
     }
 
-    type WatchStream = Answers;
+    type WatchStream = States;
 
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,
-    ) -> Result<Response<Answers>, Status> {
+    ) -> Result<Response<States>, Status> {
         match self.0.watch(request).await {
-            Ok(answers) => Ok(answers.map(|answers| Box::pin(answers) as Answers)),
+            Ok(states) => Ok(states.map(|states| Box::pin(states) as States)),
             Err(status) if status.code() == Code::NotFound => {
+                // The watch on the server ends with it, and so ends this one.
                 let server = HealthCheckRequest { service: SERVER.to_owned() };
                 let end = self.0.watch(Request::new(server)).await?.into_inner();
                 let unknown = ServingStatus::ServiceUnknown.into();
                 let unknown = Ok(HealthCheckResponse { status: unknown });
-                let answers = stream::iter([unknown]).chain(end.filter(|_| ready(false)));
-                Ok(Response::new(Box::pin(answers)))
+                let responses =
+                    stream::iter([unknown]).chain(end.filter(|_| ready(false)));
+                Ok(Response::new(Box::pin(responses)))
             }
             Err(status) => Err(status),
         }

@@ -1,9 +1,9 @@
-//! Server reflection, v1 and v1alpha: clients differ in which of them they call.
+//! Server reflection, in v1 and v1alpha: each client calls one of them.
 
 use tonic::service::RoutesBuilder;
 use tonic_reflection::server::{Builder, Error};
 
-/// Adds both versions of reflection, serving `descriptor_set` to clients.
+/// Adds both versions of reflection, which serve `descriptor_set`.
 ///
 /// # Errors
 ///
@@ -20,8 +20,8 @@ pub(super) fn add(
 fn builder(descriptor_set: &[u8]) -> Builder<'_> {
     Builder::configure()
         .register_encoded_file_descriptor_set(descriptor_set)
-        // Clients such as grpcurl decode error details only if reflection serves
-        // google.rpc too.
+        // Clients such as grpcurl decode error details only if reflection also serves
+        // google.rpc.
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }

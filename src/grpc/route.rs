@@ -16,7 +16,7 @@ use tonic::{
 };
 use tower::ServiceExt;
 
-use super::{body::LimitedBody, health::Health, reflection, unary};
+use super::{body, health::Health, reflection, unary};
 use crate::{
     budget::{Capacities, Reservation},
     contract::Rpc,
@@ -151,10 +151,10 @@ impl Routes {
         place: Reservation,
     ) -> Response<Body> {
         let place = Arc::new(place);
-        let (most, pause) = (unary::REQUEST_LIMIT, unary::REQUEST_TIMEOUT);
-        let paced =
-            |body| Body::new(LimitedBody::new(body, Arc::clone(&place), most, pause));
-        let response = self.ask(request.map(paced)).await;
+        let (max_bytes, timeout) = (unary::REQUEST_LIMIT, unary::REQUEST_TIMEOUT);
+        let limited =
+            |body| Body::new(body::limited(body, Arc::clone(&place), max_bytes, timeout));
+        let response = self.ask(request.map(limited)).await;
         response.map(|body| capacities.unread.watch(body, place))
     }
 

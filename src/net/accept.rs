@@ -1,4 +1,4 @@
-//! The accept loop, and the connections that came of it.
+//! The accept loop and the open connections.
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -14,22 +14,23 @@ use tracing::warn;
 use super::{connection, limits::Settings};
 use crate::{budget::Capacities, grpc::Routes};
 
-/// How long to wait after an accept has failed for want of file descriptors.
+/// Delay after a failed accept: most likely there are no file descriptors left, and
+/// the next accept would fail too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often to tell of connections that were refused.
+/// Minimum time between two log lines about rejected connections.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The open connections.
 #[derive(Debug)]
 pub(super) struct Connections {
-    /// Shared, since most of a connection that says nothing would be its copies.
+    /// Shared, since copies would be most of the memory of a silent connection.
     routes: Arc<Routes>,
     capacities: Arc<Capacities>,
     settings: Arc<Settings>,
     draining: CancellationToken,
     open: JoinSet<()>,
-    refused: Refused,
+    rejected: Rejected,
 }
 
 impl Connections {
@@ -45,11 +46,11 @@ impl Connections {
             settings: Arc::new(settings),
             draining,
             open: JoinSet::new(),
-            refused: Refused::default(),
+            rejected: Rejected::default(),
         }
     }
 
-    /// Returns how many are open.
+    /// Returns the number of open connections.
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }
@@ -68,7 +69,7 @@ impl Connections {
                     Ok((stream, peer)) => self.serve(stream, peer),
                     Err(error) if concerns_one_peer(&error) => {}
                     Err(error) => {
-                        self.refused.note("the system does not give it", &error);
+                        self.rejected.record("accept failed", &error);
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -77,10 +78,10 @@ impl Connections {
         }
     }
 
-    /// Accepts the connections that the system has made already: to close the
-    /// listener before them would reset them.
+    /// Accepts the connections that the system has already established: closing the
+    /// listener first would reset them.
     pub(super) fn accept_waiting(&mut self, listener: &TcpListener) {
-        // tokio would end the turn of one task after some.
+        // Without `unconstrained`, tokio would make the task yield before the last one.
         let accept = || unconstrained(listener.accept()).now_or_never();
         while let Some(Ok((stream, peer))) = accept() {
             self.serve(stream, peer);
@@ -92,17 +93,18 @@ impl Connections {
         while self.open.join_next().await.is_some() {}
     }
 
-    /// Ends every connection, with the RPCs on it.
+    /// Closes every connection, with the RPCs on it.
     pub(super) async fn close(&mut self) {
         self.open.shutdown().await;
     }
 
-    /// Serves a connection, or closes it if there are too many. One that ends
-    /// makes room; one that waits would only fill the system's queue.
+    /// Serves a connection, or closes it if the connection limit is reached: a
+    /// connection left in the system's queue would only keep its peer waiting.
     fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
         while self.open.try_join_next().is_some() {}
         if self.open.len() >= self.capacities.max_connections() {
-            self.refused.note("there are too many", &self.capacities.max_connections());
+            self.rejected
+                .record("connection limit reached", &self.capacities.max_connections());
             return;
         }
         let routes = Arc::clone(&self.routes);
@@ -115,8 +117,8 @@ impl Connections {
     }
 }
 
-/// Tells errors of a connection that was gone before it was accepted from
-/// those of the system, which the next accept would meet too.
+/// Reports whether an error is about one connection, closed before it was accepted.
+/// Other errors are the system's, and the next accept would fail too.
 fn concerns_one_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -126,20 +128,21 @@ fn concerns_one_peer(error: &io::Error) -> bool {
     )
 }
 
-/// Connections that were refused. A flood of them is no flood of log lines.
+/// Counts rejected connections, so that a flood of them does not flood the log.
 #[derive(Debug, Default)]
-struct Refused {
+struct Rejected {
+    /// Connections since the last log line.
     count: u64,
-    told: Option<Instant>,
+    logged_at: Option<Instant>,
 }
 
-impl Refused {
-    fn note(&mut self, reason: &str, detail: &impl std::fmt::Display) {
+impl Rejected {
+    fn record(&mut self, reason: &str, detail: &impl std::fmt::Display) {
         self.count += 1;
-        if self.told.is_some_and(|told| told.elapsed() < LOG_INTERVAL) {
+        if self.logged_at.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
             return;
         }
-        warn!(reason, %detail, count = self.count, "connections were refused");
-        *self = Self { count: 0, told: Some(Instant::now()) };
+        warn!(reason, %detail, count = self.count, "connections rejected");
+        *self = Self { count: 0, logged_at: Some(Instant::now()) };
     }
 }

@@ -1,4 +1,4 @@
-//! The life of one connection, from its first byte to its last RPC.
+//! One connection, from its first byte to its last RPC.
 
 use std::{
     convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
@@ -21,11 +21,11 @@ use super::{
 };
 use crate::{budget::Capacities, grpc::Routes};
 
-/// What a peer that speaks HTTP/2 begins with (RFC 9113, section 3.4).
+/// The first bytes of an HTTP/2 client (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Serves a connection until its peer or one of the limits ends it. Once the
-/// server drains it takes no new RPCs; the server ends those that take too long.
+/// Serves a connection until its peer or one of the limits ends it. During a drain it
+/// accepts no new RPCs; the server closes it at the drain limit.
 pub(super) async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
@@ -34,35 +34,35 @@ pub(super) async fn serve(
     settings: Arc<Settings>,
     draining: CancellationToken,
 ) {
-    let greeted = tokio::select! {
-        // A preface that is here already is served, drain or not.
+    let preface = tokio::select! {
+        // A connection whose preface has arrived is served, also during a drain.
         biased;
-        greeted = timeout(settings.handshake_timeout, await_preface(&mut stream)) => greeted,
-        // hyper would wait for it, and the drain for hyper (hyperium/hyper#4170).
+        preface = timeout(settings.handshake_timeout, await_preface(&mut stream)) => preface,
+        // hyper would wait for the preface, and the drain for hyper (hyperium/hyper#4170).
         () = draining.cancelled() => return,
     };
-    let ended = match greeted {
+    let ended = match preface {
         Ok(Ok(())) => {
             Box::pin(serve_http2(stream, peer, routes, capacities, settings, draining))
                 .await
         }
         Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err("the peer did not say in time that it speaks HTTP/2".into()),
+        Err(_) => Err("no HTTP/2 preface within the handshake timeout".into()),
     };
     if let Err(error) = ended {
-        debug!(%peer, error, "a connection ended early");
+        debug!(%peer, error, "connection ended with an error");
     }
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Reads the preface. hyper reads it too, but may wait for it without end.
+/// Reads the preface. hyper reads it too, but without a timeout.
 async fn await_preface(stream: &mut TcpStream) -> io::Result<()> {
-    // An answer is small, and somebody waits for it.
+    // Responses are small, and Nagle's algorithm would delay them.
     stream.set_nodelay(true)?;
     let read = read_preface(stream).await;
     if read.is_err() {
-        // With bytes left to read, the close would be a reset.
+        // If bytes are left to read, the system closes the connection with a reset.
         let _ = stream.try_read(&mut [0; 1024]);
     }
     read
@@ -100,10 +100,10 @@ async fn serve_http2(
     let unread = capacities.unread.clone();
     let service = service_fn(move |request| {
         let (routes, capacities) = (Arc::clone(&routes), Arc::clone(&capacities));
-        let answer =
+        let response =
             async move { Ok::<_, Infallible>(routes.serve(&capacities, request).await) };
-        // What an RPC needs is not held for as long as its answer is.
-        Box::pin(answer)
+        // Boxed, so that its memory is free while the response is being written.
+        Box::pin(response)
     });
     let streams = Streams::default();
     let http2 = limits::http2(streams.clone());
@@ -114,28 +114,27 @@ async fn serve_http2(
     let limit = settings.write_timeout;
     let (reason, grace) = tokio::select! {
         ended = connection.as_mut() => return Ok(ended?),
-        () = draining.cancelled() => ("the server drains", Duration::ZERO),
-        () = after(age, sleep(age)) => ("it is too old", grace),
+        () = draining.cancelled() => ("drain", Duration::ZERO),
+        () = after(age, sleep(age)) => ("age", grace),
         () = after(settings.max_connection_idle, streams.idle(settings.max_connection_idle)) => {
-            ("it has been idle", grace)
+            ("idle", grace)
         }
-        () = unread.overdue(limit) => ("its peer does not take its answers", grace.max(limit)),
+        () = unread.overdue(limit) => ("unread responses", grace.max(limit)),
     };
-    debug!(%peer, reason, "ending a connection");
-    // Two GOAWAYs, so that no RPC which is on its way is lost (RFC 9113,
-    // section 6.8).
+    debug!(%peer, reason, "closing connection with GOAWAY");
+    // Sends two GOAWAYs, so that no RPC sent in between is lost (RFC 9113, section 6.8).
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         ended = connection => Ok(ended?),
-        () = after(grace, sleep(grace)) => Err("the grace of RPCs in flight is over".into()),
-        // Without a limit for RPCs there is still one for what nobody takes.
+        () = after(grace, sleep(grace)) => Err("RPCs in flight exceeded the grace period".into()),
+        // Without a grace period, unread responses still have their timeout.
         () = unread.overdue(limit), if grace.is_zero() => {
-            Err("its peer does not take its answers".into())
+            Err("the peer left responses unread".into())
         }
     }
 }
 
-/// Waits, unless the limit is zero: that is none.
+/// Completes with `wait`, or never if the limit is zero, which means no limit.
 async fn after(limit: Duration, wait: impl Future<Output = ()>) {
     if limit.is_zero() {
         return std::future::pending().await;
@@ -152,15 +151,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_preface_may_come_in_pieces() {
+    async fn preface_may_arrive_in_pieces() {
         let (mut peer, mut stream) = duplex(1);
-        let greeting = tokio::spawn(async move { read_preface(&mut stream).await });
+        let reading = tokio::spawn(async move { read_preface(&mut stream).await });
         peer.write_all(PREFACE).await.unwrap();
-        greeting.await.unwrap().unwrap();
+        reading.await.unwrap().unwrap();
     }
 
     #[tokio::test]
-    async fn what_comes_after_the_preface_is_left() {
+    async fn bytes_after_the_preface_are_left() {
         let (mut peer, mut stream) = duplex(64);
         peer.write_all(PREFACE).await.unwrap();
         peer.write_all(b"rest").await.unwrap();
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_protocol_is_told_by_its_first_wrong_byte() {
+    async fn other_protocol_is_rejected_at_its_first_wrong_byte() {
         for start in ["G", "PRI * HTTP/1", "PRI * HTTP/2.0\r\n\r\nXX"] {
             let (mut peer, mut stream) = duplex(64);
             peer.write_all(start.as_bytes()).await.unwrap();
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_leaves_is_noticed() {
+    async fn closed_connection_is_an_error() {
         let (mut peer, mut stream) = duplex(64);
         peer.write_all(&PREFACE[..10]).await.unwrap();
         drop(peer);

@@ -1,80 +1,80 @@
-//! What one peer may take, each limit with its reason.
+//! The limits of a connection, each with its reason.
 //!
-//! Nothing is left to a library's defaults, which may change: a limit that is
-//! not written here does not exist.
+//! Every limit of HTTP/2 is set here, since a library's defaults may change.
 
 use std::time::Duration;
 
 use hyper::server::conn::http2::Builder;
 use hyper_util::rt::TokioTimer;
 
-/// What an operator may set. The defaults stand with the flags in `config`.
+/// What an operator can set. `config` has the defaults.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How long to go on as usual once the health service says `NOT_SERVING`:
-    /// the time that balancers take to look elsewhere.
+    /// Time to keep serving with health `NOT_SERVING`, so that load balancers stop
+    /// sending RPCs.
     pub lame_duck: Duration,
-    /// How long RPCs in flight may take to end, before their connections do.
+    /// Maximum time for RPCs in flight after that; then connections close.
     pub drain_limit: Duration,
-    /// How long a connection is used, give or take a tenth (gRFC A9). Zero is
-    /// for ever.
+    /// Time until a connection gets GOAWAY, plus or minus 10 % (gRFC A9). Zero: never.
     pub max_connection_age: Duration,
-    /// How long RPCs in flight may take to end on a connection that is too old.
+    /// Maximum time for RPCs in flight after GOAWAY. Zero: no limit.
     pub max_connection_age_grace: Duration,
-    /// How long a connection without RPCs is kept, at least. Zero is for ever.
+    /// Time without RPCs, up to twice that, until a connection gets GOAWAY. Zero: never.
     pub max_connection_idle: Duration,
-    /// How long a new connection may take to say that it speaks HTTP/2.
+    /// Maximum time for a new connection to send the HTTP/2 preface.
     pub handshake_timeout: Duration,
-    /// How long a peer may take to take an answer, at least.
+    /// Time, up to twice that, for which a response may stay unread.
     pub write_timeout: Duration,
 }
 
-/// Streams that one connection may have open: what gRPC clients expect. Many
-/// more only help a flood.
+/// Maximum open streams of a connection: what gRPC clients expect. More would only
+/// help a flood.
 const STREAMS: u32 = 100;
 
-/// The size of a request's metadata, as gRPC implementations have it. Room for
-/// the largest credential (8 KiB) and the rest beside it. It bounds CONTINUATION
-/// frames too (RUSTSEC-2024-0332).
+/// Maximum bytes of a request's metadata, as in other gRPC implementations: enough for
+/// the largest credential (8 KiB) and the rest. Bounds CONTINUATION frames too
+/// (RUSTSEC-2024-0332).
 const HEADER_LIST: u32 = 16 * 1024;
 
-/// The memory that a peer may have us keep for its headers' compression:
-/// HTTP/2's own initial value (RFC 9113, section 6.5.2).
+/// Maximum bytes that the server keeps for the compression of a peer's headers:
+/// HTTP/2's initial value (RFC 9113, section 6.5.2).
 const HEADER_TABLE: u32 = 4096;
 
-/// HTTP/2's own least value. Greater frames only make RPCs wait for each other.
+/// Maximum bytes of a frame: HTTP/2's minimum. In larger frames RPCs would wait for
+/// each other.
 const FRAME: u32 = 16 * 1024;
 
-/// What a stream may have in flight to us: the greatest request, about, and
-/// HTTP/2's own initial value.
+/// Maximum bytes in flight from a peer on a stream: about the largest request, and
+/// HTTP/2's initial value.
 const STREAM_WINDOW: u32 = 65_535;
 
-/// What a connection may: four of the greatest requests. It is also what a peer
-/// can make us hold for streams that nobody reads yet.
+/// Maximum bytes in flight from a peer on a connection: four of the largest requests.
+/// A peer can make the server hold this much for streams that it does not read yet.
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
-/// How much of a response waits in a stream's buffer for a peer that reads
-/// slowly.
+/// Maximum bytes of a response in a stream's buffer, for a peer that reads slowly.
 const SEND_BUFFER: usize = 256 * 1024;
 
-/// Streams that a peer opened and reset before they were served. Past this the
-/// connection ends: rapid reset (CVE-2023-44487).
+/// Maximum streams that a peer may reset before they are served; then the connection
+/// ends. Bounds rapid reset (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
 
-/// Streams that a peer's mistakes made us reset. Past this the connection ends
-/// (RUSTSEC-2024-0003). Honest peers make none.
+/// Maximum streams that the server resets for errors of the peer; then the connection
+/// ends (RUSTSEC-2024-0003). Correct peers cause none.
 const ERROR_RESETS: usize = 1024;
 
-/// A peer that answers no PING is gone: after 50 s at most its connection is
-/// closed, whatever it holds.
+/// Time between two PINGs of the server.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Maximum time for the response to a PING. The connection of a peer that is gone
+/// closes after at most 50 s, so that its reservations are released.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// By how much the ages of connections differ, so that those of one moment,
-/// such as a restart, do not all end in one (gRFC A9).
+/// Spread of the maximum age, so that connections of one moment, such as a restart,
+/// do not all end in one moment (gRFC A9).
 const AGE_JITTER: f64 = 0.1;
 
-/// Sets every limit of HTTP/2.
+/// Returns a builder with every limit of HTTP/2 set.
 pub(super) fn http2<E>(executor: E) -> Builder<E> {
     let mut builder = Builder::new(executor);
     builder
@@ -93,8 +93,7 @@ pub(super) fn http2<E>(executor: E) -> Builder<E> {
     builder
 }
 
-/// Returns a length that differs from `age` by up to a tenth. `random` is from
-/// 0 to 1.
+/// Returns `age` plus or minus up to 10 %, for a `random` from 0 to 1.
 pub(super) fn jittered(age: Duration, random: f64) -> Duration {
     age.mul_f64(1.0 + AGE_JITTER * (2.0 * random - 1.0))
 }
@@ -104,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_differ_by_a_tenth_at_most() {
+    fn jitter_is_at_most_10_percent() {
         let age = Duration::from_secs(100);
         assert_eq!(jittered(age, 0.0), Duration::from_secs(90));
         assert_eq!(jittered(age, 0.5), age);

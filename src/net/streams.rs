@@ -1,4 +1,4 @@
-//! The streams of one connection, counted.
+//! Counts the streams of a connection, to detect that it is idle.
 
 use std::{
     sync::{
@@ -12,8 +12,8 @@ use futures_util::FutureExt;
 use hyper::rt::Executor;
 use tokio::time::sleep;
 
-/// Runs the streams of one connection. hyper hands over each as a future that
-/// lasts from its request's headers to its response's last byte.
+/// Runs and counts the streams of a connection. hyper passes each as a future that
+/// lasts from the request's headers to the last byte of the response.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Streams(Arc<Counts>);
 
@@ -24,8 +24,8 @@ struct Counts {
 }
 
 impl Streams {
-    /// Completes when no stream has been open for `limit`, and before twice
-    /// that. Looking once in a while keeps timers out of the way of RPCs.
+    /// Completes when no stream has been open for `limit`, at the latest after twice
+    /// that. Polls, so that an RPC need not reset a timer.
     pub(super) async fn idle(&self, limit: Duration) {
         loop {
             let started = self.0.started.load(Relaxed);
@@ -50,12 +50,12 @@ where
 {
     fn execute(&self, stream: F) {
         let open = self.open();
-        // An async block would hold the stream twice.
+        // Not an async block, which would store the stream twice.
         tokio::spawn(stream.map(move |()| drop(open)));
     }
 }
 
-/// A stream that is open while this lives.
+/// Counts a stream as open until dropped.
 #[derive(Debug)]
 struct Open(Arc<Counts>);
 
@@ -79,14 +79,14 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_without_streams_is_idle_after_the_limit() {
+    async fn connection_without_streams_is_idle_after_the_limit() {
         let started = Instant::now();
         Streams::default().idle(LIMIT).await;
         assert!(started.elapsed() < LIMIT + Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_open_stream_keeps_a_connection_for_as_long_as_it_takes() {
+    async fn connection_with_an_open_stream_is_not_idle() {
         let streams = Streams::default();
         let (end, ended) = oneshot::channel::<()>();
         streams.execute(async move {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn short_streams_keep_a_connection_too() {
+    async fn connection_with_short_streams_is_not_idle() {
         let streams = Streams::default();
         let idle = streams.clone();
         let mut idle = tokio::spawn(async move { idle.idle(LIMIT).await });

@@ -1,9 +1,8 @@
-//! A reader that leaves turns to other connections.
+//! A reader that yields after 16 KiB, so that one connection cannot occupy its thread.
 //!
-//! A peer that sends without a pause would have its connection served for as long
-//! as there is something to read. tokio ends a turn after so many reads, however
-//! large: after megabytes, which as frames of a flood are tens of milliseconds in
-//! which the thread, and whoever waits for it, serves nobody else.
+//! tokio makes a task yield after a number of reads, whatever their size. With large
+//! reads that is after megabytes: tens of milliseconds of a flood's frames, in which
+//! the thread serves no other connection.
 
 use std::{
     io,
@@ -13,11 +12,11 @@ use std::{
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// The bytes of one turn: a few requests, or less than a millisecond of the frames
-/// that cost most.
+/// Bytes read before the reader yields: a few requests, or less than a millisecond of
+/// the most expensive frames.
 const TURN: usize = 16 * 1024;
 
-/// Reads at most so much at a time, and then waits for its next turn.
+/// Reads from `reader`, and yields after 16 KiB.
 #[derive(Debug)]
 pub(super) struct YieldingReader<R> {
     reader: R,
@@ -59,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_ends_while_there_is_more_to_read() {
+    fn reader_yields_while_more_is_readable() {
         const READ: usize = 1024;
 
         let bytes = vec![0; 10 * TURN];

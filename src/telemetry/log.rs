@@ -1,4 +1,4 @@
-//! What the process says about itself: its log.
+//! The log: one line per event, as text or JSON, on standard error.
 
 use std::io::{self, IsTerminal};
 
@@ -6,12 +6,12 @@ use clap::ValueEnum;
 use tracing::error;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
 
-/// How a log line is written.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -19,7 +19,7 @@ pub enum Format {
 ///
 /// # Errors
 ///
-/// If the filter is not understood; says which part.
+/// If the filter is invalid; the text names the part.
 pub fn init(filter: &str, format: Format) -> Result<(), String> {
     let stray = filter
         .split(',')
@@ -27,16 +27,16 @@ pub fn init(filter: &str, format: Format) -> Result<(), String> {
         .find(|part| !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err());
     if let Some(stray) = stray {
         return Err(format!(
-            "the log filter is not understood: {stray:?} is no level; give error, warn, \
-             info, debug or trace"
+            "the log filter is invalid: {stray:?} is not a level; use error, warn, info, \
+             debug or trace"
         ));
     }
     let filter = EnvFilter::builder()
         .parse(filter)
-        .map_err(|error| format!("the log filter is not understood: {error}"))?;
+        .map_err(|error| format!("the log filter is invalid: {error}"))?;
     let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
-        // Colours only for a person at a terminal: elsewhere they are noise.
+        // Colours are for a terminal; in a file they would be escape sequences.
         Format::Text => {
             lines.with_ansi(io::stderr().is_terminal()).init();
         }

@@ -62,7 +62,7 @@ async fn a_mistake_is_one_line_and_exit_code_2() {
             &[("POLYTOMIC_GATEWAY_RPC_TIMEOUT", &format!("{},Nope=6", own("5")))],
             "no RPC \"Nope\"",
         ),
-        (&["serve", "--log", "verbose"], &[], "is no level"),
+        (&["serve", "--log", "verbose"], &[], "is not a level"),
         (&["serve", "--answer-limit", "32MiB"], &[], "a number of bytes"),
         (&["serve", "--answer-limit", "1000000000"], &[], "536870912 at most"),
         (&["serve", "--answer-memory", "1000"], &[], "room for answers of"),
@@ -81,7 +81,7 @@ async fn a_mistake_is_one_line_and_exit_code_2() {
         (
             &["serve", "--listen", "0.0.0.0:0", "--auth-mode", "static"],
             &[("POLYTOMIC_PARTNER_KEY", "secret-key")],
-            "not a loopback address",
+            "listen on loopback",
         ),
     ];
     for (arguments, variables, expected) in cases {

@@ -1,4 +1,4 @@
-//! The services about the server itself, by their generated clients.
+//! Health and reflection, called with their generated clients.
 
 use prost_reflect::{DescriptorPool, Value};
 use tonic::Code;
@@ -14,7 +14,7 @@ use tonic_reflection::pb::v1::{
 use crate::support::{Gateway, caller::SERVICE};
 
 #[tokio::test]
-async fn the_server_and_each_service_are_healthy() {
+async fn server_and_each_service_are_serving() {
     let gateway = Gateway::on_sandbox().await;
     let mut client = HealthClient::new(gateway.channel().await);
     for service in ["", SERVICE] {
@@ -27,7 +27,7 @@ async fn the_server_and_each_service_are_healthy() {
 }
 
 #[tokio::test]
-async fn a_watch_on_an_unknown_service_says_so_and_stays_open() {
+async fn watch_of_an_unknown_service_stays_open() {
     let gateway = Gateway::on_sandbox().await;
     let mut client = HealthClient::new(gateway.channel().await);
     let request = HealthCheckRequest { service: "nope".to_owned() };
@@ -35,12 +35,12 @@ async fn a_watch_on_an_unknown_service_says_so_and_stays_open() {
     let state = states.message().await.unwrap().unwrap();
     assert_eq!(state.status(), ServingStatus::ServiceUnknown);
     let stopping = tokio::spawn(gateway.stop());
-    assert!(states.message().await.unwrap().is_none(), "it ends with the server");
+    assert!(states.message().await.unwrap().is_none(), "the watch ends with the server");
     stopping.await.unwrap();
 }
 
 #[tokio::test]
-async fn a_gateway_that_stops_says_so_to_those_who_watch() {
+async fn watches_report_not_serving_on_shutdown() {
     let gateway = Gateway::on_sandbox().await;
     let mut client = HealthClient::new(gateway.channel().await);
     let request = HealthCheckRequest { service: SERVICE.to_owned() };
@@ -81,7 +81,7 @@ async fn reflection_lists_the_services() {
 }
 
 #[tokio::test]
-async fn reflection_shows_the_rest_form_of_an_rpc() {
+async fn reflection_serves_the_http_option_of_an_rpc() {
     let gateway = Gateway::on_sandbox().await;
     let symbol = MessageRequest::FileContainingSymbol(SERVICE.to_owned());
     let response = reflect(&gateway, symbol).await;
@@ -89,7 +89,7 @@ async fn reflection_shows_the_rest_form_of_an_rpc() {
         panic!("{response:?}")
     };
     let bytes = &file.file_descriptor_proto[0];
-    // The set that was compiled has the files that this one needs to be read.
+    // The compiled set has the files that this one imports.
     let pool =
         DescriptorPool::decode(polytomic_gateway::contract::DESCRIPTOR_SET).unwrap();
     let mut alone = DescriptorPool::new();
@@ -112,7 +112,7 @@ async fn reflection_shows_the_rest_form_of_an_rpc() {
 }
 
 #[tokio::test]
-async fn reflection_knows_the_types_of_error_details() {
+async fn reflection_serves_the_types_of_error_details() {
     let gateway = Gateway::on_sandbox().await;
     for name in ["google.rpc.ErrorInfo", "google.rpc.BadRequest", "google.rpc.RetryInfo"]
     {
@@ -121,4 +121,23 @@ async fn reflection_knows_the_types_of_error_details() {
                 .await;
         assert!(matches!(response, MessageResponse::FileDescriptorResponse(_)), "{name}");
     }
+}
+
+#[tokio::test]
+async fn reflection_stream_over_64_kib_is_ended() {
+    let gateway = Gateway::on_sandbox().await;
+    let mut client = ServerReflectionClient::new(gateway.channel().await);
+    let request = ServerReflectionRequest {
+        host: "h".repeat(10 * 1024),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let requests = tokio_stream::iter(std::iter::repeat_n(request, 10));
+    let mut responses =
+        client.server_reflection_info(requests).await.unwrap().into_inner();
+    let mut served = 0;
+    // tonic-reflection drops the error of a request stream, so the end is OK.
+    while responses.message().await.unwrap().is_some() {
+        served += 1;
+    }
+    assert_eq!(served, 6, "64 KiB have arrived after six requests");
 }

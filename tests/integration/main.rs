@@ -19,6 +19,7 @@ mod fairness;
 mod faults;
 mod floods;
 mod health_and_reflection;
+mod log_schema;
 mod metadata;
 mod outcomes;
 mod panics;

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use http::HeaderValue;
 use polytomic_gateway::{
     auth::{self, Authenticator, LookUp, LookUpError, Mode, Verdict},
@@ -20,9 +21,14 @@ use crate::support::{Caller, Fake};
 struct Panicking;
 
 impl LookUp for Panicking {
-    async fn identity(&self, authorization: HeaderValue) -> Result<Verdict, LookUpError> {
-        assert_ne!(authorization, "Bearer panic", "a secret");
-        Err(LookUpError::new("not asked"))
+    fn identity(
+        &self,
+        authorization: HeaderValue,
+    ) -> BoxFuture<'_, Result<Verdict, LookUpError>> {
+        Box::pin(async move {
+            assert_ne!(authorization, "Bearer panic", "a secret");
+            Err(LookUpError::new("not asked"))
+        })
     }
 }
 

@@ -11,12 +11,12 @@ fn hasher() -> Arc<Hasher> {
     Arc::new(Hasher::new("static", "u", "v"))
 }
 
-fn held(file: &CredentialFile) -> Option<String> {
+fn secret(file: &CredentialFile) -> Option<String> {
     file.current().map(|token| token.secret.expose_secret().to_owned())
 }
 
 #[test]
-fn a_file_holds_one_line_and_the_white_space_around_it_is_dropped() {
+fn white_space_around_the_credential_is_ignored() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("key");
     for content in ["key", "key\n", "  key\r\n", "\n\tkey \n\n"] {
@@ -26,7 +26,7 @@ fn a_file_holds_one_line_and_the_white_space_around_it_is_dropped() {
 }
 
 #[test]
-fn every_other_file_is_refused_with_its_reason() {
+fn any_other_file_is_rejected_with_its_problem() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("key");
     let missing = read(&path).unwrap_err().to_string();
@@ -38,15 +38,15 @@ fn every_other_file_is_refused_with_its_reason() {
         (b"one\rtwo", "more than one line"),
         (b"one two", "white space"),
         (b"one\0", "control character"),
-        (b"\xef\xbb\xbfone", "no bearer key"),
+        (b"\xef\xbb\xbfone", "may not have"),
         (b"\xff\xfeo\0n\0e\0", "control character"),
         (&[b'a'; MAX_BYTES + 1], "8 KiB"),
     ];
-    for (content, reason) in cases {
+    for (content, expected) in cases {
         std::fs::write(&path, content).unwrap();
         let problem = read(&path).unwrap_err().to_string();
         let content = content.escape_ascii();
-        assert!(problem.contains(reason), "{content}: {problem:?} lacks {reason:?}");
+        assert!(problem.contains(expected), "{content}: {problem:?} lacks {expected:?}");
     }
     let folder = read(directory.path()).unwrap_err().to_string();
     assert!(folder.contains("not a regular file"), "{folder}");
@@ -55,11 +55,11 @@ fn every_other_file_is_refused_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_good_credential_is_kept_and_its_age_grows() {
+async fn last_usable_credential_stays_in_use_and_ages() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("key");
     let file = CredentialFile::open("key", path.clone(), hasher()).await;
-    assert_eq!((held(&file), file.stats().age, file.stats().failures), (None, None, 1));
+    assert_eq!((secret(&file), file.stats().age, file.stats().failures), (None, None, 1));
 
     std::fs::write(&path, "one").unwrap();
     file.reload().await;
@@ -77,10 +77,13 @@ async fn the_last_good_credential_is_kept_and_its_age_grows() {
 
     std::fs::write(&path, "one\n").unwrap();
     file.reload().await;
-    assert!(Arc::ptr_eq(&first, &file.current().unwrap()), "the same key is no rotation");
+    assert!(
+        Arc::ptr_eq(&first, &file.current().unwrap()),
+        "the same key is not a rotation"
+    );
     std::fs::write(&path, "two").unwrap();
     file.reload().await;
-    assert_eq!(held(&file).as_deref(), Some("two"));
+    assert_eq!(secret(&file).as_deref(), Some("two"));
     assert_eq!(
         file.stats(),
         FileStats { age: Some(Duration::ZERO), rotations: 1, failures: 2 }
@@ -88,7 +91,7 @@ async fn the_last_good_credential_is_kept_and_its_age_grows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_of_same_length_within_one_tick_of_the_clock_is_seen() {
+async fn change_of_equal_length_and_time_stamp_is_loaded() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("key");
     std::fs::write(&path, "one").unwrap();
@@ -104,11 +107,11 @@ async fn a_change_of_same_length_within_one_tick_of_the_clock_is_seen() {
     while file.stats().rotations == 0 {
         tokio::time::sleep(POLL).await;
     }
-    assert_eq!(held(&file).as_deref(), Some("two"));
+    assert_eq!(secret(&file).as_deref(), Some("two"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_ask_together_share_a_reading() {
+async fn concurrent_reloads_share_a_read() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("key");
     std::fs::write(&path, "one").unwrap();
@@ -120,19 +123,19 @@ async fn those_who_ask_together_share_a_reading() {
         let file = Arc::clone(&file);
         readers.spawn(async move {
             file.reload().await;
-            held(&file)
+            secret(&file)
         });
     }
-    for seen in readers.join_all().await {
-        assert_eq!(seen.as_deref(), Some("two"));
+    for found in readers.join_all().await {
+        assert_eq!(found.as_deref(), Some("two"));
     }
-    let readings = file.started.load(Ordering::SeqCst) - before;
-    // Two for those who ask; the paused clock may also bring some of the polls.
-    assert!(readings < 10, "{readings} readings");
+    let reads = file.started.load(Ordering::SeqCst) - before;
+    // Two for the readers; the paused clock may also start some polls.
+    assert!(reads < 10, "{reads} reads");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_leaves_does_not_deceive_those_behind_it() {
+async fn cancelled_reload_does_not_end_the_wait_of_another() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("key");
     std::fs::write(&path, "one").unwrap();
@@ -144,16 +147,16 @@ async fn a_reader_that_leaves_does_not_deceive_those_behind_it() {
     tokio::task::yield_now().await;
     first.abort();
     second.await.unwrap();
-    assert_eq!(held(&file).as_deref(), Some("two"));
+    assert_eq!(secret(&file).as_deref(), Some("two"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_reading_stops_when_the_file_is_no_longer_needed() {
+async fn polling_stops_when_the_file_is_dropped() {
     let directory = TempDir::new().unwrap();
     let file = CredentialFile::open("key", directory.path().join("key"), hasher()).await;
-    let held = Arc::downgrade(&file);
+    let file_alive = Arc::downgrade(&file);
     drop(file);
     tokio::time::sleep(POLL * 2).await;
-    assert_eq!(held.strong_count(), 0);
+    assert_eq!(file_alive.strong_count(), 0);
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
 }

@@ -1,4 +1,4 @@
-//! Nothing that can be printed holds a secret.
+//! No debug output, error or log line contains a secret.
 
 use std::io::{self, Write};
 
@@ -22,7 +22,7 @@ impl Write for Log {
     }
 }
 
-/// Runs a scenario and returns what it showed and what was logged meanwhile.
+/// Runs a scenario. Returns what it printed and what was logged.
 async fn watch<S: Future<Output = Vec<String>>>(
     scenario: impl Fn() -> S,
 ) -> (String, String) {
@@ -34,8 +34,8 @@ async fn watch<S: Future<Output = Vec<String>>>(
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     scenario().await;
-    // A place in the code that another test reached first may be marked as listened to
-    // by no one. By now they all are known, so the marks can be set right.
+    // tracing may have cached that no subscriber wants a line which another test reached
+    // first. The first run has registered every line, so the cache can be rebuilt.
     tracing::callsite::rebuild_interest_cache();
     let shown = scenario().await.join("\n");
     let log = log.0.lock().unwrap().clone();
@@ -44,17 +44,17 @@ async fn watch<S: Future<Output = Vec<String>>>(
 
 fn assert_clean(text: &str) {
     assert!(!text.contains("canary"), "{text}");
-    // The start of the key in base64, were it ever shown so.
+    // The start of the key in base64.
     assert!(!text.contains("cGtfbGl2ZV9jYW5hcnk"), "{text}");
 }
 
-async fn a_caller_with_every_fortune() -> Vec<String> {
+async fn caller_scenario() -> Vec<String> {
     let polytomic = Polytomic::new();
     let auth = passthrough(&polytomic).await;
     let metadata = bearer(CANARY);
     polytomic.script(CANARY, Script::Silent);
     let credentials = auth.credentials(&metadata).await.unwrap();
-    assert!(sent(&credentials).contains(CANARY), "the canary is at work");
+    assert!(sent(&credentials).contains(CANARY), "the canary is in use");
     let mut shown =
         vec![format!("{credentials:?} {:?} {auth:?}", credentials.authorization())];
     auth.rejected(&credentials).await;
@@ -79,7 +79,7 @@ async fn a_caller_with_every_fortune() -> Vec<String> {
     shown
 }
 
-async fn files_with_every_fortune() -> Vec<String> {
+async fn files_scenario() -> Vec<String> {
     let directory = TempDir::new().unwrap();
     let (key, token) = (directory.path().join("key"), directory.path().join("token"));
     std::fs::write(&key, format!("{CANARY}-key")).unwrap();
@@ -105,16 +105,16 @@ async fn files_with_every_fortune() -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callers_key_is_in_no_debug_no_error_and_no_log() {
-    let (shown, log) = watch(a_caller_with_every_fortune).await;
+async fn callers_key_is_in_no_debug_output_error_or_log() {
+    let (shown, log) = watch(caller_scenario).await;
     assert!(log.contains("without an identity"), "{log}");
     assert_clean(&shown);
     assert_clean(&log);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_gateways_key_and_the_caller_token_are_not_either() {
-    let (shown, log) = watch(files_with_every_fortune).await;
+async fn gateways_key_and_caller_token_are_in_no_debug_output_error_or_log() {
+    let (shown, log) = watch(files_scenario).await;
     assert!(
         log.contains("more than one line") && log.contains("partner key loaded"),
         "{log}"

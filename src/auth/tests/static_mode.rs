@@ -1,4 +1,4 @@
-//! Static mode: the gateway's key for callers who may use it.
+//! Static mode: the gateway's key, for clients that may use it.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,9 +11,9 @@ use tokio::time::advance;
 use super::super::file::POLL;
 use super::*;
 
-const GATEWAY_REJECTED: Error = Error::Rejected { holder: CredentialOwner::Gateway };
+const GATEWAY_REJECTED: Error = Error::Rejected { owner: CredentialOwner::Gateway };
 
-/// A directory with the files `key` and `token`.
+/// Returns a directory with the files `key` and `token`.
 fn directory() -> TempDir {
     let directory = TempDir::new().unwrap();
     std::fs::write(directory.path().join("key"), "old\n").unwrap();
@@ -21,14 +21,14 @@ fn directory() -> TempDir {
     directory
 }
 
-/// Replaces a file at once, as careful writers do.
+/// Replaces a file in one step, so that no read finds a part of it.
 fn replace(path: &Path, content: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, content).unwrap();
     std::fs::rename(new, path).unwrap();
 }
 
-async fn lending(polytomic: &Arc<Polytomic>, directory: &TempDir) -> Authenticator {
+async fn static_mode(polytomic: &Arc<Polytomic>, directory: &TempDir) -> Authenticator {
     let key = KeySource::File(directory.path().join("key"));
     let caller_token = Some(directory.path().join("token"));
     let settings = settings(Mode::Static { key, caller_token });
@@ -36,21 +36,21 @@ async fn lending(polytomic: &Arc<Polytomic>, directory: &TempDir) -> Authenticat
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_with_the_token_gets_the_gateways_key() {
+async fn caller_token_gives_the_gateways_key() {
     let (polytomic, directory) = (Polytomic::new(), directory());
-    let auth = lending(&polytomic, &directory).await;
+    let auth = static_mode(&polytomic, &directory).await;
     let credentials = auth.credentials(&bearer("caller")).await.unwrap();
     assert_eq!(sent(&credentials), "Bearer old");
-    assert_eq!(credentials.holder(), CredentialOwner::Gateway);
+    assert_eq!(credentials.owner(), CredentialOwner::Gateway);
     assert!(credentials.authorization().is_sensitive());
     auth.credentials(&bearer("caller")).await.unwrap();
     assert_eq!(*polytomic.asked.lock().unwrap(), ["old"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_other_caller_does_and_nothing_falls_back_to_its_own_key() {
+async fn wrong_caller_token_is_rejected_and_never_sent_upstream() {
     let (polytomic, directory) = (Polytomic::new(), directory());
-    let auth = lending(&polytomic, &directory).await;
+    let auth = static_mode(&polytomic, &directory).await;
     for token in ["calling", "caller2", "CALLER", "old"] {
         let error = auth.credentials(&bearer(token)).await.unwrap_err();
         assert_eq!(error, Error::CallerToken, "{token}");
@@ -64,7 +64,7 @@ async fn no_other_caller_does_and_nothing_falls_back_to_its_own_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_caller_token_the_callers_metadata_is_ignored() {
+async fn without_a_caller_token_client_metadata_is_ignored() {
     let key = KeySource::Value(" given\n".into());
     let settings = settings(Mode::Static { key, caller_token: None });
     let auth = Authenticator::start(settings, Polytomic::new()).await.unwrap();
@@ -78,24 +78,24 @@ async fn without_a_caller_token_the_callers_metadata_is_ignored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_of_the_wrong_class_is_the_gateways_fault() {
+async fn wrong_class_of_the_gateways_key_is_blamed_on_the_gateway() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     polytomic.script("old", Script::Class(Class::User));
-    let auth = lending(&polytomic, &directory).await;
+    let auth = static_mode(&polytomic, &directory).await;
     let error = auth.credentials(&bearer("caller")).await.unwrap_err();
     assert_eq!(
         error,
-        Error::NotPartner { class: Class::User, holder: CredentialOwner::Gateway }
+        Error::NotPartner { class: Class::User, owner: CredentialOwner::Gateway }
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn until_a_usable_key_was_loaded_nothing_is_ready() {
+async fn gateway_is_ready_once_usable_credentials_are_loaded() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     let (key, token) = (directory.path().join("key"), directory.path().join("token"));
     std::fs::remove_file(&key).unwrap();
     std::fs::remove_file(&token).unwrap();
-    let auth = lending(&polytomic, &directory).await;
+    let auth = static_mode(&polytomic, &directory).await;
     let caller = bearer("caller");
     assert!(!auth.is_ready());
     let error = auth.credentials(&caller).await.unwrap_err();
@@ -111,15 +111,15 @@ async fn until_a_usable_key_was_loaded_nothing_is_ready() {
     assert_eq!(sent(&auth.credentials(&caller).await.unwrap()), "Bearer late");
     std::fs::remove_file(&key).unwrap();
     auth.reload().await;
-    assert!(auth.is_ready(), "the last good key is kept");
+    assert!(auth.is_ready(), "the last usable key stays in use");
     assert!(auth.credentials(&caller).await.is_ok());
     assert!(auth.stats().key_file.unwrap().failures >= 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_401_reads_the_file_again_and_gives_the_new_key() {
+async fn rejected_key_is_replaced_by_the_one_in_the_file() {
     let (polytomic, directory) = (Polytomic::new(), directory());
-    let auth = lending(&polytomic, &directory).await;
+    let auth = static_mode(&polytomic, &directory).await;
     let old = auth.credentials(&bearer("caller")).await.unwrap();
     replace(&directory.path().join("key"), "new");
     let new = auth.rejected(&old).await.unwrap();
@@ -133,21 +133,21 @@ async fn a_401_reads_the_file_again_and_gives_the_new_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_found_dead_on_looking_it_up_is_replaced_too() {
+async fn key_rejected_by_its_look_up_is_replaced_by_the_one_in_the_file() {
     let (polytomic, directory) = (Polytomic::new(), directory());
-    let auth = lending(&polytomic, &directory).await;
+    let auth = static_mode(&polytomic, &directory).await;
     polytomic.script("old", Script::Unknown);
     let error = auth.credentials(&bearer("caller")).await.unwrap_err();
     assert_eq!(error, GATEWAY_REJECTED);
     replace(&directory.path().join("key"), "new");
     let credentials = auth.credentials(&bearer("caller")).await.unwrap();
-    assert_eq!(sent(&credentials), "Bearer new", "at once, not after the refusal's 5 s");
+    assert_eq!(sent(&credentials), "Bearer new", "immediately, not after 5 s");
 }
 
-/// A file's way into a container: `key` → `..data/key`, `..data` → a dated directory.
+/// Kubernetes mounts `key` → `..data/key` and `..data` → a dated directory.
 #[cfg(unix)]
 #[tokio::test(start_paused = true)]
-async fn a_kubernetes_symlink_swap_is_seen_by_the_next_reading() {
+async fn kubernetes_symlink_swap_is_loaded_by_the_next_read() {
     use std::os::unix::fs::symlink;
 
     let directory = TempDir::new().unwrap();
@@ -175,31 +175,31 @@ async fn a_kubernetes_symlink_swap_is_seen_by_the_next_reading() {
     assert_eq!(sent(&auth.credentials(&metadata).await.unwrap()), "Bearer new");
 }
 
-/// Twenty rotations under eight callers, as an operator would do them: the new key is
-/// good before it is in the file, the old one until it no longer is. Each rotation
-/// waits for every caller, so that none of them is two keys behind.
+/// Rotates the key 20 times under 8 clients, in an operator's order: the new key becomes
+/// valid, the file changes, the old key becomes invalid. Each rotation waits for every
+/// client, so that none of them is two keys behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn rotating_the_key_under_load_fails_no_call() {
+async fn key_rotation_under_load_fails_no_rpc() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     let path = directory.path().join("key");
     replace(&path, "key-0");
-    let auth = Arc::new(lending(&polytomic, &directory).await);
+    let auth = Arc::new(static_mode(&polytomic, &directory).await);
     let valid = Arc::new(Mutex::new(HashSet::from(["Bearer key-0".to_owned()])));
     let stop = Arc::new(AtomicBool::new(false));
-    let mut callers = JoinSet::new();
+    let mut clients = JoinSet::new();
     let mut calls = Vec::new();
     for _ in 0..8 {
         let (auth, valid, stop) =
             (Arc::clone(&auth), Arc::clone(&valid), Arc::clone(&stop));
         let finished = Arc::new(AtomicU64::new(0));
         calls.push(Arc::clone(&finished));
-        callers.spawn(async move {
+        clients.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
                 let credentials = auth.credentials(&bearer("caller")).await.unwrap();
                 let accepted = |c: &Credentials| valid.lock().unwrap().contains(&sent(c));
                 if !accepted(&credentials) {
-                    let new = auth.rejected(&credentials).await.expect("a successor");
-                    assert!(accepted(&new), "{} was refused", sent(&new));
+                    let new = auth.rejected(&credentials).await.expect("a new key");
+                    assert!(accepted(&new), "{} was rejected", sent(&new));
                 }
                 finished.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
@@ -214,11 +214,11 @@ async fn rotating_the_key_under_load_fails_no_call() {
         valid.lock().unwrap().remove(&format!("Bearer {old}"));
         let before: Vec<_> = calls.iter().map(|c| c.load(Ordering::Relaxed)).collect();
         while calls.iter().zip(&before).any(|(c, b)| c.load(Ordering::Relaxed) < b + 10) {
-            assert!(callers.try_join_next().is_none(), "a caller failed");
+            assert!(clients.try_join_next().is_none(), "a client failed");
             tokio::task::yield_now().await;
         }
     }
     stop.store(true, Ordering::Relaxed);
-    callers.join_all().await;
+    clients.join_all().await;
     assert_eq!(auth.stats().key_file.unwrap().rotations, 20);
 }

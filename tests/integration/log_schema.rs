@@ -1,0 +1,180 @@
+//! The lines of the JSON log have the fields that `docs/LOGS.md` states.
+
+use std::{collections::HashMap, fs};
+
+use polytomic_gateway::sandbox::seed;
+use serde_json::{Map, Value};
+use tonic::Code;
+
+use crate::support::{
+    Caller,
+    caller::{KEY, Reply},
+    process::Process,
+};
+
+const PAGE: &str = include_str!("../../docs/LOGS.md");
+
+/// The heading of the fields that every line has.
+const EVERY_LINE: &str = "Every line";
+
+/// A field as the page states it.
+#[derive(Debug)]
+struct Field {
+    kind: &'static str,
+    always: bool,
+}
+
+type Fields = HashMap<&'static str, Field>;
+
+/// The fields of every line, and the events of the page.
+struct Schema {
+    every_line: Fields,
+    events: Vec<Event>,
+}
+
+#[derive(Debug, Default)]
+struct Event {
+    /// One message, or several that have the same fields.
+    heading: &'static str,
+    level: &'static str,
+    fields: Fields,
+}
+
+impl Schema {
+    fn of(page: &'static str) -> Self {
+        let mut events: Vec<Event> = Vec::new();
+        for line in page.lines() {
+            if line.starts_with('#') {
+                let heading = line.trim_start_matches('#').trim_start();
+                events.push(Event { heading, ..Event::default() });
+            }
+            let event = events.last_mut().expect("the page begins with a heading");
+            if let Some(level) = level(line) {
+                event.level = level;
+            }
+            event.fields.extend(field(line));
+        }
+        let place = events.iter().position(|event| event.heading == EVERY_LINE).unwrap();
+        Self { every_line: events.remove(place).fields, events }
+    }
+
+    /// Fails unless a line has exactly the fields that the page states for it.
+    fn check(&self, line: &Map<String, Value>) {
+        let message = line["message"].as_str().unwrap();
+        let event = self
+            .events
+            .iter()
+            .find(|event| event.heading.split(" or ").any(|heading| heading == message))
+            .unwrap_or_else(|| panic!("not in docs/LOGS.md: {message}"));
+        assert_eq!(line["level"], event.level, "{message}");
+        for (name, value) in line {
+            let field = self.every_line.get(&**name).or(event.fields.get(&**name));
+            let field =
+                field.unwrap_or_else(|| panic!("not in docs/LOGS.md: {message}: {name}"));
+            let is_kind = match field.kind {
+                "string" => value.is_string(),
+                "number" => value.is_number(),
+                "boolean" => value.is_boolean(),
+                kind => panic!("docs/LOGS.md: {message}: {name}: no type {kind:?}"),
+            };
+            assert!(is_kind, "{message}: {name} is {value}, not a {}", field.kind);
+        }
+        for (name, field) in self.every_line.iter().chain(&event.fields) {
+            assert!(!field.always || line.contains_key(*name), "{message} lacks {name}");
+        }
+    }
+}
+
+/// Returns the level with which a paragraph begins.
+fn level(line: &'static str) -> Option<&'static str> {
+    let (level, _) = line.strip_prefix('`')?.split_once('`')?;
+    ["ERROR", "WARN", "INFO", "DEBUG"].contains(&level).then_some(level)
+}
+
+/// Returns the field of a table row.
+fn field(line: &'static str) -> Option<(&'static str, Field)> {
+    let (name, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+    let (kind, when) = rest.strip_suffix(" |")?.rsplit_once(" | ")?;
+    let kind = kind.split([' ', ',', ':']).next()?;
+    Some((name, Field { kind, always: when == "always" }))
+}
+
+async fn list_with(process: &Process, token: &str) -> Reply {
+    let bearer = format!("Bearer {token}");
+    Caller::list(process.address)
+        .without("authorization")
+        .with("authorization", &bearer)
+        .send()
+        .await
+}
+
+/// Checks every line of a log and returns the messages.
+fn check(log: &str) -> Vec<String> {
+    let schema = Schema::of(PAGE);
+    log.lines()
+        .map(|line| {
+            let line: Map<String, Value> = serde_json::from_str(line).unwrap();
+            schema.check(&line);
+            line["message"].as_str().unwrap().to_owned()
+        })
+        .collect()
+}
+
+fn assert_logged(messages: &[String], expected: &[&str]) {
+    for expected in expected {
+        assert!(messages.iter().any(|message| message == expected), "no {expected:?}");
+    }
+}
+
+#[tokio::test]
+async fn log_of_rpcs_start_and_drain_has_the_documented_fields() {
+    let arguments =
+        ["serve", "--sandbox", "--listen", "127.0.0.1:0", "--log-format", "json"];
+    let process = Process::start(&arguments, &[]).await;
+    assert_eq!(list_with(&process, KEY).await.code(), Code::Ok);
+    assert_eq!(Caller::create(process.address).send().await.code(), Code::Ok);
+    let denied = list_with(&process, seed::USER_KEY).await;
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    let unknown = Caller::new(process.address, "NoSuchRpc", &()).send().await;
+    assert_eq!(unknown.code(), Code::Unimplemented);
+
+    process.signal("TERM").await;
+    let (_, log) = process.wait().await;
+    let messages = check(&log);
+    let ended = |message: &&String| *message == "an RPC has ended";
+    assert_eq!(messages.iter().filter(ended).count(), 3);
+    assert_logged(&messages, &["lame duck", "draining", "drained"]);
+}
+
+#[tokio::test]
+async fn log_of_credential_files_has_the_documented_fields() {
+    let directory = tempfile::tempdir().unwrap();
+    let (key, token) = (directory.path().join("key"), directory.path().join("token"));
+    fs::write(&key, KEY).unwrap();
+    fs::write(&token, "token").unwrap();
+    let arguments = [
+        "serve",
+        "--sandbox",
+        "--listen",
+        "127.0.0.1:0",
+        "--log-format",
+        "json",
+        "--auth-mode",
+        "static",
+        "--partner-key-file",
+        key.to_str().unwrap(),
+        "--caller-token-file",
+        token.to_str().unwrap(),
+    ];
+    let process = Process::start(&arguments, &[]).await;
+    assert_eq!(list_with(&process, "token").await.code(), Code::Ok);
+    fs::write(&key, "two\nlines").unwrap();
+    process.signal("HUP").await;
+    process.logs("file is not usable", 1).await;
+    process.signal("TERM").await;
+    let (_, log) = process.wait().await;
+    let loaded = ["partner key loaded", "caller token loaded"];
+    let messages = check(&log);
+    assert_logged(&messages, &loaded);
+    assert_logged(&messages, &["partner key file is not usable"]);
+}

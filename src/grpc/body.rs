@@ -62,7 +62,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for LimitedBody<B> {
             return Poll::Ready(Some(Err(Status::cancelled(problem))));
         };
         this.received += frame.data_ref().map_or(0, Bytes::len);
-        if this.received > this.most || !this.place.resize(this.received) {
+        if this.received > this.most || this.place.resize_to(this.received).is_err() {
             let problem = "one stream has asked too much";
             return Poll::Ready(Some(Err(Status::resource_exhausted(problem))));
         }
@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        budget::{FairShare, SharedCapacity},
+        budget::{Exhausted, FairShare, SharedCapacity},
         status::BoxError,
     };
 
@@ -89,8 +89,8 @@ mod tests {
     fn place() -> Arc<Reservation> {
         Arc::new(
             SharedCapacity::new(
-                1,
-                FairShare { floor: 1, reserved: 0, guaranteed: 1 },
+                Exhausted::Auxiliary,
+                FairShare { total: 1, floor: 1, reserved: 0, guaranteed: 1 },
                 4096,
             )
             .try_reserve()

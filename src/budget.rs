@@ -39,7 +39,7 @@
 //! | 3 to 7 | 672 to 882 | 112, 56, 28, 14, 7 |
 //! | 8 to 40 | 889 to 1017 | the floor, 4 |
 //! | 41 | 1021 | 1024 - 1021 = 3 |
-//! | 42 and later | 1024 | 0: RESOURCE_EXHAUSTED |
+//! | 42 and later | 1024 | 0: `RESOURCE_EXHAUSTED` |
 //!
 //! The numbers of each capacity, with their reasons, are in [`Settings::shares`].
 //!

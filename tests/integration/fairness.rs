@@ -19,12 +19,12 @@ const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn each_connection_gets_the_rpcs_in_flight_of_the_formula() {
-    const IN_FLIGHT: usize = 16;
+    const IN_FLIGHT: u16 = 16;
     const ASKED: usize = 20;
 
     let share = budget::Settings {
         response_memory: 256 << 20,
-        max_in_flight: IN_FLIGHT,
+        max_in_flight: usize::from(IN_FLIGHT),
         max_connections: 1024,
     }
     .shares()
@@ -39,7 +39,7 @@ async fn each_connection_gets_the_rpcs_in_flight_of_the_formula() {
     let body = caller::frame(&list_request().encode_to_vec());
     let mut peers = Vec::new();
     let mut all = 0;
-    while all < IN_FLIGHT {
+    while all < usize::from(IN_FLIGHT) {
         let allowed = share.limit(all);
         assert!(allowed > 0, "{all} are in flight");
         let mut peer = Peer::greet(gateway.address).await.unwrap();
@@ -58,5 +58,5 @@ async fn each_connection_gets_the_rpcs_in_flight_of_the_formula() {
     let reply = Caller::list(gateway.address).send().await;
     assert_eq!(reply.code(), Code::ResourceExhausted);
     drop(peers);
-    until(|| fake.deserted() as usize == IN_FLIGHT).await;
+    until(|| fake.deserted() == u64::from(IN_FLIGHT)).await;
 }

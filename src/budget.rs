@@ -41,7 +41,8 @@
 //! | 41 | 1021 | 1024 - 1021 = 3 |
 //! | 42 and later | 1024 | 0: `RESOURCE_EXHAUSTED` |
 //!
-//! The numbers of each capacity, with their reasons, are in [`Settings::shares`].
+//! The numbers of each capacity, with their reasons, are in [`Settings::shares`]. What
+//! an RPC's response holds is its [`ResponseMemory`].
 //!
 //! # Who is a client?
 //!
@@ -54,6 +55,7 @@ mod capacities;
 mod capacity;
 mod exhausted;
 mod fair_share;
+mod rejected;
 mod response;
 mod unread;
 
@@ -62,6 +64,7 @@ pub use self::{
     capacity::{Reservation, SharedCapacity},
     exhausted::Exhausted,
     fair_share::FairShare,
+    rejected::{ExpectedResponse, RejectedResponses},
     response::ResponseMemory,
     unread::UnreadResponses,
 };

@@ -28,7 +28,7 @@ pub use self::{
 };
 use crate::{
     auth::{self, Authenticator, Credentials},
-    budget::{Exhausted, ResponseMemory},
+    budget::{Exhausted, ExpectedResponse, RejectedResponses, ResponseMemory},
     contract::{Contract, Rpc},
     status::{self, Context, Failure, Violation},
     transcode::{self, RequestError},
@@ -43,6 +43,7 @@ pub struct Gateway {
     upstream: Upstream,
     settings: Settings,
     retries: Retries,
+    rejected_responses: RejectedResponses,
 }
 
 /// What a gateway can be told.
@@ -73,7 +74,8 @@ impl Gateway {
         settings: Settings,
     ) -> Self {
         let retries = Retries::new(settings.attempts);
-        Self { contract, authenticator, upstream, settings, retries }
+        let rejected_responses = RejectedResponses::new();
+        Self { contract, authenticator, upstream, settings, retries, rejected_responses }
     }
 
     /// Reports whether the gateway has every credential that it needs itself.
@@ -142,7 +144,12 @@ impl Gateway {
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
         let credentials = deadline.bound(self.credentials(metadata, record)).await?;
         let call = Self::prepare(rpc, metadata, message, key, stated, record)?;
-        self.send(rpc, call, deadline, credentials, memory, record).await
+        let request = (&call.method, &call.path_and_query);
+        let memory = self
+            .rejected_responses
+            .reserve(memory, request, credentials.fingerprint())
+            .map_err(|_| Failure::Overloaded { retry_after: SHED_WAIT })?;
+        self.send(rpc, call, deadline, credentials, &memory, record).await
     }
 
     async fn credentials(
@@ -216,7 +223,7 @@ impl Gateway {
         call: Call,
         deadline: Deadline,
         mut credentials: Credentials,
-        memory: &ResponseMemory,
+        memory: &ExpectedResponse<'_>,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         let mut retry = self.retries.first(rpc.binding.is_safe());
@@ -266,7 +273,7 @@ impl Gateway {
         mut call: Call,
         credentials: &Credentials,
         until: Instant,
-        memory: &ResponseMemory,
+        memory: &ExpectedResponse<'_>,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         call.headers.insert(AUTHORIZATION, credentials.authorization());

@@ -222,9 +222,9 @@ mod tests {
         let largest = settings.largest_response();
         let (_in_flight, response) =
             Capacities::new(&settings).try_reserve_rpc().unwrap();
-        response.grow_for(largest).unwrap();
+        response.grow_to(ResponseMemory::needed_for(largest)).unwrap();
         assert_eq!(
-            response.grow_for(largest + RESPONSE_UNIT),
+            response.grow_to(ResponseMemory::needed_for(largest + RESPONSE_UNIT)),
             Err(Exhausted::ResponseMemory)
         );
         // An eighth of the memory, as --help says.

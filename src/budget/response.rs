@@ -18,27 +18,21 @@ impl ResponseMemory {
         Self { bytes, _open: open }
     }
 
+    /// Returns the bytes that are needed for `json` bytes of a response.
+    pub(super) fn needed_for(json: usize) -> usize {
+        json.saturating_mul(JSON_AND_MESSAGE)
+    }
+
     /// Returns the maximum bytes of JSON for which `memory` bytes are enough.
     pub(super) fn largest_json(memory: usize) -> usize {
         memory / JSON_AND_MESSAGE
     }
 
-    /// Grows for `json` bytes of a response and for its message.
-    ///
-    /// # Errors
-    ///
-    /// If there is not as much memory; what is held stays as it was.
-    pub(crate) fn grow_for(&self, json: usize) -> Result<(), Exhausted> {
-        self.bytes.grow_to(json.saturating_mul(JSON_AND_MESSAGE))
+    pub(super) fn grow_to(&self, bytes: usize) -> Result<(), Exhausted> {
+        self.bytes.grow_to(bytes)
     }
 
-    /// Shrinks to a message of `bytes`, whose JSON is dropped. Grows if the message is
-    /// more than twice as large as the JSON was.
-    ///
-    /// # Errors
-    ///
-    /// As [`grow_for`](Self::grow_for).
-    pub(crate) fn shrink_to(&self, bytes: usize) -> Result<(), Exhausted> {
+    pub(super) fn resize_to(&self, bytes: usize) -> Result<(), Exhausted> {
         self.bytes.resize_to(bytes)
     }
 }

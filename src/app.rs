@@ -192,7 +192,7 @@ fn budget_settings(settings: &Serve) -> Result<budget::Settings, Error> {
         max_in_flight: settings.max_in_flight,
         max_connections: settings.max_connections,
     };
-    let largest = limits.largest_answer();
+    let largest = limits.largest_response();
     if largest < settings.answer_limit {
         return Err(Error::Usage(format!(
             "--answer-memory has room for answers of {largest} bytes, and --answer-limit allows \

@@ -28,7 +28,7 @@ pub use self::{
 };
 use crate::{
     auth::{self, Authenticator, Credentials},
-    budget::{Reservation, ResponseMemory, Sizes},
+    budget::{Exhausted, ExpectedResponse, RejectedResponses, ResponseMemory},
     contract::{Contract, Rpc},
     status::{self, Context, Failure, Violation},
     transcode::{self, RequestError},
@@ -43,7 +43,7 @@ pub struct Gateway {
     upstream: Upstream,
     settings: Settings,
     retries: Retries,
-    sizes: Sizes,
+    rejected_responses: RejectedResponses,
 }
 
 /// What a gateway can be told.
@@ -74,7 +74,8 @@ impl Gateway {
         settings: Settings,
     ) -> Self {
         let retries = Retries::new(settings.attempts);
-        Self { contract, authenticator, upstream, settings, retries, sizes: Sizes::new() }
+        let rejected_responses = RejectedResponses::new();
+        Self { contract, authenticator, upstream, settings, retries, rejected_responses }
     }
 
     /// Reports whether the gateway has every credential that it needs itself.
@@ -91,7 +92,7 @@ impl Gateway {
 
     /// Performs one RPC, whose deadline counts from when it `arrived`. The message
     /// is the wire bytes of its request, the result those of its response, which
-    /// has the `place`; without one the RPC is one too many.
+    /// holds the `memory`; without it the RPC is over a limit.
     ///
     /// Dropping the future ends the call to Polytomic at once.
     ///
@@ -104,7 +105,7 @@ impl Gateway {
         rpc: &Rpc,
         arrived: Instant,
         request: tonic::Request<Bytes>,
-        place: Option<&Reservation>,
+        memory: Result<&ResponseMemory, Exhausted>,
     ) -> Result<tonic::Response<Bytes>, Status> {
         let (metadata, _, message) = request.into_parts();
         let metadata = metadata.into_headers();
@@ -116,12 +117,12 @@ impl Gateway {
         record.key = key.clone().and_then(Result::ok);
         // Whoever is one too many is told at once: a queue would only make every
         // caller's answer late.
-        let outcome = match place {
-            Some(place) => {
-                survive(self.perform(rpc, &metadata, &message, key, place, &mut record))
+        let outcome = match memory {
+            Ok(memory) => {
+                survive(self.perform(rpc, &metadata, &message, key, memory, &mut record))
                     .await
             }
-            None => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
+            Err(_) => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
         };
         record.finish(outcome)
     }
@@ -132,7 +133,7 @@ impl Gateway {
         metadata: &HeaderMap,
         message: &[u8],
         key: Option<Result<Key, Violation>>,
-        place: &Reservation,
+        memory: &ResponseMemory,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         let most = self.settings.timeouts.of(rpc);
@@ -143,14 +144,12 @@ impl Gateway {
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
         let credentials = deadline.bound(self.credentials(metadata, record)).await?;
         let call = Self::prepare(rpc, metadata, message, key, stated, record)?;
-        let room = ResponseMemory::take(
-            place,
-            &self.sizes,
-            (&call.method, &call.path_and_query),
-            credentials.fingerprint(),
-        )
-        .ok_or(Failure::Overloaded { retry_after: SHED_WAIT })?;
-        self.send(rpc, call, deadline, credentials, &room, record).await
+        let request = (&call.method, &call.path_and_query);
+        let memory = self
+            .rejected_responses
+            .reserve(memory, request, credentials.fingerprint())
+            .map_err(|_| Failure::Overloaded { retry_after: SHED_WAIT })?;
+        self.send(rpc, call, deadline, credentials, &memory, record).await
     }
 
     async fn credentials(
@@ -224,7 +223,7 @@ impl Gateway {
         call: Call,
         deadline: Deadline,
         mut credentials: Credentials,
-        room: &ResponseMemory<'_>,
+        memory: &ExpectedResponse<'_>,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         let mut retry = self.retries.first(rpc.binding.is_safe());
@@ -238,7 +237,7 @@ impl Gateway {
             };
             let begun = record.attempts();
             let attempt =
-                self.attempt(rpc, call.clone(), &credentials, until, room, record);
+                self.attempt(rpc, call.clone(), &credentials, until, memory, record);
             let failure = match deadline.bound(attempt).await {
                 Ok(message) => return Ok(message),
                 Err(failure) => failure,
@@ -274,17 +273,18 @@ impl Gateway {
         mut call: Call,
         credentials: &Credentials,
         until: Instant,
-        room: &ResponseMemory<'_>,
+        memory: &ExpectedResponse<'_>,
         record: &mut Record<'_>,
     ) -> Result<Bytes, Failure> {
         call.headers.insert(AUTHORIZATION, credentials.authorization());
         let admission = self.upstream.admit()?;
         call.recall = record.attempt();
-        let answer = admission.send(call, until, |bytes| room.has(bytes)).await?;
+        let has_room = |bytes| memory.grow_for(bytes).is_ok();
+        let answer = admission.send(call, until, has_room).await?;
         record.answered(answer.status);
-        room.note_whole(answer.body.len());
         let message = answer::translate(rpc, &answer, credentials)?;
-        if room.keep(message.len()) { Ok(message) } else { Err(Failure::NoRoom) }
+        memory.shrink_to(message.len()).map_err(|_| Failure::NoRoom)?;
+        Ok(message)
     }
 }
 

@@ -1,8 +1,7 @@
-//! What callers may make the server hold in all, each with its reason.
+//! Each capacity of the gateway, with the reason for its numbers.
 
 use super::{
-    capacity::{FairShare, Reservation, SharedCapacity},
-    unread::UnreadResponses,
+    Exhausted, FairShare, Reservation, ResponseMemory, SharedCapacity, UnreadResponses,
 };
 
 /// What an operator may set.
@@ -13,136 +12,170 @@ pub struct Settings {
     pub response_memory: usize,
     /// Maximum concurrent RPCs.
     pub max_in_flight: usize,
-    /// Maximum concurrent connections: each has a guaranteed part.
+    /// Maximum concurrent connections: each has guaranteed units.
     pub max_connections: usize,
 }
 
-/// Requests that are receiving. Honest ones come at once; those that are held back
-/// each cost some KiB and what they have sent so far.
-const ARRIVING: usize = 1024;
+/// How each capacity is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shares {
+    /// Requests of RPCs whose message has not arrived yet, in units of
+    /// [`REQUEST_UNIT`] bytes.
+    pub receiving: FairShare,
+    /// The same for health checks and reflection, until the response is read.
+    pub auxiliary: FairShare,
+    /// Watches on the health of a service.
+    pub watches: FairShare,
+    /// RPCs that are not answered yet.
+    pub in_flight: FairShare,
+    /// RPCs that are in flight or whose response is not read yet.
+    pub open_rpcs: FairShare,
+    /// Responses that are being received or not yet read, in units of
+    /// `response_unit` bytes.
+    pub response_memory: FairShare,
+    /// Bytes per unit of response memory.
+    pub response_unit: usize,
+}
 
-/// The same for the services beside the table, so that a flood of one kind is
-/// not felt by the other.
-const BESIDE: usize = 256;
+/// Bytes per unit of a request: most requests as a whole, and about what a stream
+/// costs besides.
+pub const REQUEST_UNIT: usize = 4096;
 
-/// Watches on the health of a service, which last as long as their callers like.
-/// One a connection is usual.
-const WATCHES: usize = 1024;
+/// Maximum bytes per unit of a response.
+const RESPONSE_UNIT: usize = 4096;
 
-/// How many of each a connection may have when others have taken most of them. Of
-/// what lasts as long as Polytomic takes, or a peer likes, it is part of all.
-const SHARE: usize = 4;
+/// Maximum units of response memory that are guaranteed to each client: most
+/// responses, with their messages.
+const GUARANTEED_RESPONSE: usize = 16;
 
-/// The bytes of a request that one place is for, which are most requests as a
-/// whole, and about what else there is to keep of one.
-const REQUEST: usize = 4096;
+/// What a client may hold of a busy capacity: enough to work.
+const FLOOR: usize = 4;
 
-/// The most bytes of an answer that one place is for.
-const ANSWER: usize = 4096;
+impl Settings {
+    /// Returns how each capacity is shared.
+    #[must_use]
+    pub fn shares(&self) -> Shares {
+        let in_flight = self.max_in_flight;
+        let open = in_flight.saturating_mul(3);
+        let (response_memory, response_unit) = self.response_memory();
+        Shares {
+            // A request that is not held back arrives within a round trip. One that
+            // is costs a unit or more for up to 10 s.
+            receiving: half_reserved(1024, FLOOR),
+            // Separate, so that a flood of health checks rejects no RPC.
+            auxiliary: half_reserved(256, FLOOR),
+            // A watch lasts as long as its client likes. One per connection is usual.
+            watches: half_reserved(1024, FLOOR),
+            // The reserve is small, so that few busy clients may use most of it. No
+            // unit is guaranteed: the flag is a maximum.
+            in_flight: FairShare {
+                total: in_flight,
+                reserved: in_flight / 8,
+                floor: FLOOR,
+                guaranteed: 0,
+            },
+            // A client that reads its responses has no more open than in flight, and
+            // some dozens whose bytes wait for a thread.
+            open_rpcs: half_reserved(open, FLOOR.max(open / 64)),
+            response_memory,
+            response_unit,
+        }
+    }
 
-/// The most places that each connection has for its answers, whatever the others
-/// hold: enough for most answers, with their messages.
-const ANSWERS: usize = 16;
+    /// Returns how the memory for responses is shared, and the bytes of a unit. What
+    /// is guaranteed comes out of the memory too: up to a quarter of it.
+    fn response_memory(&self) -> (FairShare, usize) {
+        let clients = self.max_connections.max(1);
+        let each = self.response_memory / 4 / clients;
+        let unit = each.clamp(1, RESPONSE_UNIT);
+        let guaranteed = (each / unit).clamp(1, GUARANTEED_RESPONSE);
+        let total = (self.response_memory / unit).saturating_sub(clients * guaranteed);
+        let floor = FLOOR * guaranteed;
+        (FairShare { total, reserved: total / 4, floor, guaranteed }, unit)
+    }
 
-/// The places of one connection among those of all.
+    /// Returns the maximum bytes of a JSON response if there are no others.
+    #[must_use]
+    pub fn largest_response(&self) -> usize {
+        let (share, unit) = self.response_memory();
+        ResponseMemory::largest_json(share.limit(0) * unit)
+    }
+}
+
+/// For what a client may keep as long as it likes: half is kept for the floors of
+/// others, and each has one unit in any case.
+fn half_reserved(total: usize, floor: usize) -> FairShare {
+    FairShare { total, reserved: total / 2, floor, guaranteed: 1 }
+}
+
+/// The capacities of the gateway, as one connection sees them.
 #[derive(Debug, Clone)]
 pub struct Capacities {
     pub(crate) receiving: SharedCapacity,
     pub(crate) auxiliary: SharedCapacity,
     pub(crate) watches: SharedCapacity,
-    /// RPCs of the table, until there is an answer.
-    pub(crate) in_flight: SharedCapacity,
-    /// RPCs of the table, until their answers are taken.
-    pub(crate) rpcs: SharedCapacity,
-    /// Their answers, until the caller has taken the last byte.
-    answers: SharedCapacity,
-    /// The bytes that an answer has before it is known how large it is.
-    usual: usize,
+    in_flight: SharedCapacity,
+    open_rpcs: SharedCapacity,
+    response_memory: SharedCapacity,
+    /// Bytes that a response holds before its size is known.
+    initial_response: usize,
     max_connections: usize,
     pub(crate) unread: UnreadResponses,
 }
 
 impl Capacities {
-    /// Makes the capacities of a whole gateway.
+    /// Makes the capacities of a gateway.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let half = |most, each| {
-            SharedCapacity::new(
-                most,
-                FairShare { floor: each, reserved: most / 2, guaranteed: 1 },
-                REQUEST,
-            )
-        };
-        let most = settings.max_in_flight;
-        // Little is reserved: connections that are all busy shall have most of them.
-        let in_flight = FairShare { floor: SHARE, reserved: most / 8, guaranteed: 0 };
-        // A peer that takes its answers at once has no more than in flight, or some
-        // dozens whose bytes wait for a thread.
-        let rpcs = most.saturating_mul(3);
-        let (answers, share, size) = answers(settings);
+        let shares = settings.shares();
+        let of_requests = |error, share| SharedCapacity::new(error, share, REQUEST_UNIT);
         Self {
-            receiving: half(ARRIVING, SHARE),
-            auxiliary: half(BESIDE, SHARE),
-            watches: half(WATCHES, SHARE),
-            in_flight: SharedCapacity::new(most, in_flight, REQUEST),
-            rpcs: half(rpcs, SHARE.max(rpcs / 64)),
-            answers: SharedCapacity::new(answers, share, size),
-            usual: share.guaranteed * size,
+            receiving: of_requests(Exhausted::Receiving, shares.receiving),
+            auxiliary: of_requests(Exhausted::Auxiliary, shares.auxiliary),
+            watches: of_requests(Exhausted::Watches, shares.watches),
+            in_flight: of_requests(Exhausted::InFlight, shares.in_flight),
+            open_rpcs: of_requests(Exhausted::OpenRpcs, shares.open_rpcs),
+            response_memory: SharedCapacity::new(
+                Exhausted::ResponseMemory,
+                shares.response_memory,
+                shares.response_unit,
+            ),
+            initial_response: shares.response_memory.guaranteed * shares.response_unit,
             max_connections: settings.max_connections,
             unread: UnreadResponses::default(),
         }
     }
 
-    /// Takes a place for an answer of usual size, if there is one.
-    pub(crate) fn answer(&self) -> Option<Reservation> {
-        self.answers.try_reserve_bytes(self.usual)
+    /// Returns the same capacities for another connection.
+    #[must_use]
+    pub(crate) fn on_connection(&self) -> Self {
+        Self {
+            receiving: self.receiving.for_client(),
+            auxiliary: self.auxiliary.for_client(),
+            watches: self.watches.for_client(),
+            in_flight: self.in_flight.for_client(),
+            open_rpcs: self.open_rpcs.for_client(),
+            response_memory: self.response_memory.for_client(),
+            initial_response: self.initial_response,
+            max_connections: self.max_connections,
+            unread: UnreadResponses::default(),
+        }
+    }
+
+    /// Reserves what an RPC needs: a unit while it is in flight, and the memory of
+    /// its response until that is read.
+    pub(crate) fn try_reserve_rpc(
+        &self,
+    ) -> Result<(Reservation, ResponseMemory), Exhausted> {
+        let in_flight = self.in_flight.try_reserve()?;
+        let open = self.open_rpcs.try_reserve()?;
+        let bytes = self.response_memory.try_reserve_bytes(self.initial_response)?;
+        Ok((in_flight, ResponseMemory::new(open, bytes)))
     }
 
     /// Returns the maximum number of concurrent connections.
     pub(crate) fn max_connections(&self) -> usize {
         self.max_connections
-    }
-
-    /// Returns the same for another connection.
-    pub(crate) fn on_connection(&self) -> Self {
-        Self {
-            receiving: self.receiving.on_connection(),
-            auxiliary: self.auxiliary.on_connection(),
-            watches: self.watches.on_connection(),
-            in_flight: self.in_flight.on_connection(),
-            rpcs: self.rpcs.on_connection(),
-            answers: self.answers.on_connection(),
-            usual: self.usual,
-            max_connections: self.max_connections,
-            unread: UnreadResponses::default(),
-        }
-    }
-}
-
-/// Returns how many places there are for answers, what is kept of them, and their
-/// bytes. Those that each connection always has are taken from the memory too: a
-/// quarter of it at most.
-fn answers(settings: &Settings) -> (usize, FairShare, usize) {
-    let (memory, connections) =
-        (settings.response_memory, settings.max_connections.max(1));
-    let fair = memory / 4 / connections;
-    let size = fair.clamp(1, ANSWER);
-    let always = (fair / size).clamp(1, ANSWERS);
-    let most = (memory / size).saturating_sub(connections * always);
-    (
-        most,
-        FairShare { floor: SHARE * always, reserved: most / 4, guaranteed: always },
-        size,
-    )
-}
-
-impl Settings {
-    /// Returns how large an answer may be, in bytes of JSON and with as many of its
-    /// message, if there are no others.
-    #[must_use]
-    pub fn largest_answer(&self) -> usize {
-        let (most, share, size) = answers(self);
-        (most - share.reserved) / 2 * size / 2
     }
 }
 
@@ -152,54 +185,49 @@ mod tests {
 
     use super::*;
 
+    const MIB: usize = 1 << 20;
+
     fn settings(response_memory: usize, max_connections: usize) -> Settings {
         Settings { response_memory, max_in_flight: 1024, max_connections }
     }
 
     #[test]
-    fn answers_never_take_more_than_their_memory() {
-        const MIB: usize = 1 << 20;
+    fn responses_never_hold_more_than_their_memory() {
         for (memory, connections) in
             [(256 * MIB, 1024), (8 * MIB, 1024), (256 * MIB, 20_000), (MIB, 1)]
         {
-            let settings = settings(memory, connections);
-            let capacities = Capacities::new(&settings);
-            let mut held = 0;
-            let mut places = Vec::new();
-            for _ in 0..connections {
-                let place = capacities.on_connection().answer().unwrap();
-                let mut bytes = 1;
-                while place.resize(2 * bytes) {
-                    bytes *= 2;
-                }
-                held += bytes;
-                places.push(place);
-            }
-            assert!(held <= memory, "{held} of {memory}");
-            assert!(held >= memory / 4, "{held} of {memory}");
+            let Shares { response_memory, response_unit, .. } =
+                settings(memory, connections).shares();
+            let guaranteed = connections * response_memory.guaranteed;
+            let most = (response_memory.total + guaranteed) * response_unit;
+            assert!(most <= memory, "{most} of {memory}");
+            assert!(most > memory - response_unit, "{most} of {memory}");
+            assert!(guaranteed * response_unit <= memory / 4, "{memory}");
         }
     }
 
     #[test]
-    fn no_setting_is_too_small_or_too_large() {
+    fn every_connection_can_be_answered() {
         for number in [1, 2, usize::MAX] {
-            let settings = Settings {
-                max_in_flight: number,
-                ..settings(number.max(1 << 20), number)
-            };
-            let here = Capacities::new(&settings).on_connection();
-            let places =
-                (here.in_flight.try_reserve(), here.rpcs.try_reserve(), here.answer());
-            assert!(matches!(places, (Some(_), Some(_), Some(_))), "{number}");
+            let settings =
+                Settings { max_in_flight: number, ..settings(number.max(MIB), number) };
+            let connection = Capacities::new(&settings).on_connection();
+            assert!(connection.try_reserve_rpc().is_ok(), "{number}");
         }
     }
 
     #[test]
-    fn an_answer_of_the_largest_size_has_room() {
-        let settings = settings(8 << 20, 1024);
-        let place = Capacities::new(&settings).answer().unwrap();
-        assert!(place.resize(2 * settings.largest_answer()));
-        // However many connections there are.
-        assert!(settings.largest_answer() >= 1 << 20);
+    fn response_of_the_largest_size_is_received() {
+        let settings = settings(8 * MIB, 1024);
+        let largest = settings.largest_response();
+        let (_in_flight, response) =
+            Capacities::new(&settings).try_reserve_rpc().unwrap();
+        response.grow_to(ResponseMemory::needed_for(largest)).unwrap();
+        assert_eq!(
+            response.grow_to(ResponseMemory::needed_for(largest + RESPONSE_UNIT)),
+            Err(Exhausted::ResponseMemory)
+        );
+        // An eighth of the memory, as --help says.
+        assert!(largest >= settings.response_memory / 8);
     }
 }

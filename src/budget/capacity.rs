@@ -1,133 +1,140 @@
-//! Capacity shared by all connections, with a fair share for each.
-//!
-//! A server that holds whatever it is given can be filled by one peer. So there
-//! are places for so much, what is large takes several, and a connection that
-//! holds much does not take the places of the others.
+//! One kind of thing that clients make the gateway hold, counted in units.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-/// The places on all connections, counted for one.
+use super::{Exhausted, FairShare};
+
+/// A capacity that all clients share, as one of them sees it.
 #[derive(Debug, Clone)]
 pub struct SharedCapacity {
-    most: usize,
-    share: FairShare,
-    size: usize,
-    all: Arc<AtomicUsize>,
-    here: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+    /// Units that this client holds.
+    held: Arc<AtomicUsize>,
 }
 
-/// What is reserved for connections that have few.
-#[derive(Debug, Clone, Copy)]
-pub struct FairShare {
-    /// How many places one connection may have, of all.
-    pub floor: usize,
-    /// How many are reserved for that.
-    pub reserved: usize,
-    /// Those that each connection has even beyond all of them: connections have a
-    /// limit of their own.
-    pub guaranteed: usize,
+#[derive(Debug)]
+struct Shared {
+    share: FairShare,
+    /// Bytes per unit.
+    unit: usize,
+    error: Exhausted,
+    /// Units that all clients hold.
+    used: AtomicUsize,
 }
 
 impl SharedCapacity {
-    /// Makes so many places, each for `size` bytes. Of those that are not reserved a
-    /// connection may take as many as it leaves free, so that one alone has half of
-    /// them; of all, and beyond, it has its share.
+    /// Makes a capacity in units of `unit` bytes, at least one. `error` tells why a
+    /// reservation was rejected.
     #[must_use]
-    pub fn new(most: usize, share: FairShare, size: usize) -> Self {
-        let size = size.max(1);
-        Self { most, share, size, all: Arc::default(), here: Arc::default() }
+    pub fn new(error: Exhausted, share: FairShare, unit: usize) -> Self {
+        let used = AtomicUsize::default();
+        let shared = Arc::new(Shared { share, unit: unit.max(1), error, used });
+        Self { shared, held: Arc::default() }
     }
 
-    /// Counts for another connection.
+    /// Returns the same capacity for another client.
     #[must_use]
-    pub fn on_connection(&self) -> Self {
-        Self { here: Arc::default(), ..self.clone() }
+    pub fn for_client(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), held: Arc::default() }
     }
 
-    /// Takes a place, if there is one.
-    #[must_use]
-    pub fn try_reserve(&self) -> Option<Reservation> {
-        self.try_reserve_bytes(self.size)
+    /// Reserves one unit.
+    ///
+    /// # Errors
+    ///
+    /// If the client would then hold more than its [`FairShare::limit`].
+    pub fn try_reserve(&self) -> Result<Reservation, Exhausted> {
+        self.try_reserve_bytes(self.shared.unit)
     }
 
-    /// Takes as many places as so many bytes need, if there are as many.
-    #[must_use]
-    pub fn try_reserve_bytes(&self, bytes: usize) -> Option<Reservation> {
-        let count = self.of(bytes);
-        let taken = AtomicUsize::new(count);
-        self.take(count).then(|| Reservation { places: self.clone(), taken })
+    /// Reserves units for `bytes`, at least one.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_reserve`](Self::try_reserve).
+    pub fn try_reserve_bytes(&self, bytes: usize) -> Result<Reservation, Exhausted> {
+        let units = self.units(bytes);
+        self.acquire(units)?;
+        Ok(Reservation { capacity: self.clone(), units: AtomicUsize::new(units) })
     }
 
-    fn of(&self, bytes: usize) -> usize {
-        bytes.div_ceil(self.size).max(1)
+    fn units(&self, bytes: usize) -> usize {
+        bytes.div_ceil(self.shared.unit).max(1)
     }
 
-    /// Takes places, and tells whether there were as many.
-    fn take(&self, count: usize) -> bool {
-        // What is not allowed must not be counted, not even for a moment: others on
-        // the connection would be refused for it.
-        let here = self.here.fetch_update(Relaxed, Relaxed, |here| {
-            let (here, all) = (here + count, self.all.load(Relaxed) + count);
-            self.allows(here, all).then_some(here)
+    fn acquire(&self, units: usize) -> Result<(), Exhausted> {
+        let Shared { share, used, error, .. } = &*self.shared;
+        let allows =
+            |held: usize, used: usize| held <= share.limit(used.saturating_sub(held));
+        // What is rejected must not be counted, not even for a moment: the client's
+        // other RPCs would be rejected for it.
+        let before = self
+            .held
+            .fetch_update(Relaxed, Relaxed, |held| {
+                let held = held + units;
+                allows(held, used.load(Relaxed) + units).then_some(held)
+            })
+            .map_err(|_| *error)?;
+        let acquired = used.fetch_update(Relaxed, Relaxed, |used| {
+            allows(before + units, used + units).then_some(used + units)
         });
-        let Ok(before) = here else { return false };
-        let took = self.all.fetch_update(Relaxed, Relaxed, |all| {
-            self.allows(before + count, all + count).then_some(all + count)
-        });
-        if took.is_err() {
-            self.here.fetch_sub(count, Relaxed);
+        if acquired.is_err() {
+            self.held.fetch_sub(units, Relaxed);
+            return Err(*error);
         }
-        took.is_ok()
+        Ok(())
     }
 
-    fn allows(&self, here: usize, all: usize) -> bool {
-        here <= self.share.guaranteed
-            || here <= self.most.saturating_sub(self.share.reserved + all)
-            || (all <= self.most && here <= self.share.floor)
-    }
-
-    fn release(&self, count: usize) {
-        self.all.fetch_sub(count, Relaxed);
-        self.here.fetch_sub(count, Relaxed);
+    fn release(&self, units: usize) {
+        self.shared.used.fetch_sub(units, Relaxed);
+        self.held.fetch_sub(units, Relaxed);
     }
 }
 
-/// A place, or several, that are taken while this lives.
+/// Units of a capacity that are held while this lives, at least one.
 #[derive(Debug)]
 pub struct Reservation {
-    places: SharedCapacity,
-    taken: AtomicUsize,
+    capacity: SharedCapacity,
+    units: AtomicUsize,
 }
 
 impl Reservation {
-    /// Makes room for so many bytes in all, if there is not as much already. Tells
-    /// whether there is.
-    #[must_use]
-    pub fn grow(&self, bytes: usize) -> bool {
-        bytes <= self.taken.load(Relaxed) * self.places.size || self.resize(bytes)
+    /// Grows to `bytes` in all, unless it has as many already.
+    ///
+    /// # Errors
+    ///
+    /// If the client would then hold more than it may; the reservation stays as it
+    /// was.
+    pub fn grow_to(&self, bytes: usize) -> Result<(), Exhausted> {
+        if bytes <= self.units.load(Relaxed) * self.capacity.shared.unit {
+            return Ok(());
+        }
+        self.resize_to(bytes)
     }
 
-    /// Makes room for so many bytes in all, which may be fewer than before. Tells
-    /// whether there was enough; if not, all is as before.
-    #[must_use]
-    pub fn resize(&self, bytes: usize) -> bool {
-        let wanted = self.places.of(bytes);
-        let taken = self.taken.load(Relaxed);
-        if wanted > taken && !self.places.take(wanted - taken) {
-            return false;
+    /// Grows or shrinks to `bytes` in all.
+    ///
+    /// # Errors
+    ///
+    /// As [`grow_to`](Self::grow_to); never if it shrinks.
+    pub fn resize_to(&self, bytes: usize) -> Result<(), Exhausted> {
+        let wanted = self.capacity.units(bytes);
+        let units = self.units.load(Relaxed);
+        if wanted > units {
+            self.capacity.acquire(wanted - units)?;
         }
-        self.places.release(taken.saturating_sub(wanted));
-        self.taken.store(wanted, Relaxed);
-        true
+        self.capacity.release(units.saturating_sub(wanted));
+        self.units.store(wanted, Relaxed);
+        Ok(())
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.places.release(*self.taken.get_mut());
+        self.capacity.release(*self.units.get_mut());
     }
 }
 
@@ -139,97 +146,115 @@ mod tests {
 
     use super::*;
 
-    const MOST: usize = 64;
-    const SHARE: FairShare = FairShare { floor: 4, reserved: MOST / 2, guaranteed: 1 };
-    const SIZE: usize = 4096;
+    const SHARE: FairShare =
+        FairShare { total: 64, reserved: 32, floor: 4, guaranteed: 1 };
+    const UNIT: usize = 4096;
 
-    fn try_reserve(places: &SharedCapacity, count: usize) -> Vec<Reservation> {
-        (0..count).filter_map(|_| places.try_reserve()).collect()
+    fn capacity(share: FairShare) -> SharedCapacity {
+        SharedCapacity::new(Exhausted::InFlight, share, UNIT)
+    }
+
+    /// Reserves single units for a client until it gets no more.
+    fn take_all(client: &SharedCapacity) -> Vec<Reservation> {
+        (0..).map_while(|_| client.try_reserve().ok()).collect()
+    }
+
+    fn used(capacity: &SharedCapacity) -> usize {
+        capacity.shared.used.load(Relaxed)
     }
 
     #[test]
-    fn each_connection_leaves_as_many_places_as_it_takes() {
-        let places = SharedCapacity::new(MOST, SHARE, SIZE);
-        let mut taken = Vec::new();
-        for most in [MOST / 4, MOST / 8, SHARE.floor, SHARE.floor] {
-            let greedy = try_reserve(&places.on_connection(), 10 * MOST);
-            assert_eq!(greedy.len(), most);
-            taken.push(greedy);
+    fn each_client_gets_what_the_formula_says() {
+        for share in [
+            SHARE,
+            FairShare { guaranteed: 0, ..SHARE },
+            FairShare { reserved: 0, ..SHARE },
+            FairShare { total: 1, reserved: 0, floor: 4, guaranteed: 0 },
+        ] {
+            let capacity = capacity(share);
+            let mut held = Vec::new();
+            for _ in 0..2 * share.total {
+                let others = used(&capacity);
+                let client = take_all(&capacity.for_client());
+                assert_eq!(client.len(), share.limit(others), "{share:?}, {others}");
+                held.push(client);
+            }
         }
     }
 
     #[test]
-    fn beyond_the_places_a_connection_has_one() {
-        let places = SharedCapacity::new(MOST, SHARE, SIZE);
-        let connections =
-            (0..MOST).map(|_| try_reserve(&places.on_connection(), SHARE.floor));
-        let taken: Vec<Vec<Reservation>> = connections.collect();
-        let full = MOST / SHARE.floor;
-        assert!(taken[..full].iter().all(|places| places.len() == SHARE.floor));
-        assert!(taken[full..].iter().all(|places| places.len() == 1));
-        let late = places.on_connection();
-        assert_eq!(try_reserve(&late, SHARE.floor).len(), 1);
-        drop(taken);
-        assert_eq!(try_reserve(&late, SHARE.floor).len(), SHARE.floor);
+    fn released_units_are_free_for_others() {
+        let capacity = capacity(SHARE);
+        let held: Vec<_> =
+            (0..SHARE.total).map(|_| take_all(&capacity.for_client())).collect();
+        let late = capacity.for_client();
+        assert_eq!(take_all(&late).len(), SHARE.guaranteed);
+        drop(held);
+        assert_eq!(used(&capacity), 0);
+        assert_eq!(take_all(&late).len(), SHARE.limit(0));
     }
 
     #[test]
-    fn there_are_no_more_places_than_all() {
-        let share = FairShare { floor: 4, reserved: 0, guaranteed: 0 };
-        for most in [1, 2, 7, MOST] {
-            let places = SharedCapacity::new(most, share, SIZE);
-            let connections =
-                (0..2 * MOST).map(|_| try_reserve(&places.on_connection(), MOST));
-            let taken: Vec<Vec<Reservation>> = connections.collect();
-            assert_eq!(taken[0].len(), most.min(4).max(most / 2));
-            assert_eq!(taken.iter().flatten().count(), most);
-        }
-    }
-
-    #[test]
-    fn connections_that_enter_at_once_take_no_more_than_all() {
-        let share = FairShare { floor: 4, reserved: MOST / 2, guaranteed: 1 };
+    fn units_reserved_at_the_same_time_stay_within_the_total() {
+        const THREADS: usize = 4;
         for guaranteed in [0, 1] {
-            let places =
-                SharedCapacity::new(MOST, FairShare { guaranteed, ..share }, SIZE);
-            let taken: usize = thread::scope(|scope| {
-                let enter_all = || {
-                    // A fill that others see half of must not be one more place.
-                    let connections: Vec<SharedCapacity> =
-                        (0..MOST).map(|_| places.on_connection()).collect();
-                    (0..MOST)
-                        .flat_map(|_| {
-                            connections.iter().filter_map(SharedCapacity::try_reserve)
-                        })
-                        .map(mem::forget)
-                        .count()
-                };
-                let threads: Vec<_> = (0..4).map(|_| scope.spawn(enter_all)).collect();
+            let share = FairShare { guaranteed, ..SHARE };
+            let capacity = capacity(share);
+            let clients = share.total;
+            let reserve = || {
+                let clients: Vec<_> =
+                    (0..clients).map(|_| capacity.for_client()).collect();
+                // Kept for good: units that come and go would hide one too many.
+                (0..share.total)
+                    .flat_map(|_| {
+                        clients.iter().filter_map(|client| client.try_reserve().ok())
+                    })
+                    .map(mem::forget)
+                    .count()
+            };
+            let reserved: usize = thread::scope(|scope| {
+                let threads: Vec<_> =
+                    (0..THREADS).map(|_| scope.spawn(reserve)).collect();
                 threads.into_iter().map(|thread| thread.join().unwrap()).sum()
             });
-            let beyond = guaranteed * 4 * MOST;
-            assert!((MOST..=MOST + beyond).contains(&taken), "{taken}");
+            let most = share.total + guaranteed * THREADS * clients;
+            assert!((share.total..=most).contains(&reserved), "{reserved}");
         }
     }
 
     #[test]
-    fn what_is_large_takes_the_places_of_many() {
-        let places = SharedCapacity::new(MOST, SHARE, SIZE);
-        let here = places.on_connection();
-        let place = here.try_reserve().unwrap();
-        let taken = || places.all.load(Relaxed);
-        for (bytes, wanted) in [(SIZE, 1), (SIZE + 1, 2), (0, 1), (9 * SIZE, 9)] {
-            assert!(place.resize(bytes));
-            assert_eq!(taken(), wanted, "{bytes} bytes");
+    fn reservation_holds_a_unit_per_started_unit_of_bytes() {
+        let capacity = capacity(SHARE);
+        let reservation = capacity.try_reserve().unwrap();
+        for (bytes, units) in [(UNIT, 1), (UNIT + 1, 2), (0, 1), (9 * UNIT, 9)] {
+            reservation.resize_to(bytes).unwrap();
+            assert_eq!(used(&capacity), units, "{bytes} bytes");
         }
-        assert!(place.resize(MOST / 4 * SIZE));
-        assert!(!place.resize(MOST / 4 * SIZE + 1));
-        assert_eq!(taken(), MOST / 4, "as before");
-        assert!(here.try_reserve().is_none());
-        assert!(places.on_connection().try_reserve().is_some());
-        assert!(place.grow(SIZE) && place.resize(SIZE) && place.grow(2 * SIZE));
-        assert_eq!(taken(), 2);
-        drop(place);
-        assert_eq!(taken(), 0);
+    }
+
+    #[test]
+    fn reservation_over_the_limit_stays_as_it_was() {
+        let capacity = capacity(SHARE);
+        let reservation = capacity.try_reserve().unwrap();
+        let limit = SHARE.limit(0);
+        reservation.resize_to(limit * UNIT).unwrap();
+        let larger = reservation.resize_to(limit * UNIT + 1);
+        assert_eq!(larger, Err(Exhausted::InFlight));
+        assert_eq!(used(&capacity), limit);
+        assert!(capacity.try_reserve().is_err());
+        assert!(capacity.for_client().try_reserve().is_ok());
+    }
+
+    #[test]
+    fn only_a_resize_shrinks_a_reservation() {
+        let capacity = capacity(SHARE);
+        let reservation = capacity.try_reserve_bytes(3 * UNIT).unwrap();
+        reservation.grow_to(UNIT).unwrap();
+        assert_eq!(used(&capacity), 3);
+        reservation.resize_to(UNIT).unwrap();
+        reservation.grow_to(2 * UNIT).unwrap();
+        assert_eq!(used(&capacity), 2);
+        drop(reservation);
+        assert_eq!(used(&capacity), 0);
     }
 }

@@ -1,7 +1,7 @@
-//! Answers that their peer has not taken yet.
+//! Response data that clients have not read yet.
 //!
-//! HTTP/2 lets a peer take an answer when it likes, stream by stream. Whoever
-//! never does would keep what it was given, and the place of it, for ever.
+//! HTTP/2 lets a client read a response when it likes, stream by stream. A client
+//! that never reads would keep the data, and their reservation, for ever.
 
 use std::{
     sync::{
@@ -15,85 +15,85 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::time::sleep;
 use tonic::body::Body;
-
 use tower::BoxError;
 
-/// The answers of one connection, counted by the round in which they were given:
-/// those of this one, of the last and of the one before it.
+/// The unread data of one connection, counted by the round in which they were sent:
+/// this one, the last, and the one before.
 #[derive(Debug, Clone, Default)]
 pub struct UnreadResponses(Arc<Rounds>);
 
 #[derive(Debug, Default)]
 struct Rounds {
-    now: AtomicUsize,
-    answers: [AtomicUsize; 3],
+    current: AtomicUsize,
+    unread: [AtomicUsize; 3],
 }
 
 impl UnreadResponses {
-    /// Completes when an answer has not been taken for `limit`, and before twice
-    /// that. Looking once in a while keeps timers out of the way of RPCs.
+    /// Completes once data have been unread for `limit`, and before twice that. A
+    /// look per round keeps timers out of the way of RPCs.
     pub(crate) async fn overdue(&self, limit: Duration) {
         loop {
             sleep(limit).await;
-            let now = self.0.now.fetch_add(1, Relaxed) + 1;
-            // In a circle of three the round before the last is the next.
-            if self.0.of(now + 1).load(Relaxed) > 0 {
+            let current = self.0.current.fetch_add(1, Relaxed) + 1;
+            // In a circle of three, the round before the last is the next.
+            if self.0.unread_of(current + 1).load(Relaxed) > 0 {
                 return;
             }
         }
     }
 
-    /// Makes a body whose data keep their place until the peer has taken them.
-    pub(crate) fn watch<B, P>(&self, body: B, place: Arc<P>) -> Body
+    /// Returns a body whose data hold `reservation` until the client has read them.
+    pub(crate) fn watch<B, R>(&self, body: B, reservation: Arc<R>) -> Body
     where
-        P: Send + Sync + 'static,
+        R: Send + Sync + 'static,
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let unread = self.clone();
         Body::new(body.map_frame(move |frame| {
             frame.map_data(|bytes| {
-                // hyper and h2 drop the bytes once they are written.
-                let count = unread.count();
-                let place = Arc::clone(&place);
-                Bytes::from_owner(Data { bytes, _count: count, _place: place })
+                // hyper and h2 drop the bytes once the socket has them.
+                let counted = unread.count();
+                let reservation = Arc::clone(&reservation);
+                Bytes::from_owner(Unread { bytes, _counted: counted, _held: reservation })
             })
         }))
     }
 
-    fn count(&self) -> Count {
-        let round = self.0.now.load(Relaxed);
-        self.0.of(round).fetch_add(1, Relaxed);
-        Count { rounds: Arc::clone(&self.0), round }
+    fn count(&self) -> Counted {
+        let round = self.0.current.load(Relaxed);
+        self.0.unread_of(round).fetch_add(1, Relaxed);
+        Counted { rounds: Arc::clone(&self.0), round }
     }
 }
 
 impl Rounds {
-    fn of(&self, round: usize) -> &AtomicUsize {
-        &self.answers[round % self.answers.len()]
+    fn unread_of(&self, round: usize) -> &AtomicUsize {
+        &self.unread[round % self.unread.len()]
     }
 }
 
-/// Data that the peer has not taken while this lives.
-struct Data<P> {
+/// Data that the client has not read while this lives.
+struct Unread<R> {
     bytes: Bytes,
-    _count: Count,
-    _place: Arc<P>,
+    _counted: Counted,
+    _held: Arc<R>,
 }
 
-impl<P> AsRef<[u8]> for Data<P> {
+impl<R> AsRef<[u8]> for Unread<R> {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-struct Count {
+/// One piece of data, counted in its round while this lives.
+struct Counted {
     rounds: Arc<Rounds>,
     round: usize,
 }
 
-impl Drop for Count {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.rounds.of(self.round).fetch_sub(1, Relaxed);
+        self.rounds.unread_of(self.round).fetch_sub(1, Relaxed);
     }
 }
 
@@ -104,27 +104,18 @@ mod tests {
     use http_body_util::Full;
     use tokio::time::{Instant, timeout};
 
-    use super::super::{FairShare, SharedCapacity};
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(60);
 
-    fn places(most: usize) -> SharedCapacity {
-        SharedCapacity::new(
-            most,
-            FairShare { floor: 1, reserved: 1, guaranteed: 1 },
-            4096,
-        )
-    }
-
-    async fn data(unread: &UnreadResponses, places: &SharedCapacity) -> Bytes {
-        let place = Arc::new(places.try_reserve().unwrap());
-        let mut body = unread.watch(Full::new(Bytes::from_static(b"data")), place);
+    async fn data(unread: &UnreadResponses, reservation: &Arc<()>) -> Bytes {
+        let body = Full::new(Bytes::from_static(b"data"));
+        let mut body = unread.watch(body, Arc::clone(reservation));
         body.frame().await.unwrap().unwrap().into_data().unwrap()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_not_taken_is_overdue() {
+    async fn response_that_is_not_read_is_overdue() {
         let unread = UnreadResponses::default();
         for wait in [Duration::ZERO, LIMIT / 3, LIMIT] {
             let watching = tokio::spawn({
@@ -132,37 +123,37 @@ mod tests {
                 async move { unread.overdue(LIMIT).await }
             });
             sleep(wait).await;
-            let given = Instant::now();
-            let data = data(&unread, &places(1)).await;
+            let sent = Instant::now();
+            let data = data(&unread, &Arc::default()).await;
             watching.await.unwrap();
-            assert!(given.elapsed() >= LIMIT, "{:?}", given.elapsed());
-            assert!(given.elapsed() <= 2 * LIMIT, "{:?}", given.elapsed());
+            assert!(sent.elapsed() >= LIMIT, "{:?}", sent.elapsed());
+            assert!(sent.elapsed() <= 2 * LIMIT, "{:?}", sent.elapsed());
             assert_eq!(data, "data");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answers_that_are_taken_are_never_overdue() {
+    async fn responses_that_are_read_are_never_overdue() {
         let unread = UnreadResponses::default();
         let watched = unread.clone();
         let mut watching = tokio::spawn(async move { watched.overdue(LIMIT).await });
         for _ in 0..100 {
-            let data = data(&unread, &places(1)).await;
+            let data = data(&unread, &Arc::default()).await;
             assert!(timeout(LIMIT * 9 / 10, &mut watching).await.is_err());
             drop(data);
         }
     }
 
     #[tokio::test]
-    async fn a_place_is_free_again_when_the_last_byte_is_taken() {
-        let places = places(2);
-        let mut data = data(&UnreadResponses::default(), &places).await;
-        let is_free = || places.try_reserve().is_some();
-        assert!(!is_free());
+    async fn reservation_ends_when_the_last_byte_is_read() {
+        let reservation = Arc::default();
+        let mut data = data(&UnreadResponses::default(), &reservation).await;
+        let is_held = || Arc::strong_count(&reservation) > 1;
+        assert!(is_held());
         let head = data.split_to(2);
         drop(data);
-        assert!(!is_free());
+        assert!(is_held());
         drop(head);
-        assert!(is_free());
+        assert!(!is_held());
     }
 }

@@ -28,12 +28,10 @@ where
 {
     let mut received = 0;
     let frames = BodyStream::new(body).map(move |frame| {
-        let frame = frame.map_err(Into::into)?;
+        let frame = frame.map_err(Into::<BoxError>::into)?;
         received += frame.data_ref().map_or(0, Bytes::len);
-        if !reservation.resize(received) {
-            return Err(BoxError::from("the memory for requests is in use"));
-        }
-        Ok(frame)
+        reservation.resize_to(received)?;
+        Ok::<_, BoxError>(frame)
     });
     Limited::new(TimeoutBody::new(timeout, StreamBody::new(frames)), max_bytes)
 }
@@ -51,14 +49,15 @@ mod tests {
     use tower_http::timeout::TimeoutError;
 
     use super::*;
-    use crate::budget::{FairShare, SharedCapacity};
+    use crate::budget::{Exhausted, FairShare, SharedCapacity};
 
     const TIMEOUT: Duration = Duration::from_secs(10);
 
     /// Makes a reservation that can grow to two units of 50 bytes.
     fn reservation() -> Arc<Reservation> {
-        let share = FairShare { floor: 2, reserved: 0, guaranteed: 0 };
-        Arc::new(SharedCapacity::new(2, share, 50).try_reserve().unwrap())
+        let share = FairShare { total: 2, floor: 2, reserved: 0, guaranteed: 0 };
+        let capacity = SharedCapacity::new(Exhausted::Auxiliary, share, 50);
+        Arc::new(capacity.try_reserve().unwrap())
     }
 
     fn full(bytes: usize) -> Full<Bytes> {

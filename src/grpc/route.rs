@@ -18,7 +18,7 @@ use tower::ServiceExt;
 
 use super::{body, health::Health, reflection, unary};
 use crate::{
-    budget::{Capacities, Reservation},
+    budget::{Capacities, Exhausted, Reservation},
     contract::Rpc,
     gateway::{self, Gateway},
     status::Failure,
@@ -91,23 +91,25 @@ impl Routes {
     ) -> Response<Body> {
         let arrived = Instant::now();
         let rpc = self.gateway.contract().rpc(request.uri().path());
-        let places =
+        let capacity =
             if rpc.is_some() { &capacities.receiving } else { &capacities.auxiliary };
-        let Some(place) = places.try_reserve() else {
-            return shed(rpc, request.headers());
+        let reservation = match capacity.try_reserve() {
+            Ok(reservation) => reservation,
+            Err(exhausted) => return shed(rpc, request.headers(), exhausted),
         };
         if !is_grpc(&request) {
             // An answer ahead of its request's end can get lost with it.
             let _ =
-                unary::receive(request.into_body(), &place, unary::REQUEST_TIMEOUT).await;
+                unary::receive(request.into_body(), &reservation, unary::REQUEST_TIMEOUT)
+                    .await;
             return unsupported_media_type();
         }
         if rpc.is_none() && !request.uri().path().starts_with(HEALTH) {
-            return Box::pin(self.stream(capacities, request, place)).await;
+            return Box::pin(self.stream(capacities, request, reservation)).await;
         }
         let (parts, body) = request.into_parts();
         let receive_timeout = unary::receive_timeout(&parts.headers);
-        let received = unary::receive(body, &place, receive_timeout).await;
+        let received = unary::receive(body, &reservation, receive_timeout).await;
         let unframed = received.and_then(|body| Ok((unary::message(&body)?, body)));
         let (message, body) = match unframed {
             Ok(both) => both,
@@ -117,9 +119,9 @@ impl Routes {
         };
         let Some(rpc) = rpc else {
             let request = Request::from_parts(parts, body);
-            return Box::pin(self.check(capacities, request, place)).await;
+            return Box::pin(self.check(capacities, request, reservation)).await;
         };
-        drop(place);
+        drop(reservation);
         let request = Request::from_parts(parts, message);
         Box::pin(unary::serve(&self.gateway, rpc, arrived, request, capacities)).await
     }
@@ -130,16 +132,16 @@ impl Routes {
         &self,
         capacities: &Capacities,
         request: Request<Bytes>,
-        mut place: Reservation,
+        mut reservation: Reservation,
     ) -> Response<Body> {
         if request.uri().path() == WATCH {
             match capacities.watches.try_reserve() {
-                Some(watch) => place = watch,
-                None => return shed(None, request.headers()),
+                Ok(watch) => reservation = watch,
+                Err(exhausted) => return shed(None, request.headers(), exhausted),
             }
         }
         let response = self.ask(request.map(|body| Body::new(Full::new(body)))).await;
-        response.map(|body| capacities.unread.watch(body, Arc::new(place)))
+        response.map(|body| capacities.unread.watch(body, Arc::new(reservation)))
     }
 
     /// Answers a stream of requests while it comes: reflection. One for a service
@@ -148,14 +150,15 @@ impl Routes {
         &self,
         capacities: &Capacities,
         request: Request<Incoming>,
-        place: Reservation,
+        reservation: Reservation,
     ) -> Response<Body> {
-        let place = Arc::new(place);
+        let reservation = Arc::new(reservation);
         let (max_bytes, timeout) = (unary::REQUEST_LIMIT, unary::REQUEST_TIMEOUT);
-        let limited =
-            |body| Body::new(body::limited(body, Arc::clone(&place), max_bytes, timeout));
+        let limited = |body| {
+            Body::new(body::limited(body, Arc::clone(&reservation), max_bytes, timeout))
+        };
         let response = self.ask(request.map(limited)).await;
-        response.map(|body| capacities.unread.watch(body, place))
+        response.map(|body| capacities.unread.watch(body, reservation))
     }
 
     async fn ask(&self, request: Request<Body>) -> Response<Body> {
@@ -164,8 +167,12 @@ impl Routes {
     }
 }
 
-/// Refuses a request for which there is no place.
-fn shed(rpc: Option<&Rpc>, metadata: &HeaderMap) -> Response<Body> {
+/// Rejects a request that would exceed a limit.
+fn shed(
+    rpc: Option<&Rpc>,
+    metadata: &HeaderMap,
+    _exhausted: Exhausted,
+) -> Response<Body> {
     let overloaded = Failure::Overloaded { retry_after: unary::RETRY_AFTER };
     gateway::refuse(rpc, metadata, overloaded).into_http()
 }

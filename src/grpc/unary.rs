@@ -49,22 +49,18 @@ pub(super) async fn serve(
     capacities: &Capacities,
 ) -> http::Response<Body> {
     let request = Request::from_http(request);
-    let in_flight = capacities.in_flight.try_reserve();
-    let places = if in_flight.is_some() {
-        capacities.rpcs.try_reserve().zip(capacities.answer())
-    } else {
-        None
-    };
-    let answer = places.as_ref().map(|(_, answer)| answer);
-    let outcome = gateway.call(rpc, arrived, request, answer).await;
-    drop(in_flight);
+    let reserved = capacities.try_reserve_rpc();
+    let memory = reserved.as_ref().map(|(_, memory)| memory).map_err(|error| *error);
+    let outcome = gateway.call(rpc, arrived, request, memory).await;
+    // The RPC is no longer in flight, but its response is unread.
+    let memory = reserved.map(|(_in_flight, memory)| memory);
     match outcome {
         Ok(response) => {
             let (metadata, message, _) = response.into_parts();
             let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
             let body =
                 Full::new(frame(&message)).with_trailers(ready(Some(Ok(trailers))));
-            let body = capacities.unread.watch(body, Arc::new(places));
+            let body = capacities.unread.watch(body, Arc::new(memory));
             let mut response = http::Response::new(body);
             *response.headers_mut() = metadata.into_headers();
             response.headers_mut().insert(CONTENT_TYPE, GRPC);
@@ -95,20 +91,20 @@ pub(super) fn receive_timeout(headers: &HeaderMap) -> Duration {
 /// Reads the whole body of a request, within the limits of one.
 pub(super) async fn receive<B>(
     body: B,
-    place: &Reservation,
+    reservation: &Reservation,
     receive_timeout: Duration,
 ) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    timeout(receive_timeout, collect(body, place))
+    timeout(receive_timeout, collect(body, reservation))
         .await
         .unwrap_or(Err(Failure::DeadlineExceeded))
 }
 
 /// Copies the data of a body together: a frame of one byte, kept as it came,
 /// would keep all the bytes that were read with it.
-async fn collect<B>(body: B, place: &Reservation) -> Result<Bytes, Failure>
+async fn collect<B>(body: B, reservation: &Reservation) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
@@ -121,7 +117,7 @@ where
         if length > PREFIX + REQUEST_LIMIT {
             return Err(Failure::RequestTooLarge { limit: REQUEST_LIMIT });
         }
-        if !place.resize(length) {
+        if reservation.resize_to(length).is_err() {
             return Err(Failure::Overloaded { retry_after: RETRY_AFTER });
         }
         whole.extend_from_slice(&data);
@@ -160,24 +156,20 @@ mod tests {
     use http_body_util::StreamBody;
 
     use super::*;
-    use crate::budget::{FairShare, SharedCapacity};
+    use crate::budget::{Exhausted, FairShare, REQUEST_UNIT, SharedCapacity};
 
-    fn place(most: usize) -> Reservation {
-        SharedCapacity::new(
-            most,
-            FairShare { floor: 0, reserved: 0, guaranteed: 1 },
-            4096,
-        )
-        .try_reserve()
-        .unwrap()
+    /// Returns a reservation that can grow to half of `units`.
+    fn reservation(units: usize) -> Reservation {
+        let share = FairShare { total: units, reserved: 0, floor: 0, guaranteed: 1 };
+        let capacity = SharedCapacity::new(Exhausted::Receiving, share, REQUEST_UNIT);
+        capacity.try_reserve().unwrap()
     }
 
     async fn receive<B>(body: B) -> Result<Bytes, Failure>
     where
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let place = place(64);
-        super::receive(body, &place, REQUEST_TIMEOUT).await
+        super::receive(body, &reservation(64), REQUEST_TIMEOUT).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -198,11 +190,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_is_shed_once_there_is_no_room_for_it() {
-        let place = place(16);
-        let body = |bytes| Full::new(Bytes::from(vec![0; bytes]));
-        assert!(super::receive(body(32 * 1024), &place, REQUEST_TIMEOUT).await.is_ok());
-        let shed = super::receive(body(32 * 1024 + 1), &place, REQUEST_TIMEOUT).await;
+    async fn request_over_the_limit_of_its_connection_is_rejected() {
+        let reservation = reservation(16);
+        let receive = async |bytes| {
+            let body = Full::new(Bytes::from(vec![0; bytes]));
+            super::receive(body, &reservation, REQUEST_TIMEOUT).await
+        };
+        assert!(receive(8 * REQUEST_UNIT).await.is_ok());
+        let shed = receive(8 * REQUEST_UNIT + 1).await;
         assert!(matches!(shed, Err(Failure::Overloaded { .. })));
     }
 

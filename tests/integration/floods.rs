@@ -1,5 +1,5 @@
-//! Peers that misbehave, each for a short while. The long versions, with what
-//! they cost in memory and what other callers feel, are `just floods`.
+//! Peers that flood the gateway, each for a short while. `just floods` does so for
+//! longer, and measures memory and the latency of other clients.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ use crate::support::{
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// More than the server should take of what it does not want.
+/// More rounds than the gateway should read of a flood that it ends.
 const ROUNDS: u32 = 10_000;
 
-/// Floods a gateway by a peer that reads as well, until it is stopped or has
-/// had its say; returns what it was sent, and the rounds that it got rid of.
+/// Floods a gateway until the connection ends or all rounds are sent; returns the
+/// frames that the gateway sent, and the rounds that it was sent.
 async fn flood(gateway: &Gateway, flood: Flood) -> (Vec<Frame>, u32) {
     let mut peer = Peer::greet(gateway.address).await.unwrap();
     peer.send(&(flood.start)()).await.unwrap();
@@ -44,10 +44,10 @@ async fn flood(gateway: &Gateway, flood: Flood) -> (Vec<Frame>, u32) {
     (frames, rounds)
 }
 
-async fn is_ended(of: Flood) {
+async fn assert_ended(of: Flood) {
     let gateway = Gateway::on_sandbox().await;
     let (frames, rounds) = flood(&gateway, of).await;
-    assert!(rounds < ROUNDS, "{}: it was never stopped", of.name);
+    assert!(rounds < ROUNDS, "{}: the connection was not ended", of.name);
     let goaway = frames.iter().find_map(Frame::goaway);
     let (_, code, debug) = goaway.unwrap_or_else(|| panic!("{}: no GOAWAY", of.name));
     assert_eq!(code, ENHANCE_YOUR_CALM, "{}", of.name);
@@ -57,26 +57,26 @@ async fn is_ended(of: Flood) {
 
 #[tokio::test]
 async fn rapid_reset_ends_the_connection() {
-    is_ended(RAPID_RESET).await;
+    assert_ended(RAPID_RESET).await;
 }
 
 #[tokio::test]
 async fn malformed_headers_end_the_connection() {
-    is_ended(MALFORMED_HEADERS).await;
+    assert_ended(MALFORMED_HEADERS).await;
 }
 
 #[tokio::test]
-async fn headers_without_end_end_the_connection() {
-    is_ended(CONTINUATIONS).await;
+async fn endless_headers_end_the_connection() {
+    assert_ended(CONTINUATIONS).await;
 }
 
 #[tokio::test]
-async fn empty_data_without_end_ends_the_connection() {
-    is_ended(EMPTY_DATA).await;
+async fn endless_empty_data_ends_the_connection() {
+    assert_ended(EMPTY_DATA).await;
 }
 
 #[tokio::test]
-async fn settings_and_pings_are_acknowledged_one_by_one() {
+async fn each_settings_frame_and_ping_is_acknowledged() {
     let gateway = Gateway::on_sandbox().await;
     for of in [SETTINGS_FLOOD, PINGS] {
         let (frames, rounds) = flood(&gateway, of).await;
@@ -84,7 +84,7 @@ async fn settings_and_pings_are_acknowledged_one_by_one() {
         let kind = (of.round)(0)[3];
         let acknowledged =
             frames.iter().filter(|frame| frame.kind == kind && frame.flags == ACK);
-        // Beside those of the flood, the settings of the greeting.
+        // The settings of the client's preface are acknowledged, too.
         let extra = usize::from(kind == crate::support::frames::SETTINGS);
         assert_eq!(acknowledged.count(), ROUNDS as usize + extra, "{}", of.name);
     }
@@ -92,27 +92,27 @@ async fn settings_and_pings_are_acknowledged_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_read_is_not_read_from_either() {
+async fn peer_that_does_not_read_is_not_read_from() {
     let gateway = Gateway::on_sandbox().await;
     for of in [SETTINGS_FLOOD, PINGS] {
         let mut peer = Peer::greet(gateway.address).await.unwrap();
         let batch: Vec<u8> = (0..20_000).flat_map(of.round).collect();
-        // The server's answers fill what the system keeps for the peer; then
-        // the server stops reading, and the peer's own writes wait.
+        // The gateway's replies fill the socket's buffers. Then the gateway stops
+        // reading, and the peer's writes wait.
         let mut sent = 0;
         while let Ok(wrote) = timeout(Duration::from_millis(500), peer.send(&batch)).await
         {
             wrote.unwrap();
             sent += 1;
-            assert!(sent < 1000, "{}: the server reads without end", of.name);
+            assert!(sent < 1000, "{}: the gateway never stops reading", of.name);
         }
         assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);
     }
 }
 
-/// Opens RPCs whose bodies never come: many on each of a few connections, a few
-/// on each of many. Returns once the server has read them.
-async fn hold_back(gateway: &Gateway, path: &str) -> Vec<Peer> {
+/// Opens RPCs without sending their messages: 100 on each of 6 connections, 4 on
+/// each of 134. Returns once the gateway has read their headers.
+async fn open_incomplete(gateway: &Gateway, path: &str) -> Vec<Peer> {
     let mut peers = Vec::new();
     for streams in [100; 6].into_iter().chain([4; 134]) {
         let mut peer = Peer::greet(gateway.address).await.unwrap();
@@ -129,14 +129,14 @@ async fn hold_back(gateway: &Gateway, path: &str) -> Vec<Peer> {
 }
 
 #[tokio::test]
-async fn requests_that_are_held_back_lock_nobody_out() {
+async fn incomplete_requests_block_no_others() {
     let gateway = Gateway::on_sandbox().await;
     let list = format!("/{SERVICE}/ListPartnerSharedConnections");
     let health = "/grpc.health.v1.Health/Check";
     let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     let mut held = Vec::new();
     for path in [health, reflection, &list] {
-        held.extend(hold_back(&gateway, path).await);
+        held.extend(open_incomplete(&gateway, path).await);
         let reply = Caller::list(gateway.address).send().await;
         assert_eq!(reply.code(), Code::Ok, "{path}: {}", reply.message());
         let check = Caller::list(gateway.address).path(health).body(vec![0; 5]);
@@ -145,28 +145,28 @@ async fn requests_that_are_held_back_lock_nobody_out() {
 }
 
 #[tokio::test]
-async fn large_requests_that_are_held_back_are_shed() {
+async fn large_incomplete_requests_are_rejected() {
     let gateway = Gateway::on_sandbox().await;
     let stream = TcpStream::connect(gateway.address).await.unwrap();
     let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
     let connection = tokio::spawn(connection);
     let url =
         format!("http://{}/{SERVICE}/ListPartnerSharedConnections", gateway.address);
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     let mut bodies = Vec::new();
     for _ in 0..60 {
         let request = Request::post(&url).header("content-type", "application/grpc");
         send = send.ready().await.unwrap();
         let request = request.body(()).unwrap();
-        let (answer, mut body) = send.send_request(request, false).unwrap();
+        let (response, mut body) = send.send_request(request, false).unwrap();
         body.send_data(vec![0; 60_000].into(), false).unwrap();
-        answers.push(answer);
+        responses.push(response);
         bodies.push(body);
     }
-    // Far sooner than a body which does not end is given up.
-    let answer = timeout(Duration::from_secs(5), select_all(answers)).await;
-    let answer = answer.expect("none of them is refused").0.unwrap();
-    let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+    // Sooner than the gateway abandons a message that does not end, after 10 s.
+    let response = timeout(Duration::from_secs(5), select_all(responses)).await;
+    let response = response.expect("one of them is rejected").0.unwrap();
+    let status = tonic::Status::from_header_map(response.headers()).unwrap();
     assert_eq!(status.code(), Code::ResourceExhausted, "{}", status.message());
     assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);
     connection.abort();

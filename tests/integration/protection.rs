@@ -1,5 +1,5 @@
-//! How the gateway keeps what fails from spreading: deadlines, cancellation, the
-//! limit of calls in flight, the circuit breaker, connections that go away.
+//! How the gateway contains failures: deadlines, cancellation, the limit of
+//! concurrent RPCs, the circuit breaker, upstream connections that close.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::{
     settings, until,
 };
 
-/// Longer than anything takes on a busy machine.
+/// Longer than any step takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
 
 async fn playing(reactions: Vec<Vec<Step>>) -> Fake {
@@ -22,9 +22,9 @@ async fn playing(reactions: Vec<Vec<Step>>) -> Fake {
 }
 
 #[tokio::test]
-async fn an_rpc_whose_deadline_has_passed_sends_nothing() {
+async fn rpc_past_its_deadline_sends_nothing() {
     let fake = playing(vec![vec![Step::Answer]]).await;
-    // With the look-up of who holds the key.
+    // With the look-up of the key's identity.
     let gateway =
         Gateway::start(settings(&["--upstream-url", &fake.url()]), DESCRIPTOR_SET).await;
     for caller in [Caller::list(gateway.address), Caller::create(gateway.address)] {
@@ -37,7 +37,7 @@ async fn an_rpc_whose_deadline_has_passed_sends_nothing() {
 }
 
 #[tokio::test]
-async fn the_status_of_a_deadline_is_there_before_the_callers_timer() {
+async fn deadline_status_arrives_before_the_clients_own_timer() {
     let fake = playing(vec![vec![Step::Stall]]).await;
     let gateway = Gateway::on(&fake).await;
     let started = Instant::now();
@@ -49,7 +49,7 @@ async fn the_status_of_a_deadline_is_there_before_the_callers_timer() {
 }
 
 #[tokio::test]
-async fn an_rpc_that_is_dropped_stops_its_request() {
+async fn cancelled_rpc_stops_its_request() {
     let fake = playing(vec![vec![Step::Stall]]).await;
     let gateway = Gateway::on(&fake).await;
     let rpc = tokio::spawn(Caller::list(gateway.address).send());
@@ -60,7 +60,7 @@ async fn an_rpc_that_is_dropped_stops_its_request() {
 }
 
 #[tokio::test]
-async fn one_rpc_too_many_is_refused_at_once() {
+async fn rpc_over_max_in_flight_is_rejected() {
     let fake = playing(vec![vec![Step::Stall], vec![Step::Answer]]).await;
     let gateway = Gateway::with(&fake, &["--max-in-flight", "1"]).await;
     let rpc = tokio::spawn(Caller::list(gateway.address).send());
@@ -76,7 +76,7 @@ async fn one_rpc_too_many_is_refused_at_once() {
         .body(frame(b""))
         .send()
         .await;
-    assert_eq!(health.code(), Code::Ok, "health is not counted");
+    assert_eq!(health.code(), Code::Ok, "health checks do not count");
 
     rpc.abort();
     until(|| fake.deserted() == 1).await;
@@ -84,7 +84,7 @@ async fn one_rpc_too_many_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_keeps_failing_is_left_alone_until_it_is_back() {
+async fn failing_upstream_gets_no_requests_until_a_probe_succeeds() {
     let fake = playing(vec![vec![Step::Reset]]).await;
     let gateway = Gateway::on(&fake).await;
     let call = || Caller::create(gateway.address).send();
@@ -96,7 +96,7 @@ async fn an_upstream_that_keeps_failing_is_left_alone_until_it_is_back() {
             }
         }
     };
-    // The last of a row may be a repeat, which leaves its create in doubt.
+    // The last of these may be a retry, whose create has an unknown outcome.
     let is_open = |reply: &Reply| {
         reply.code() != Code::Ok
             && reply.reason() == "CIRCUIT_OPEN"
@@ -117,7 +117,7 @@ async fn an_upstream_that_keeps_failing_is_left_alone_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_connection_closed_between_calls_costs_nobody_an_error() {
+async fn upstream_connection_closed_between_requests_fails_no_rpc() {
     let fake = playing(vec![vec![Step::Answer, Step::Close]]).await;
     let gateway = Gateway::on(&fake).await;
     for _ in 0..20 {
@@ -127,7 +127,7 @@ async fn a_connection_closed_between_calls_costs_nobody_an_error() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_asked_for_is_nobodys() {
+async fn unsolicited_response_is_discarded() {
     let wrong = answer(200, &[], br#"{"data":{"id":"somebody else's"}}"#);
     let mut twice = answer(200, &[], br#"{"data":{"id":"first"}}"#);
     twice.extend_from_slice(&wrong);

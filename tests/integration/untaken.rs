@@ -1,9 +1,12 @@
-//! Peers that ask and do not take the answers: what is kept for them is bounded,
-//! in bytes and in time, and costs others nothing.
+//! Clients that send requests and do not read the responses: what the gateway keeps
+//! for them is limited, in bytes and in time, and other clients do not notice.
 
 use std::time::Duration;
 
-use polytomic_gateway::proto::ListPartnerSharedConnectionsRequest;
+use polytomic_gateway::{
+    budget::{self, Shares},
+    proto::ListPartnerSharedConnectionsRequest,
+};
 use prost::Message;
 use tokio::time::{Instant, timeout};
 use tonic::Code;
@@ -20,9 +23,15 @@ use crate::support::{
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// The size of an answer as JSON. There is memory for ten, beside the first 64 KiB
-/// of each connection; until its message is there, an answer takes twice as much.
+/// Bytes of a response as JSON.
 const LARGE: usize = 1 << 20;
+
+/// The limits that make room for a few of them.
+const LIMITS: budget::Settings = budget::Settings {
+    response_memory: 16 << 20,
+    max_in_flight: 1024,
+    max_connections: 32,
+};
 const MEMORY: [&str; 6] = [
     "--answer-limit",
     "2097152",
@@ -32,10 +41,14 @@ const MEMORY: [&str; 6] = [
     "32",
 ];
 
-/// Starts a gateway whose upstream answers every list with a large one.
+/// Bytes that gRPC puts before a message.
+const PREFIX: usize = 5;
+
+/// Starts a gateway whose upstream answers every list with [`LARGE`] bytes.
 async fn gateway(flags: &[&str]) -> (Gateway, Fake) {
-    let name = "n".repeat(LARGE - 100);
-    answering(&format!(r#"{{"data":[{{"id":"{ID}","name":"{name}"}}]}}"#), flags).await
+    let list = |name| format!(r#"{{"data":[{{"id":"{ID}","name":"{name}"}}]}}"#);
+    let name = "n".repeat(LARGE - list(String::new()).len());
+    answering(&list(name), flags).await
 }
 
 async fn answering(body: &str, flags: &[&str]) -> (Gateway, Fake) {
@@ -46,7 +59,7 @@ async fn answering(body: &str, flags: &[&str]) -> (Gateway, Fake) {
     (Gateway::with(&fake, &flags).await, fake)
 }
 
-/// A peer that grants each stream a window of so many bytes.
+/// Connects a client that grants each stream a window of `window` bytes.
 async fn peer(gateway: &Gateway, window: u32) -> Peer {
     let mut peer = Peer::greet(gateway.address).await.unwrap();
     let mut initial_window = vec![0, 4];
@@ -55,17 +68,17 @@ async fn peer(gateway: &Gateway, window: u32) -> Peer {
     peer
 }
 
-/// Asks for a list, and reads until the head of the answer is there.
+/// Requests a list, and reads the head of the response.
 async fn list(peer: &mut Peer, stream: u32) -> Frame {
     let path = format!("/{SERVICE}/ListPartnerSharedConnections");
     let message = ListPartnerSharedConnectionsRequest {
         org_id: ID.to_owned(),
         connection_id: ID.to_owned(),
     };
-    ask(peer, stream, &path, &message.encode_to_vec()).await
+    request(peer, stream, &path, &message.encode_to_vec()).await
 }
 
-async fn ask(peer: &mut Peer, stream: u32, path: &str, message: &[u8]) -> Frame {
+async fn request(peer: &mut Peer, stream: u32, path: &str, message: &[u8]) -> Frame {
     let key = format!("Bearer {KEY}");
     let headers = rpc(path, &[("authorization", &key)]);
     peer.send(&frame(HEADERS, END_HEADERS, stream, &headers)).await.unwrap();
@@ -75,36 +88,48 @@ async fn ask(peer: &mut Peer, stream: u32, path: &str, message: &[u8]) -> Frame 
     timeout(LONG, peer.reader.find(is_head)).await.unwrap().unwrap()
 }
 
-/// Tells an answer from a refusal, which has no data after its head.
-fn is_answer(head: &Frame) -> bool {
+/// Reports whether data follow the head: an error has none.
+fn is_response(head: &Frame) -> bool {
     head.flags & END_STREAM == 0
 }
 
 #[tokio::test]
-async fn memory_for_answers_that_are_not_taken_is_bounded() {
+async fn unread_responses_hold_what_the_formula_allows() {
     let (gateway, _fake) = gateway(&[]).await;
+    let Shares { response_memory, response_unit, .. } = LIMITS.shares();
+    let units = |bytes: usize| bytes.div_ceil(response_unit);
     let call = || Caller::list(gateway.address).send();
     for window in [0, 1] {
         let mut peers = Vec::new();
-        // Each leaves as much as it takes.
-        for most in [4, 2, 1] {
-            assert_eq!(call().await.code(), Code::Ok);
+        let mut others = 0;
+        loop {
+            let reply = call().await;
+            // A response needs its JSON and its message, and keeps the message.
+            let limit = response_memory.limit(others);
+            let needed = units(2 * LARGE);
+            if limit < needed {
+                assert_eq!(reply.code(), Code::ResourceExhausted);
+                assert_eq!(reply.reason(), "GATEWAY_OVERLOADED");
+                let outcome = reply.error_metadata("outcome");
+                assert!(matches!(outcome.as_deref(), Some("NOT_SENT" | "COMPLETED")));
+                assert!(reply.details().retry_info().is_some());
+                break;
+            }
+            assert_eq!(reply.code(), Code::Ok);
+            let kept = units(reply.body.len() - PREFIX);
+            let allowed = 1 + (limit - needed) / kept;
             let mut greedy = peer(&gateway, window).await;
             let mut given = 0;
             for stream in (1..20).step_by(2) {
-                given += usize::from(is_answer(&list(&mut greedy, stream).await));
+                given += usize::from(is_response(&list(&mut greedy, stream).await));
             }
-            assert_eq!(given, most);
+            assert_eq!(given, allowed, "others hold {others} units");
+            others += given * kept;
             peers.push(greedy);
         }
-        let reply = call().await;
-        assert_eq!(reply.code(), Code::ResourceExhausted);
-        assert_eq!(reply.reason(), "GATEWAY_OVERLOADED");
-        let outcome = reply.error_metadata("outcome");
-        assert!(matches!(outcome.as_deref(), Some("NOT_SENT" | "COMPLETED")));
-        assert!(reply.details().retry_info().is_some());
+        assert!(!peers.is_empty());
 
-        // Whoever goes away leaves its room to others.
+        // A client that disconnects releases its memory.
         drop(peers);
         let answered = async { while call().await.code() != Code::Ok {} };
         timeout(LONG, answered).await.unwrap();
@@ -112,29 +137,31 @@ async fn memory_for_answers_that_are_not_taken_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_large_answer_that_has_no_room_is_not_asked_for_again() {
+async fn response_that_got_no_memory_is_not_requested_again() {
     let (gateway, fake) = gateway(&[]).await;
     let mut peers = Vec::new();
-    let mut asked = 0;
-    for most in [4, 2, 1] {
+    let rejected = loop {
         let mut greedy = peer(&gateway, 0).await;
-        for stream in (1..).step_by(2).take(most) {
-            assert!(is_answer(&list(&mut greedy, stream).await));
+        for stream in (1..20).step_by(2) {
+            list(&mut greedy, stream).await;
         }
-        asked += most;
         peers.push(greedy);
-    }
-    for _ in 0..10 {
         let reply = Caller::list(gateway.address).send().await;
-        assert_eq!(reply.reason(), "GATEWAY_OVERLOADED");
-        assert_eq!(reply.error_metadata("outcome").as_deref(), Some("NOT_SENT"));
-        assert!(reply.details().retry_info().is_some());
-    }
-    assert_eq!(fake.seen().len(), asked);
+        if reply.code() != Code::Ok {
+            break reply;
+        }
+    };
+    assert_eq!(rejected.reason(), "GATEWAY_OVERLOADED");
+    let requested = fake.seen().len();
+    let reply = Caller::list(gateway.address).send().await;
+    assert_eq!(reply.reason(), "GATEWAY_OVERLOADED");
+    assert_eq!(reply.error_metadata("outcome").as_deref(), Some("NOT_SENT"));
+    assert!(reply.details().retry_info().is_some());
+    assert_eq!(fake.seen().len(), requested);
 }
 
 #[tokio::test]
-async fn a_message_that_is_larger_than_its_json_is_counted_as_it_is() {
+async fn message_larger_than_its_json_is_counted_in_full() {
     // Two bytes of JSON are eleven of a Struct.
     let numbers = "1,".repeat(600_000);
     let body =
@@ -143,15 +170,15 @@ async fn a_message_that_is_larger_than_its_json_is_counted_as_it_is() {
     let reply = Caller::list(gateway.address).send().await;
     assert_eq!(reply.reason(), "GATEWAY_OVERLOADED", "{}", reply.message());
     assert_eq!(reply.error_metadata("outcome").as_deref(), Some("COMPLETED"));
-    assert_eq!(fake.seen().len(), 1, "a repeat would end the same");
+    assert_eq!(fake.seen().len(), 1, "a retry would end the same");
 }
 
 #[tokio::test]
-async fn an_answer_that_is_taken_late_is_whole() {
+async fn response_that_is_read_late_is_whole() {
     let (gateway, _fake) = gateway(&[]).await;
     let mut slow = peer(&gateway, 0).await;
-    assert!(is_answer(&list(&mut slow, 1).await));
-    let mut taken = 0;
+    assert!(is_response(&list(&mut slow, 1).await));
+    let mut read = 0;
     let more = 16_384_u32.to_be_bytes();
     loop {
         for stream in [0, 1] {
@@ -162,15 +189,15 @@ async fn an_answer_that_is_taken_late_is_whole() {
         if part.kind == HEADERS {
             break;
         }
-        taken += part.payload.len();
+        read += part.payload.len();
     }
     let whole = Caller::list(gateway.address).send().await;
     assert_eq!(whole.code(), Code::Ok, "{}", whole.message());
-    assert_eq!(taken, whole.body.len());
+    assert_eq!(read, whole.body.len());
 }
 
 #[tokio::test]
-async fn a_connection_that_does_not_take_its_answers_is_ended() {
+async fn connection_that_reads_no_response_is_ended() {
     let flags = ["--write-timeout", "0.5", "--max-connection-age-grace", "0.2"];
     let (gateway, _fake) = gateway(&flags).await;
     let health = "/grpc.health.v1.Health/Check";
@@ -183,9 +210,9 @@ async fn a_connection_that_does_not_take_its_answers_is_ended() {
         let mut deaf = peer(&gateway, window).await;
         let head = match path {
             "" => list(&mut deaf, 1).await,
-            path => ask(&mut deaf, 1, path, message).await,
+            path => request(&mut deaf, 1, path, message).await,
         };
-        assert!(is_answer(&head), "{path}");
+        assert!(is_response(&head), "{path}");
         // Sooner than a connection on which no PING is answered.
         let frames = timeout(LONG / 3, deaf.reader.rest()).await.expect("it ends");
         assert!(started.elapsed() >= Duration::from_millis(500));
@@ -196,30 +223,34 @@ async fn a_connection_that_does_not_take_its_answers_is_ended() {
 }
 
 #[tokio::test]
-async fn watches_on_one_connection_are_bounded() {
+async fn each_connection_gets_the_watches_of_the_formula() {
+    const STREAMS: usize = 100;
+
     let gateway = Gateway::on_sandbox().await;
     let check = |path: &str| {
         Caller::list(gateway.address)
             .path(&format!("/grpc.health.v1.Health/{path}"))
             .body(caller::frame(&[]))
     };
+    let share = LIMITS.shares().watches;
     let mut peers = Vec::new();
     let mut watches = 0;
     for _ in 0..20 {
+        let allowed = share.limit(watches).min(STREAMS);
+        let mut given = 0;
         let mut peer = Peer::greet(gateway.address).await.unwrap();
-        for stream in (1..200).step_by(2) {
+        for stream in (1..).step_by(2).take(STREAMS) {
             let block = rpc("/grpc.health.v1.Health/Watch", &[]);
             peer.send(&frame(HEADERS, END_HEADERS, stream, &block)).await.unwrap();
             let body = caller::frame(&[]);
             peer.send(&frame(DATA, END_STREAM, stream, &body)).await.unwrap();
             let is_head = |frame: &Frame| frame.kind == HEADERS && frame.stream == stream;
             let head = timeout(LONG, peer.reader.find(is_head)).await.unwrap().unwrap();
-            watches += usize::from(is_answer(&head));
+            given += usize::from(is_response(&head));
         }
+        assert_eq!(given, allowed, "others hold {watches} watches");
+        watches += given;
         peers.push(peer);
     }
-    // The first leave as many of half of the places as they take, the rest have
-    // their share.
-    assert_eq!(watches, 4 * 100 + 56 + 28 + 14 + 7 + 12 * 4);
     assert_eq!(check("Check").send().await.code(), Code::Ok);
 }

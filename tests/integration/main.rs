@@ -26,6 +26,7 @@ mod readme;
 mod repeats;
 mod secrets;
 mod statuses;
-mod support;
 mod unsent;
 mod untaken;
+
+use kit as support;

@@ -8,19 +8,16 @@
 use std::{collections::VecDeque, future::pending, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use h2::{
-    SendStream,
-    client::{ResponseFuture, SendRequest},
+use kit::{
+    caller::METADATA,
+    connection::Connection,
+    frames::{END_HEADERS, Flood, Frame, HEADERS, PREFACE, Peer, frame, rpc},
 };
-use http::Request;
 use tokio::{
     io::AsyncWriteExt,
-    net::TcpStream,
     task::JoinSet,
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout_at},
 };
-
-use crate::frames::{END_HEADERS, Flood, Frame, HEADERS, PREFACE, Peer, frame, rpc};
 
 /// What is sent, or opened, at each tick.
 const BATCH: u32 = 25;
@@ -117,7 +114,7 @@ pub(crate) async fn hold_back(address: SocketAddr, path: &str, until: Instant) {
         peers.push(peer);
     }
     sleep_until(until).await;
-    part(peers, 1).await;
+    close(peers, 1).await;
 }
 
 /// Holds 10,000 connections on which nothing, or half a preface, was said.
@@ -135,7 +132,7 @@ pub(crate) async fn idle(address: SocketAddr, until: Instant) {
         peers.push(peer);
     }
     sleep_until(until).await;
-    part(peers, OPENED as usize).await;
+    close(peers, OPENED as usize).await;
 }
 
 /// Sends 60 kB on each of 140 × 8 streams, and nothing after that.
@@ -148,17 +145,17 @@ pub(crate) async fn hold_back_large(
     let mut peers = Vec::new();
     for _ in 0..140 {
         pace.tick().await;
-        let mut send = greet(address).await;
+        let (connection, _) = Connection::open(address).await.unwrap();
         let mut streams = Vec::new();
         for _ in 0..8 {
-            let (answer, mut body) = open(&mut send, path).await;
+            let (answer, mut body) = connection.start(path, METADATA).await.unwrap();
             body.send_data(vec![0; 60_000].into(), false).unwrap();
             streams.push((answer, body));
         }
-        peers.push((send, streams));
+        peers.push((connection, streams));
     }
     sleep_until(until).await;
-    part(peers, 1).await;
+    close(peers, 1).await;
 }
 
 /// Sends a byte a second on each of 40 × 100 streams until all are answered;
@@ -173,16 +170,16 @@ pub(crate) async fn drip(
     let mut answers = JoinSet::new();
     let mut bodies = VecDeque::new();
     for _ in 0..40 {
-        let mut send = greet(address).await;
+        let (connection, _) = Connection::open(address).await.unwrap();
         for number in 0..100 {
             if number % OPENED == 0 {
                 pace.tick().await;
             }
-            let (answer, body) = open(&mut send, path).await;
+            let (answer, body) = connection.start(path, METADATA).await.unwrap();
             answers.spawn(answer);
             bodies.push_back((Instant::now(), body));
         }
-        peers.push(send);
+        peers.push(connection);
     }
     let dripping = async {
         while let Some((due, mut body)) = bodies.pop_front() {
@@ -207,30 +204,8 @@ pub(crate) async fn drip(
     answered
 }
 
-/// Connects, as a client that heeds what it is allowed to send.
-async fn greet(address: SocketAddr) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let (send, connection) = h2::client::handshake(stream).await.unwrap();
-    // It ends with the last of its handles.
-    tokio::spawn(connection);
-    send
-}
-
-async fn open(
-    send: &mut SendRequest<Bytes>,
-    path: &str,
-) -> (ResponseFuture, SendStream<Bytes>) {
-    let request = Request::post(format!("http://gateway{path}"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers");
-    let request = request.body(()).unwrap();
-    let mut ready = send.clone().ready().await.unwrap();
-    ready.send_request(request, false).unwrap()
-}
-
-/// Closes connections, so many at a time.
-pub(crate) async fn part<P>(mut peers: Vec<P>, batch: usize) {
+/// Closes connections, `batch` at each tick.
+pub(crate) async fn close<P>(mut peers: Vec<P>, batch: usize) {
     let mut pace = pace();
     while !peers.is_empty() {
         pace.tick().await;

@@ -2,12 +2,15 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use tokio::{task::block_in_place, time::Instant};
+use kit::{
+    frames::{PREFACE, Peer},
+    process::Process,
+};
+use tokio::time::Instant;
 
 use crate::{
-    callers::Caller,
-    frames::{PREFACE, Peer},
-    gateway::{ANY_PORT, Gateway, upstream},
+    balanced::BalancedClient,
+    environment::{ANY_PORT, start, upstream},
 };
 
 const RATE: u32 = 500;
@@ -25,12 +28,12 @@ pub(crate) async fn run(restarts: usize) {
 }
 
 async fn in_turn(restarts: usize, upstream: &str) {
-    let start = || Gateway::start(ANY_PORT, upstream, FLAGS);
-    let mut gateways = VecDeque::from([start(), start()]);
+    let gateway = || start(ANY_PORT, upstream, FLAGS);
+    let mut gateways = VecDeque::from([gateway().await, gateway().await]);
     let addresses = [gateways[0].address, gateways[1].address];
-    let caller = Caller::new(&addresses);
+    let client = BalancedClient::new(&addresses);
     for gateway in 0..addresses.len() {
-        caller.ready(gateway).await;
+        client.ready(gateway).await;
     }
     let mut slowest = Duration::ZERO;
     let restarting = async {
@@ -39,20 +42,20 @@ async fn in_turn(restarts: usize, upstream: &str) {
             let (new, took) = restarted(old, upstream).await;
             gateways.push_back(new);
             slowest = slowest.max(took);
-            caller.ready(restart % addresses.len()).await;
+            client.ready(restart % addresses.len()).await;
         }
     };
     let started = Instant::now();
-    let mut outcome = caller.call(RATE, restarting).await;
+    let mut outcome = client.call(RATE, restarting).await;
     let (p50, p99) = (outcome.all_but_one_in(2), outcome.all_but_one_in(100));
     println!(
         "drain: {restarts} restarts in {:.1?} at {RATE} RPCs a second: {} RPCs, {} failed, \
-         {} refused unseen and sent again, p50 {p50:.1?}, p99 {p99:.1?}; slowest exit \
+         {} transparent retries, p50 {p50:.1?}, p99 {p99:.1?}; slowest exit \
          {slowest:.2?} after the signal",
         started.elapsed(),
         outcome.took.len() + outcome.failed.len(),
         outcome.failed.len(),
-        outcome.refused_unseen,
+        outcome.transparent_retries,
     );
     let failed = &outcome.failed;
     assert!(failed.is_empty(), "{:?}", &failed[..failed.len().min(5)]);
@@ -60,17 +63,18 @@ async fn in_turn(restarts: usize, upstream: &str) {
 }
 
 /// Ends a gateway and starts it again; tells how long the end took.
-async fn restarted(gateway: Gateway, upstream: &str) -> (Gateway, Duration) {
+async fn restarted(gateway: Process, upstream: &str) -> (Process, Duration) {
     let address = gateway.address;
     let started = Instant::now();
-    gateway.terminate();
-    assert!(gateway.ended().await.success());
+    gateway.signal("TERM").await;
+    let (code, written) = gateway.wait().await;
+    assert_eq!(code, Some(0), "{written}");
     let took = started.elapsed();
-    (block_in_place(|| Gateway::start(address, upstream, FLAGS)), took)
+    (start(address, upstream, FLAGS).await, took)
 }
 
 async fn with_peers_that_hang(upstream: &str) {
-    let gateway = Gateway::start(ANY_PORT, upstream, FLAGS);
+    let gateway = start(ANY_PORT, upstream, FLAGS).await;
     let silent = Peer::connect(gateway.address).await.unwrap();
     let mut half = Peer::connect(gateway.address).await.unwrap();
     half.send(&PREFACE[..12]).await.unwrap();
@@ -82,11 +86,11 @@ async fn with_peers_that_hang(upstream: &str) {
     }
     // They are accepted in turn, so those before these are too.
     let started = Instant::now();
-    gateway.terminate();
-    let status = gateway.ended().await;
+    gateway.signal("TERM").await;
+    let (code, written) = gateway.wait().await;
     let took = started.elapsed();
-    println!("drain: exit {took:.2?} after the signal with peers that hang, {status}");
-    assert!(status.success());
+    println!("drain: exit {took:.2?} after the signal with peers that hang");
+    assert_eq!(code, Some(0), "{written}");
     assert!(took < LAME_DUCK + DRAIN_LIMIT + EXIT, "{took:?}");
     drop((silent, half, deaf));
 }

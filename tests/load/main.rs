@@ -6,17 +6,14 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "what was measured is its output")]
 
-mod apart;
 mod attacks;
-mod callers;
+mod balanced;
 mod drain;
+mod environment;
 mod floods;
-#[path = "../integration/support/frames.rs"]
-#[allow(dead_code, reason = "the integration tests use the rest")]
-mod frames;
-mod gateway;
-mod stage;
-mod untaken;
+mod harness;
+mod isolated;
+mod unread;
 
 #[tokio::main]
 async fn main() {

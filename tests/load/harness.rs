@@ -12,14 +12,16 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use kit::process::Process;
+
 use crate::{
-    apart::Apart,
-    callers::{Caller, Outcome},
-    gateway::{ANY_PORT, Gateway},
+    balanced::{BalancedClient, Outcome},
+    environment::{ANY_PORT, start},
+    isolated::IsolatedRuntime,
 };
 
 /// What an attack may cost in memory, in KiB.
-pub(crate) const MEMORY: usize = 20 << 10;
+pub(crate) const MEMORY: u64 = 20 << 10;
 
 /// The load of the other callers. Unoptimised, more would keep the processors
 /// busy by itself.
@@ -50,7 +52,7 @@ pub(crate) struct Attack<'a> {
     pub(crate) length: Duration,
     pub(crate) times: usize,
     /// The memory, in KiB.
-    pub(crate) memory: usize,
+    pub(crate) memory: u64,
 }
 
 impl<'a> Attack<'a> {
@@ -61,24 +63,24 @@ impl<'a> Attack<'a> {
 }
 
 /// Those who take part, beside the gateway.
-pub(crate) struct Stage<'a> {
+pub(crate) struct Harness<'a> {
     word: &'a str,
     upstream: String,
-    _upstream: Apart,
+    _upstream: IsolatedRuntime,
     /// Promises that were not kept.
     broken: RefCell<Vec<String>>,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Harness<'a> {
     /// Starts an upstream, for the attacks whose name holds a word.
     pub(crate) async fn set(
         word: &'a str,
         upstream: impl Future<Output = String> + Send + 'static,
     ) -> Self {
         // One would have small answers wait for large ones.
-        let apart = Apart::start(2);
-        let upstream = apart.spawn(upstream).await.unwrap();
-        Self { word, upstream, _upstream: apart, broken: RefCell::default() }
+        let runtime = IsolatedRuntime::start(2);
+        let upstream = runtime.spawn(upstream).await.unwrap();
+        Self { word, upstream, _upstream: runtime, broken: RefCell::default() }
     }
 
     /// Measures what an attack costs; returns what came of each time. One that is
@@ -119,11 +121,11 @@ impl<'a> Stage<'a> {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let gateway = Gateway::start(ANY_PORT, &self.upstream, attack.flags);
+        let gateway = start(ANY_PORT, &self.upstream, attack.flags).await;
         let others = Others::of(&gateway).await;
-        let attacker = Apart::start(1);
+        let attacker = IsolatedRuntime::start(1);
         let (mut usual, mut beside) = (Turns::default(), Turns::default());
-        let (before, _) = gateway.memory();
+        let before = gateway.resident_memory().unwrap();
         for _ in 0..attack.times {
             for _ in 0..TURNS.div_ceil(attack.times) {
                 sleep(REST).await;
@@ -143,7 +145,7 @@ impl<'a> Stage<'a> {
             }
             results.push(attacking.await.unwrap());
         }
-        let memory = gateway.memory().1.saturating_sub(before);
+        let memory = gateway.peak_memory().unwrap().saturating_sub(before) / 1024;
         Cost { usual, beside, memory }
     }
 
@@ -171,23 +173,23 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Callers that shall not feel what is done to their gateway.
+/// Other clients of a gateway, which should not notice an attack on it.
 struct Others<'a> {
-    gateway: &'a Gateway,
-    apart: Apart,
-    caller: Caller,
+    gateway: &'a Process,
+    runtime: IsolatedRuntime,
+    client: BalancedClient,
 }
 
 impl<'a> Others<'a> {
-    async fn of(gateway: &'a Gateway) -> Self {
-        let (apart, address) = (Apart::start(1), gateway.address);
-        let caller = async move {
-            let caller = Caller::new(&[address]);
-            caller.ready(0).await;
-            caller
+    async fn of(gateway: &'a Process) -> Self {
+        let (runtime, address) = (IsolatedRuntime::start(1), gateway.address);
+        let client = async move {
+            let client = BalancedClient::new(&[address]);
+            client.ready(0).await;
+            client
         };
-        let caller = apart.spawn(caller).await.unwrap();
-        let others = Self { gateway, apart, caller };
+        let client = runtime.spawn(client).await.unwrap();
+        let others = Self { gateway, runtime, client };
         // What the process takes for RPCs is no attack's doing, nor for those
         // that pile up when the machine is busy.
         others.call(2 * RATE, sleep(TURN)).await;
@@ -199,11 +201,11 @@ impl<'a> Others<'a> {
         rate: u32,
         until: impl Future<Output: Send> + Send + 'static,
     ) -> Turn {
-        let (started, worked) = (Instant::now(), self.gateway.worked());
-        let caller = self.caller.clone();
-        let calls = async move { caller.call(rate, until).await };
-        let outcome = self.apart.spawn(calls).await.unwrap();
-        let worked = self.gateway.worked() - worked;
+        let (started, worked) = (Instant::now(), self.gateway.processor_time().unwrap());
+        let client = self.client.clone();
+        let calls = async move { client.call(rate, until).await };
+        let outcome = self.runtime.spawn(calls).await.unwrap();
+        let worked = self.gateway.processor_time().unwrap().saturating_sub(worked);
         Turn { outcome, took: started.elapsed(), worked }
     }
 }
@@ -213,7 +215,7 @@ struct Cost {
     usual: Turns,
     beside: Turns,
     /// In KiB.
-    memory: usize,
+    memory: u64,
 }
 
 impl Cost {

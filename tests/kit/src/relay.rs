@@ -14,7 +14,7 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Binds a port that was in use a moment ago.
-pub(crate) async fn bind_again<T, F>(bind: impl Fn() -> F) -> T
+pub async fn bind_again<T, F>(bind: impl Fn() -> F) -> T
 where
     F: Future<Output = io::Result<T>>,
 {
@@ -32,26 +32,26 @@ where
 }
 
 /// Passes connections on to an upstream.
-pub(crate) struct Relay {
+pub struct Relay {
     address: SocketAddr,
     upstream: SocketAddr,
     running: JoinHandle<()>,
 }
 
 impl Relay {
-    pub(crate) async fn start(address: SocketAddr, upstream: SocketAddr) -> Self {
+    pub async fn start(address: SocketAddr, upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         Self { address, upstream, running: tokio::spawn(serve(listener, upstream)) }
     }
 
     /// Cuts all connections, and refuses new ones.
-    pub(crate) async fn cut(&mut self) {
+    pub async fn cut(&mut self) {
         self.running.abort();
         let _ = (&mut self.running).await;
     }
 
     /// Takes connections again.
-    pub(crate) async fn mend(&mut self) {
+    pub async fn mend(&mut self) {
         let listener = bind_again(|| TcpListener::bind(self.address)).await;
         self.running = tokio::spawn(serve(listener, self.upstream));
     }

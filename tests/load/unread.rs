@@ -16,15 +16,19 @@ use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_request::MessageRequest,
 };
 
-use crate::{
-    attacks::{OPENED, pace, part},
-    callers::{LIST, WATCH, framed},
+use kit::{
+    caller::{self, LIST},
     frames::{
-        DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PREFACE, Peer, SETTINGS, frame,
-        rpc,
+        DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PREFACE, Peer, SETTINGS,
+        WINDOW_UPDATE, frame, rpc,
     },
-    gateway::{LARGE, large_upstream},
-    stage::{Attack, MEMORY, Stage},
+};
+
+use crate::{
+    attacks::{OPENED, close, pace},
+    balanced::WATCH,
+    environment::{LARGE, large_upstream},
+    harness::{Attack, Harness, MEMORY},
 };
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
@@ -40,7 +44,7 @@ const LARGE_SIZE: usize = 1 << 20;
 const OF_LARGE: &[&str] =
     &["--answer-limit", "1572864", "--answer-memory", "16777216", "--write-timeout", "1"];
 const OF_OTHERS: &[&str] = &["--write-timeout", "1"];
-const BUDGET: usize = 16 << 10;
+const BUDGET: u64 = 16 << 10;
 
 /// Longer than such connections may last, and about as long as it takes to ask.
 const LONG: Duration = Duration::from_secs(6);
@@ -61,7 +65,7 @@ enum Refusal {
 /// Runs every attack, or those whose name holds a word; returns the promises that
 /// were not kept.
 pub(crate) async fn run(word: &str) -> Vec<String> {
-    let stage = Stage::set(word, large_upstream(LARGE_SIZE)).await;
+    let harness = Harness::set(word, large_upstream(LARGE_SIZE)).await;
     let list = |connection: &str| ListPartnerSharedConnectionsRequest {
         org_id: OWNER_ORGANIZATION.to_owned(),
         connection_id: connection.to_owned(),
@@ -87,8 +91,9 @@ pub(crate) async fn run(word: &str) -> Vec<String> {
     for (rpcs, path, message) in &asked {
         let is_large = rpcs.contains("MiB");
         for (how, refusal) in refusals {
-            let make =
-                |address, until| ask(address, path, framed(message), refusal, until);
+            let make = |address, until| {
+                ask(address, path, caller::frame(message), refusal, until)
+            };
             let what = format!("40 × 100 {rpcs}, {how}");
             let attack = Attack {
                 flags: if is_large { OF_LARGE } else { OF_OTHERS },
@@ -97,7 +102,7 @@ pub(crate) async fn run(word: &str) -> Vec<String> {
                 memory: MEMORY + if is_large { BUDGET } else { 0 },
                 ..Attack::of(&what)
             };
-            for goaways in stage.attacked(attack, make).await {
+            for goaways in harness.attacked(attack, make).await {
                 println!("floods:   {goaways} of 40 connections ended by GOAWAY");
             }
             // To ask the upstream is work, whoever does. Unoptimised, this would
@@ -105,11 +110,11 @@ pub(crate) async fn run(word: &str) -> Vec<String> {
             if *path == LIST && !cfg!(debug_assertions) {
                 let what = format!("{what}, again and again");
                 let attack = Attack { what: &what, length: SHORT, times: 5, ..attack };
-                stage.attacked(attack, make).await;
+                harness.attacked(attack, make).await;
             }
         }
     }
-    stage.broken()
+    harness.broken()
 }
 
 /// Sends an RPC on each of 40 × 100 streams, and takes no answer; returns how many
@@ -157,13 +162,12 @@ async fn ask(
         came += usize::from(goaway.unwrap());
     }
     drop(goaways);
-    part(peers, 1).await;
+    close(peers, 1).await;
     came
 }
 
 /// Connects, and says what is allowed to be sent.
 async fn greet(address: SocketAddr, refusal: Refusal) -> Peer {
-    const WINDOW_UPDATE: u8 = 8;
     const INITIAL_WINDOW_SIZE: u16 = 4;
     const MOST: u32 = (1 << 31) - 1;
     let window = match refusal {

@@ -10,23 +10,23 @@ use tokio::{
 use super::fake::answer;
 
 /// An upstream that accepts, reads a request, and waits.
-pub(crate) struct Held(TcpListener);
+pub struct Held(TcpListener);
 
 impl Held {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.0.local_addr().unwrap()
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 
     /// Waits for the next request.
-    pub(crate) async fn request(&self) -> Request {
+    pub async fn request(&self) -> Request {
         let (mut stream, _) = self.0.accept().await.unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -37,17 +37,17 @@ impl Held {
 }
 
 /// A request that waits for its answer.
-pub(crate) struct Request(TcpStream);
+pub struct Request(TcpStream);
 
 impl Request {
     /// Answers with an empty list.
-    pub(crate) async fn answer(&mut self) {
+    pub async fn answer(&mut self) {
         let json = [("content-type", "application/json")];
         self.0.write_all(&answer(200, &json, br#"{"data":[]}"#)).await.unwrap();
     }
 
     /// Waits until the gateway has given the request up.
-    pub(crate) async fn given_up(mut self) {
+    pub async fn given_up(mut self) {
         let mut rest = Vec::new();
         let _ = self.0.read_to_end(&mut rest).await;
     }

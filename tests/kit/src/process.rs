@@ -1,7 +1,9 @@
 //! The program itself, as a process.
 
 use std::{
+    env,
     net::SocketAddr,
+    path::PathBuf,
     process::{Output, Stdio},
     time::Duration,
 };
@@ -14,25 +16,31 @@ use tokio::{
     time::timeout,
 };
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_polytomic-gateway");
+use crate::HANG_GUARD;
 
-/// The longest that a test waits for a process. Only a broken one takes it.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Returns the path of the program. Cargo builds it in the directory above that of
+/// the tests.
+fn program() -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join("polytomic-gateway");
+    assert!(program.exists(), "cargo has not built {}", program.display());
+    program
+}
 
 /// Runs the program to its end.
-pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+pub async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     run_command(command(arguments, variables)).await
 }
 
 /// Runs a command to its end.
-pub(crate) async fn run_command(mut command: Command) -> Output {
+pub async fn run_command(mut command: Command) -> Output {
     let output = command.output();
-    timeout(PATIENCE, output).await.expect("the program does not end").unwrap()
+    timeout(HANG_GUARD, output).await.expect("the program does not end").unwrap()
 }
 
 /// Returns the command that starts the program.
-pub(crate) fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(PROGRAM);
+pub fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program());
     command
         .args(arguments)
         .envs(variables.iter().copied())
@@ -42,11 +50,11 @@ pub(crate) fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command
 }
 
 /// Returns the command that starts the program with so many file descriptors.
-pub(crate) fn command_with_descriptors(most: u32, arguments: &[&str]) -> Command {
+pub fn command_with_descriptors(most: u32, arguments: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command
         .args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")])
-        .arg(PROGRAM)
+        .arg(program())
         .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true);
@@ -54,21 +62,21 @@ pub(crate) fn command_with_descriptors(most: u32, arguments: &[&str]) -> Command
 }
 
 /// A gateway that runs as a process.
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     log: watch::Receiver<String>,
     reading: JoinHandle<()>,
 }
 
 impl Process {
     /// Starts the program and waits until it says where it listens.
-    pub(crate) async fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub async fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::spawn(command(arguments, variables)).await
     }
 
     /// Starts a command, and waits for the same.
-    pub(crate) async fn spawn(mut command: Command) -> Self {
+    pub async fn spawn(mut command: Command) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -86,43 +94,63 @@ impl Process {
             written.send_modify(|log| log.push_str(&rest));
         });
         let address = |log: &str| log.lines().find_map(address_in);
-        let started = timeout(PATIENCE, log.wait_for(|log| address(log).is_some())).await;
+        let started =
+            timeout(HANG_GUARD, log.wait_for(|log| address(log).is_some())).await;
         let address = address(&started.expect("no address is logged").unwrap()).unwrap();
         Self { child, address, log, reading }
     }
 
     /// Waits until the log has so many lines that hold a text.
-    pub(crate) async fn logs(&self, text: &str, lines: usize) {
+    pub async fn logs(&self, text: &str, lines: usize) {
         let mut log = self.log.clone();
         let has = |log: &String| log.matches(text).count() >= lines;
-        let logged = timeout(PATIENCE, log.wait_for(has)).await;
+        let logged = timeout(HANG_GUARD, log.wait_for(has)).await;
         logged.unwrap_or_else(|_| panic!("not logged: {text}")).unwrap();
     }
 
     /// Sends a signal by its name, for example `TERM`.
-    pub(crate) async fn signal(&self, name: &str) {
+    pub async fn signal(&self, name: &str) {
         let id = self.child.id().unwrap().to_string();
         let status = Command::new("kill").args(["-s", name, &id]).status().await.unwrap();
         assert!(status.success());
     }
 
-    /// Returns the most bytes that were resident at a time, where the system tells.
-    pub(crate) fn peak_memory(&self) -> Option<u64> {
-        let id = self.child.id().unwrap();
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    /// Returns the most bytes of memory that it has had, where the system tells.
+    pub fn peak_memory(&self) -> Option<u64> {
+        self.memory("VmHWM:")
+    }
+
+    /// Returns the bytes of memory that it has, where the system tells.
+    pub fn resident_memory(&self) -> Option<u64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> Option<u64> {
+        let path = format!("/proc/{}/status", self.child.id().unwrap());
+        let status = std::fs::read_to_string(path).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         let kib: u64 = line.split_whitespace().next()?.parse().unwrap();
         Some(kib * 1024)
     }
 
+    /// Returns the processor time that it has used, where the system tells.
+    pub fn processor_time(&self) -> Option<Duration> {
+        let path = format!("/proc/{}/stat", self.child.id().unwrap());
+        let stat = std::fs::read_to_string(path).ok()?;
+        let fields = stat.rsplit_once(") ").unwrap().1.split(' ');
+        // In user mode and in the system, in hundredths of a second.
+        let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
+        Some(Duration::from_millis(10 * ticks.sum::<u64>()))
+    }
+
     /// Ends the process at once, by SIGKILL, whatever it is doing.
-    pub(crate) async fn kill(mut self) {
-        timeout(PATIENCE, self.child.kill()).await.expect("SIGKILL ends it").unwrap();
+    pub async fn kill(mut self) {
+        timeout(HANG_GUARD, self.child.kill()).await.expect("SIGKILL ends it").unwrap();
     }
 
     /// Waits until the process ends. Returns its exit code and all it wrote.
-    pub(crate) async fn wait(mut self) -> (Option<i32>, String) {
-        let status = timeout(PATIENCE, self.child.wait()).await;
+    pub async fn wait(mut self) -> (Option<i32>, String) {
+        let status = timeout(HANG_GUARD, self.child.wait()).await;
         let status = status.expect("the program does not end").unwrap();
         self.reading.await.unwrap();
         let written = self.log.borrow().clone();

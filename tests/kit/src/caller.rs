@@ -51,12 +51,12 @@ pub struct Reply {
 }
 
 impl Caller {
-    /// A list of the documented connection's copies.
+    /// A list of the documented connection's shared copies.
     pub fn list(address: SocketAddr) -> Self {
         Self::new(address, "ListPartnerSharedConnections", &list_request())
     }
 
-    /// A create of a copy of the documented connection.
+    /// A create of a shared copy of the documented connection.
     pub fn create(address: SocketAddr) -> Self {
         let message = CreatePartnerSharedConnectionRequest {
             org_id: ID.to_owned(),
@@ -154,7 +154,7 @@ impl Reply {
         self.details().error_info().unwrap().metadata.get(key).cloned()
     }
 
-    /// Returns the fields that broke a rule.
+    /// Returns the fields with a violation.
     pub fn violations(&self) -> Vec<String> {
         let details = self.details();
         let request = details.bad_request().unwrap();
@@ -179,7 +179,7 @@ impl Reply {
     }
 }
 
-/// Returns the request for the documented connection's copies.
+/// Returns the request for a list of the documented connection's shared copies.
 pub fn list_request() -> ListPartnerSharedConnectionsRequest {
     ListPartnerSharedConnectionsRequest {
         org_id: ID.to_owned(),
@@ -187,7 +187,7 @@ pub fn list_request() -> ListPartnerSharedConnectionsRequest {
     }
 }
 
-/// Puts a message into the frame that gRPC sends it in.
+/// Puts a message into gRPC's frame.
 pub fn frame(message: &[u8]) -> Vec<u8> {
     let mut framed = vec![0];
     framed.put_u32(u32::try_from(message.len()).unwrap());

@@ -1,4 +1,4 @@
-//! A peer that writes HTTP/2 frames by hand, for what a library will not send.
+//! A peer that writes HTTP/2 frames itself, since a library would send no wrong ones.
 //! The numbers are those of RFC 9113.
 
 use std::{io, net::SocketAddr};
@@ -30,7 +30,7 @@ pub const END_HEADERS: u8 = 4;
 pub const CANCEL: u32 = 8;
 pub const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// A frame as it was read.
+/// A frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     pub kind: u8,
@@ -100,20 +100,20 @@ pub fn rpc<'a>(path: &'a str, more: &[(&'a str, &'a str)]) -> Vec<u8> {
     fields(usual.into_iter().chain(more.iter().copied()))
 }
 
-/// What a peer sends again and again.
+/// Bytes that a peer sends again and again.
 #[derive(Debug, Clone, Copy)]
 pub struct Flood {
     pub name: &'static str,
-    /// What opens it.
+    /// The bytes before the first round.
     pub start: fn() -> Vec<u8>,
     /// One round, by its number.
     pub round: fn(u32) -> Vec<u8>,
-    /// The debug data of the GOAWAY that ends it; none if it may go on, since
-    /// all it does is make the peer wait for its answers.
+    /// The debug data of the GOAWAY that ends the connection. None if the gateway
+    /// does not end it.
     pub ends: Option<&'static str>,
 }
 
-/// An RPC that stays in flight until its body ends, whatever stands behind.
+/// An RPC that stays in flight until its body ends.
 const PATH: &str = "/grpc.health.v1.Health/Check";
 
 /// Streams that are opened and reset at once (CVE-2023-44487).
@@ -156,7 +156,7 @@ pub const EMPTY_DATA: Flood = Flood {
     ends: Some("too_many_data_frames"),
 };
 
-/// Settings that each want an acknowledgement.
+/// SETTINGS that the gateway has to acknowledge.
 pub const SETTINGS_FLOOD: Flood = Flood {
     name: "SETTINGS",
     start: Vec::new,
@@ -164,7 +164,7 @@ pub const SETTINGS_FLOOD: Flood = Flood {
     ends: None,
 };
 
-/// Pings that each want an answer.
+/// PINGs that the gateway has to acknowledge.
 pub const PINGS: Flood = Flood {
     name: "PING",
     start: Vec::new,
@@ -188,7 +188,7 @@ impl Peer {
         Ok(Self { reader: Reader { stream: reader, buffer: Vec::new() }, writer })
     }
 
-    /// Connects, and begins as a client does.
+    /// Connects, and sends the preface and SETTINGS.
     pub async fn greet(address: SocketAddr) -> io::Result<Self> {
         let mut peer = Self::connect(address).await?;
         peer.send(PREFACE).await?;

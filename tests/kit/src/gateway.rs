@@ -27,21 +27,29 @@ pub struct Gateway {
 impl Gateway {
     /// Starts a gateway on its own sandbox.
     pub async fn on_sandbox() -> Self {
-        Self::start(settings(&["--sandbox", "--no-key-check"]), DESCRIPTOR_SET).await
+        Self::on_sandbox_with(&["--no-key-check"]).await
+    }
+
+    /// Starts a gateway on its own sandbox, with further flags.
+    pub async fn on_sandbox_with(flags: &[&str]) -> Self {
+        Self::on_sandbox_over(Protocol::Http1, flags).await
     }
 
     /// Starts a gateway on a sandbox that it reaches by this protocol.
     pub async fn on_sandbox_over(protocol: Protocol, flags: &[&str]) -> Self {
-        if protocol == Protocol::Http1 {
-            let flags = [&["--sandbox"][..], flags].concat();
-            return Self::start(settings(&flags), DESCRIPTOR_SET).await;
-        }
         let sandbox = Sandbox::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let (handle, url) = (sandbox.handle(), sandbox.url());
         tokio::spawn(sandbox.run(std::future::pending()));
-        let front = Front::start(url).await;
-        let flags = [&front.flags()[..], flags].concat();
-        let gateway = Self::start(settings(&flags), DESCRIPTOR_SET).await;
+        let front;
+        let upstream = match protocol {
+            Protocol::Http1 => vec!["--upstream-url", &*url],
+            Protocol::Http2 => {
+                front = Front::start(url.clone()).await;
+                front.flags().to_vec()
+            }
+        };
+        let settings = settings(&[&upstream, flags].concat());
+        let gateway = Self::start(settings, DESCRIPTOR_SET).await;
         Self { sandbox: Some(handle), ..gateway }
     }
 
@@ -72,13 +80,12 @@ impl Gateway {
     pub async fn start(settings: Serve, descriptor_set: &[u8]) -> Self {
         let app = App::bind(&settings, descriptor_set).await.unwrap();
         let address = app.local_addr();
-        let sandbox = app.sandbox();
         let authenticator = app.authenticator();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, sandbox, authenticator, stop, running }
+        Self { address, sandbox: None, authenticator, stop, running }
     }
 
     /// Connects a generated client.

@@ -1,4 +1,4 @@
-//! An upstream that holds its answers until a test lets them go.
+//! An upstream that holds its responses until a test releases them.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::fake::answer;
+use crate::fake::{JSON, LISTED, answer};
 
 /// An upstream that accepts, reads a request, and waits.
 pub struct Held(TcpListener);
@@ -36,17 +36,16 @@ impl Held {
     }
 }
 
-/// A request that waits for its answer.
+/// A request that waits for its response.
 pub struct Request(TcpStream);
 
 impl Request {
-    /// Answers with an empty list.
+    /// Responds with an empty list.
     pub async fn answer(&mut self) {
-        let json = [("content-type", "application/json")];
-        self.0.write_all(&answer(200, &json, br#"{"data":[]}"#)).await.unwrap();
+        self.0.write_all(&answer(200, JSON, LISTED.as_bytes())).await.unwrap();
     }
 
-    /// Waits until the gateway has given the request up.
+    /// Waits until the gateway has abandoned the request.
     pub async fn given_up(mut self) {
         let mut rest = Vec::new();
         let _ = self.0.read_to_end(&mut rest).await;

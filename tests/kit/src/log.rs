@@ -6,20 +6,21 @@ use std::{
 };
 
 use serde_json::Value;
+use tokio::task::yield_now;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The log of this thread, which is that of a test and of its gateway.
+/// The log of this thread: of a test and its gateway.
 pub struct Log {
     written: Written,
     _guard: DefaultGuard,
 }
 
 impl Log {
-    /// Keeps what is logged from now on.
+    /// Records log lines from now on.
     pub fn keep() -> Self {
-        // Without one that listens for all threads, tracing may conclude from the
-        // other tests that nobody does. Another test may have set it before.
+        // Without a global subscriber, tracing may cache from other tests that no
+        // subscriber is interested. Another test may have set it before.
         let everywhere = tracing_subscriber::fmt().with_writer(io::sink).finish();
         let _ = tracing::subscriber::set_global_default(everywhere);
         let written = Written::default();
@@ -47,7 +48,7 @@ impl Log {
             if let Some(line) = self.rpcs().into_iter().next() {
                 return line;
             }
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The program itself, as a process.
+//! The program as a process.
 
 use std::{
     env,
@@ -49,7 +49,7 @@ pub fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Returns the command that starts the program with so many file descriptors.
+/// Returns the command that starts the program with at most `most` file descriptors.
 pub fn command_with_descriptors(most: u32, arguments: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command
@@ -70,12 +70,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the program and waits until it says where it listens.
+    /// Starts the program and waits until it logs its address.
     pub async fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         Self::spawn(command(arguments, variables)).await
     }
 
-    /// Starts a command, and waits for the same.
+    /// Starts a command and waits until it logs its address.
     pub async fn spawn(mut command: Command) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -100,7 +100,7 @@ impl Process {
         Self { child, address, log, reading }
     }
 
-    /// Waits until the log has so many lines that hold a text.
+    /// Waits until the log contains a text `lines` times.
     pub async fn logs(&self, text: &str, lines: usize) {
         let mut log = self.log.clone();
         let has = |log: &String| log.matches(text).count() >= lines;
@@ -115,12 +115,12 @@ impl Process {
         assert!(status.success());
     }
 
-    /// Returns the most bytes of memory that it has had, where the system tells.
+    /// Returns the most bytes of memory that it has had, if the system reports it.
     pub fn peak_memory(&self) -> Option<u64> {
         self.memory("VmHWM:")
     }
 
-    /// Returns the bytes of memory that it has, where the system tells.
+    /// Returns the bytes of memory that it has, if the system reports it.
     pub fn resident_memory(&self) -> Option<u64> {
         self.memory("VmRSS:")
     }
@@ -133,7 +133,7 @@ impl Process {
         Some(kib * 1024)
     }
 
-    /// Returns the processor time that it has used, where the system tells.
+    /// Returns the processor time that it has used, if the system reports it.
     pub fn processor_time(&self) -> Option<Duration> {
         let path = format!("/proc/{}/stat", self.child.id().unwrap());
         let stat = std::fs::read_to_string(path).ok()?;
@@ -143,12 +143,12 @@ impl Process {
         Some(Duration::from_millis(10 * ticks.sum::<u64>()))
     }
 
-    /// Ends the process at once, by SIGKILL, whatever it is doing.
+    /// Ends the process immediately, by SIGKILL.
     pub async fn kill(mut self) {
         timeout(HANG_GUARD, self.child.kill()).await.expect("SIGKILL ends it").unwrap();
     }
 
-    /// Waits until the process ends. Returns its exit code and all it wrote.
+    /// Waits until the process ends. Returns its exit code and its output.
     pub async fn wait(mut self) -> (Option<i32>, String) {
         let status = timeout(HANG_GUARD, self.child.wait()).await;
         let status = status.expect("the program does not end").unwrap();
@@ -158,7 +158,7 @@ impl Process {
     }
 }
 
-/// Finds the address in the line, text or JSON, that says where the gateway
+/// Finds the address in the line, text or JSON, that the gateway logs when it
 /// listens.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("address")?;

@@ -1,5 +1,6 @@
-//! The services about the server itself, by their generated clients.
+//! The health and reflection services, called by their generated clients.
 
+use kit::{Gateway, caller::SERVICE};
 use prost_reflect::{DescriptorPool, Value};
 use tonic::Code;
 use tonic_health::pb::{
@@ -11,10 +12,8 @@ use tonic_reflection::pb::v1::{
     server_reflection_response::MessageResponse,
 };
 
-use crate::support::{Gateway, caller::SERVICE};
-
 #[tokio::test]
-async fn the_server_and_each_service_are_healthy() {
+async fn server_and_each_service_are_serving() {
     let gateway = Gateway::on_sandbox().await;
     let mut client = HealthClient::new(gateway.channel().await);
     for service in ["", SERVICE] {
@@ -27,7 +26,7 @@ async fn the_server_and_each_service_are_healthy() {
 }
 
 #[tokio::test]
-async fn a_watch_on_an_unknown_service_says_so_and_stays_open() {
+async fn watch_of_an_unknown_service_stays_open() {
     let gateway = Gateway::on_sandbox().await;
     let mut client = HealthClient::new(gateway.channel().await);
     let request = HealthCheckRequest { service: "nope".to_owned() };
@@ -40,7 +39,7 @@ async fn a_watch_on_an_unknown_service_says_so_and_stays_open() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_stops_says_so_to_those_who_watch() {
+async fn watch_reports_not_serving_when_the_gateway_stops() {
     let gateway = Gateway::on_sandbox().await;
     let mut client = HealthClient::new(gateway.channel().await);
     let request = HealthCheckRequest { service: SERVICE.to_owned() };
@@ -89,7 +88,7 @@ async fn reflection_shows_the_rest_form_of_an_rpc() {
         panic!("{response:?}")
     };
     let bytes = &file.file_descriptor_proto[0];
-    // The set that was compiled has the files that this one needs to be read.
+    // The compiled set has the files that this one imports.
     let pool =
         DescriptorPool::decode(polytomic_gateway::contract::DESCRIPTOR_SET).unwrap();
     let mut alone = DescriptorPool::new();
@@ -112,7 +111,7 @@ async fn reflection_shows_the_rest_form_of_an_rpc() {
 }
 
 #[tokio::test]
-async fn reflection_knows_the_types_of_error_details() {
+async fn reflection_has_the_types_of_error_details() {
     let gateway = Gateway::on_sandbox().await;
     for name in ["google.rpc.ErrorInfo", "google.rpc.BadRequest", "google.rpc.RetryInfo"]
     {

@@ -1,12 +1,11 @@
-//! Creates that their callers send again: what the gateway knows of that, and what
-//! it must not let happen.
+//! Creates that clients retry: how the gateway recognizes a retry, and which ones it
+//! prevents.
 
-use tonic::Code;
-
-use crate::support::{
+use kit::{
     Caller, Fake, Gateway,
     fake::{Script, Step, answer},
 };
+use tonic::Code;
 
 const PREVIOUS: &str = "grpc-previous-rpc-attempts";
 
@@ -18,7 +17,7 @@ async fn playing(steps: Vec<Step>) -> (Fake, Gateway) {
 }
 
 #[tokio::test]
-async fn a_client_must_not_repeat_in_doubt_with_another_key() {
+async fn create_with_a_generated_key_and_unknown_outcome_is_not_retryable() {
     let (_fake, gateway) = playing(vec![Step::Reset]).await;
     let create = || Caller::create(gateway.address);
     let reply = create().send().await;
@@ -38,7 +37,7 @@ async fn a_client_must_not_repeat_in_doubt_with_another_key() {
 }
 
 #[tokio::test]
-async fn a_retry_policy_is_not_led_to_a_repeat_that_is_refused() {
+async fn retry_policies_are_told_not_to_retry_a_create_without_a_key() {
     let (_fake, gateway) = playing(vec![Step::Write(answer(429, &[], b""))]).await;
     let reply = Caller::create(gateway.address).send().await;
     assert_eq!(reply.error_metadata("outcome").as_deref(), Some("REJECTED"));
@@ -49,7 +48,7 @@ async fn a_retry_policy_is_not_led_to_a_repeat_that_is_refused() {
 }
 
 #[tokio::test]
-async fn a_repeat_that_does_not_become_an_rpc_is_in_doubt_too() {
+async fn retry_rejected_before_the_rpc_has_an_unknown_outcome() {
     let (fake, gateway) = playing(vec![Step::Answer]).await;
     for (count, outcome) in [("1", "NOT_SENT"), ("2", "UNKNOWN")] {
         let reply = Caller::create(gateway.address)
@@ -67,7 +66,7 @@ async fn a_repeat_that_does_not_become_an_rpc_is_in_doubt_too() {
 }
 
 #[tokio::test]
-async fn a_create_that_is_sent_again_without_a_key_is_refused() {
+async fn retried_create_without_a_key_is_rejected() {
     let (fake, gateway) = playing(vec![Step::Answer]).await;
     let again = |caller: Caller| caller.with(PREVIOUS, "1");
     let reply = again(Caller::create(gateway.address)).send().await;
@@ -81,15 +80,15 @@ async fn a_create_that_is_sent_again_without_a_key_is_refused() {
     let with_id = Caller::create(gateway.address).with("x-request-id", "r-1");
     assert_eq!(again(with_id).send().await.code(), Code::Ok);
     let list = again(Caller::list(gateway.address));
-    assert_eq!(list.send().await.code(), Code::Ok, "a list may be repeated");
+    assert_eq!(list.send().await.code(), Code::Ok, "a list may be retried");
 }
 
 #[tokio::test]
-async fn what_an_earlier_try_did_is_unknown_until_polytomic_says() {
-    let refusal = br#"{"key":"not_found","message":"no","status":404}"#;
+async fn outcome_of_a_retry_is_unknown_unless_polytomic_recorded_it() {
+    let recorded = br#"{"key":"not_found","message":"no","status":404}"#;
     let json = [("content-type", "application/json")];
     for (status, body, outcome) in
-        [(429, &b""[..], "UNKNOWN"), (403, b"", "UNKNOWN"), (404, refusal, "REJECTED")]
+        [(429, &b""[..], "UNKNOWN"), (403, b"", "UNKNOWN"), (404, recorded, "REJECTED")]
     {
         let answer = answer(status, &json, body);
         let (_fake, gateway) = playing(vec![Step::Write(answer)]).await;
@@ -105,10 +104,10 @@ async fn what_an_earlier_try_did_is_unknown_until_polytomic_says() {
 }
 
 #[tokio::test]
-async fn a_key_is_told_whatever_fails_first() {
+async fn failed_create_returns_its_key() {
     let (fake, gateway) = playing(vec![Step::Answer]).await;
-    let refused = Caller::create(gateway.address).without("authorization");
-    let reply = refused.with(PREVIOUS, "2").with("x-request-id", "r-1").send().await;
+    let rejected = Caller::create(gateway.address).without("authorization");
+    let reply = rejected.with(PREVIOUS, "2").with("x-request-id", "r-1").send().await;
     assert_eq!(reply.code(), Code::Unauthenticated);
     assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
     assert!(reply.error_metadata("idempotencyKey").is_some());

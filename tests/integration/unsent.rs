@@ -1,5 +1,5 @@
-//! Creates that are given up: whether anything of them can have been sent is
-//! known, and told.
+//! Creates that time out: the gateway knows whether it has sent any of the request,
+//! and reports it.
 
 use kit::{
     Caller, Fake, Gateway, HANG_GUARD, HOST, Protocol,
@@ -11,8 +11,8 @@ use kit::{
 use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
 use tonic::Code;
 
-/// An upstream with which no TLS handshake comes to an end: the system takes the
-/// connection, and nobody answers on it.
+/// Starts an upstream that completes no TLS handshake: the system accepts its
+/// connections, and no program reads from them.
 async fn mute() -> (TcpListener, String) {
     let listener = TcpListener::bind((HOST, 0)).await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
@@ -20,7 +20,7 @@ async fn mute() -> (TcpListener, String) {
 }
 
 #[track_caller]
-fn assert_told(reply: &Reply, reason: &str, attempts: &str, outcome: &str) {
+fn assert_reported(reply: &Reply, reason: &str, attempts: &str, outcome: &str) {
     assert_eq!(reply.code(), Code::DeadlineExceeded, "{}", reply.message());
     assert_eq!(reply.reason(), reason);
     assert_eq!(reply.error_metadata("attempts").as_deref(), Some(attempts));
@@ -29,46 +29,46 @@ fn assert_told(reply: &Reply, reason: &str, attempts: &str, outcome: &str) {
 }
 
 #[tokio::test]
-async fn a_create_that_found_no_connection_by_its_deadline_was_not_sent() {
+async fn create_without_a_connection_by_its_deadline_is_not_sent() {
     let (_listener, url) = mute().await;
     let gateway = Gateway::at(&url, &["--connect-timeout", "3600"]).await;
     let reply = Caller::create(gateway.address).with("grpc-timeout", "500m").send().await;
-    assert_told(&reply, "DEADLINE_EXCEEDED", "1", "NOT_SENT");
+    assert_reported(&reply, "DEADLINE_EXCEEDED", "1", "NOT_SENT");
     assert!(reply.message().contains("Nothing was sent"), "{}", reply.message());
 }
 
 #[tokio::test]
-async fn a_create_that_found_no_connection_by_the_gateways_limit_was_not_sent() {
+async fn create_without_a_connection_by_the_timeout_is_not_sent() {
     let (_listener, url) = mute().await;
     let gateway = Gateway::at(&url, &["--timeout", "0.5"]).await;
     let reply = Caller::create(gateway.address).send().await;
-    assert_told(&reply, "UPSTREAM_TIMEOUT", "1", "NOT_SENT");
+    assert_reported(&reply, "UPSTREAM_TIMEOUT", "1", "NOT_SENT");
 }
 
 #[tokio::test]
-async fn attempts_that_found_no_connection_were_not_sent() {
+async fn attempts_without_a_connection_are_not_sent() {
     let (_listener, url) = mute().await;
     let flags = ["--timeout", "5", "--attempt-timeout", "0.3"];
     let gateway = Gateway::at(&url, &flags).await;
     let reply = Caller::create(gateway.address).with("grpc-timeout", "2S").send().await;
-    assert_told(&reply, "DEADLINE_EXCEEDED", "3", "NOT_SENT");
+    assert_reported(&reply, "DEADLINE_EXCEEDED", "3", "NOT_SENT");
 }
 
 #[tokio::test]
-async fn a_create_whose_answer_stalls_stays_in_doubt() {
+async fn create_without_a_response_has_an_unknown_outcome() {
     over_both(async |protocol| {
         let fake = Fake::playing(Script::new(protocol, vec![vec![Step::Stall]])).await;
         let gateway = Gateway::on(&fake).await;
         let reply =
             Caller::create(gateway.address).with("grpc-timeout", "2S").send().await;
         assert!(fake.only().line.starts_with("POST "));
-        assert_told(&reply, "DEADLINE_EXCEEDED", "1", "UNKNOWN");
+        assert_reported(&reply, "DEADLINE_EXCEEDED", "1", "UNKNOWN");
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_create_in_doubt_stays_so_when_nothing_of_its_repeat_is_sent() {
+async fn unknown_outcome_stays_when_the_retry_is_not_sent() {
     let authority = Authority::new();
     let acceptor = authority.server(Protocol::Http1);
     let (listener, url) = mute().await;
@@ -79,11 +79,11 @@ async fn a_create_in_doubt_stays_so_when_nothing_of_its_repeat_is_sent() {
         while !request.ends_with(b"}") {
             request.push(stream.read_u8().await.unwrap());
         }
-        // The connection ends here; the next is taken, and not answered on.
+        // The connection ends here. No program reads from the next one.
         listener
     });
     let gateway = Gateway::at(&url, &["--upstream-ca-file", authority.file()]).await;
     let reply = Caller::create(gateway.address).with("grpc-timeout", "3S").send().await;
-    assert_told(&reply, "DEADLINE_EXCEEDED", "2", "UNKNOWN");
+    assert_reported(&reply, "DEADLINE_EXCEEDED", "2", "UNKNOWN");
     drop(timeout(HANG_GUARD, upstream).await.unwrap().unwrap());
 }

@@ -1,9 +1,8 @@
-//! Answers that are not what the contract says: an error that tells what
-//! happened, and never an empty success.
+//! Responses that do not match the contract: an error with the cause, and never an
+//! empty success.
 
+use kit::{Caller, Fake, Gateway, caller::Reply, fake::answer};
 use tonic::Code;
-
-use crate::support::{Caller, Fake, Gateway, caller::Reply, fake::answer};
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
@@ -13,7 +12,7 @@ async fn list(answer: Vec<u8>) -> Reply {
     Caller::list(gateway.address).send().await
 }
 
-/// Sends a create to an upstream that gives the same answer again if asked.
+/// Sends a create to an upstream that repeats its response.
 async fn create(answer: Vec<u8>) -> Reply {
     let fake = Fake::answering([answer.clone(), answer.clone(), answer]).await;
     let gateway = Gateway::on(&fake).await;
@@ -21,7 +20,7 @@ async fn create(answer: Vec<u8>) -> Reply {
 }
 
 #[tokio::test]
-async fn a_success_that_cannot_be_read_is_an_error() {
+async fn unreadable_success_is_an_error() {
     let deep = format!(r#"{{"data":[{{"configuration":{}"#, r#"{"a":"#.repeat(100_000));
     let cases: [(&str, &str, &str); 11] = [
         ("nothing", "", "early"),
@@ -45,13 +44,13 @@ async fn a_success_that_cannot_be_read_is_an_error() {
         assert_eq!(reply.code(), Code::Internal, "{case}: {}", reply.message());
         assert_eq!(reply.reason(), "UPSTREAM_BAD_RESPONSE", "{case}");
         assert!(reply.message().contains(expected), "{case}: {}", reply.message());
-        assert!(!reply.message().contains("Sign in"), "{case}: the body is not pasted");
+        assert!(!reply.message().contains("Sign in"), "{case}: the body is not copied");
         assert!(reply.body.is_empty(), "{case}");
     }
 }
 
 #[tokio::test]
-async fn a_create_that_cannot_be_read_has_an_unknown_outcome() {
+async fn unreadable_create_has_an_unknown_outcome() {
     for body in [
         "",
         "{}",
@@ -70,7 +69,7 @@ async fn a_create_that_cannot_be_read_has_an_unknown_outcome() {
 }
 
 #[tokio::test]
-async fn an_answer_of_another_content_type_is_named_as_such() {
+async fn other_content_types_are_named_in_the_error() {
     let html = answer(200, &[("content-type", "text/html")], b"<html>Sign in</html>");
     let reply = list(html).await;
     assert_eq!(reply.code(), Code::Internal);
@@ -81,7 +80,7 @@ async fn an_answer_of_another_content_type_is_named_as_such() {
     assert_eq!(reply.code(), Code::Internal);
     assert!(reply.message().contains("compressed"), "{}", reply.message());
 
-    // What is JSON by another name, or says nothing of itself, is read.
+    // Other names of JSON, and no content type, are read.
     for content_type in [
         "application/json; charset=utf-8",
         "Application/JSON",
@@ -94,7 +93,7 @@ async fn an_answer_of_another_content_type_is_named_as_such() {
 }
 
 #[tokio::test]
-async fn an_answer_over_the_limit_exhausts_resources() {
+async fn response_over_the_limit_is_resource_exhausted() {
     let limit = 10_000;
     let long = format!(r#"{{"data":[],"x":"{}"}}"#, "y".repeat(limit));
     let chunked = format!(
@@ -112,7 +111,7 @@ async fn an_answer_over_the_limit_exhausts_resources() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed() {
+async fn redirect_is_not_followed() {
     let elsewhere = Fake::json(200, "{}").await;
     let location = format!("{}/steal", elsewhere.url());
     for status in [301, 302, 303, 307, 308] {
@@ -125,14 +124,12 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_not_there_is_unavailable() {
-    // A port that was free a moment ago.
+async fn unreachable_upstream_is_unavailable() {
+    // No process listens on this port.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let settings = crate::support::settings(&["--upstream-url", &url, "--no-key-check"]);
-    let gateway =
-        Gateway::start(settings, polytomic_gateway::contract::DESCRIPTOR_SET).await;
+    let gateway = Gateway::at(&url, &[]).await;
     let reply = Caller::create(gateway.address).send().await;
     assert_eq!(reply.code(), Code::Unavailable);
     assert_eq!(reply.reason(), "UPSTREAM_CONNECT_FAILED");
@@ -141,7 +138,7 @@ async fn an_upstream_that_is_not_there_is_unavailable() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_hangs_up_is_unavailable() {
+async fn upstream_that_closes_the_connection_is_unavailable() {
     let fake = Fake::answering([]).await;
     let gateway = Gateway::on(&fake).await;
     let reply = Caller::create(gateway.address).send().await;

@@ -1,9 +1,9 @@
-//! What misbehaving peers do, each until an instant.
+//! Attacks by misbehaving peers, each until an instant.
 //!
-//! All keep a pace: 25,000 rounds a second of a flood, or 5,000 streams or
-//! connections that are opened. As fast as they can, they would take the
-//! processors from the gateway by their own work; and 25,000 streams a second are
-//! a processor's whole work for the gateway, whoever opens them.
+//! All have a limited rate: 25,000 rounds of a flood per second, or 5,000 new streams or
+//! connections. Without a limit, their own work would take the processors from the
+//! gateway; and 25,000 new streams per second saturate a processor of the gateway,
+//! even without an attack.
 
 use std::{collections::VecDeque, future::pending, net::SocketAddr, time::Duration};
 
@@ -19,27 +19,27 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout_at},
 };
 
-/// What is sent, or opened, at each tick.
+/// Rounds per tick, and streams or connections opened per tick.
 const BATCH: u32 = 25;
 pub(crate) const OPENED: u32 = 5;
 const PACE: Duration = Duration::from_millis(1);
 
-/// A batch at each tick, and none for ticks that were missed.
+/// Returns the ticks. Missed ticks are skipped.
 pub(crate) fn pace() -> Interval {
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
     pace
 }
 
-/// What came of a flood.
+/// The result of a flood.
 #[derive(Debug, Default)]
 pub(crate) struct Flooded {
-    /// The rounds that the system has taken.
+    /// The rounds written to sockets.
     pub(crate) rounds: u32,
     pub(crate) ended: Vec<Ended>,
 }
 
-/// A connection that the gateway has ended.
+/// A connection that the gateway ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) rounds: u32,
@@ -47,7 +47,7 @@ pub(crate) struct Ended {
     pub(crate) goaway: Option<String>,
 }
 
-/// Floods one connection, and the next when that is ended.
+/// Floods one connection, and another after the gateway ended it.
 pub(crate) async fn flood(
     address: SocketAddr,
     flood: Flood,
@@ -66,7 +66,7 @@ pub(crate) async fn flood(
     }
 }
 
-/// Floods one connection until it ends; returns what was said of that.
+/// Floods one connection until it ends. Returns the GOAWAY's debug data.
 async fn connection(
     address: SocketAddr,
     flood: Flood,
@@ -98,8 +98,8 @@ async fn connection(
     tokio::join!(writing, reading).1
 }
 
-/// Opens 40 × 100 streams, as many as are allowed, whose bodies never come.
-pub(crate) async fn hold_back(address: SocketAddr, path: &str, until: Instant) {
+/// Opens 40 × 100 streams, the maximum, and sends no bodies.
+pub(crate) async fn open_incomplete(address: SocketAddr, path: &str, until: Instant) {
     let mut pace = pace();
     let mut peers = Vec::new();
     for _ in 0..40 {
@@ -117,7 +117,7 @@ pub(crate) async fn hold_back(address: SocketAddr, path: &str, until: Instant) {
     close(peers, 1).await;
 }
 
-/// Holds 10,000 connections on which nothing, or half a preface, was said.
+/// Opens 10,000 connections, and sends half a preface on every second one.
 pub(crate) async fn idle(address: SocketAddr, until: Instant) {
     let mut pace = pace();
     let mut peers = Vec::new();
@@ -135,8 +135,8 @@ pub(crate) async fn idle(address: SocketAddr, until: Instant) {
     close(peers, OPENED as usize).await;
 }
 
-/// Sends 60 kB on each of 140 × 8 streams, and nothing after that.
-pub(crate) async fn hold_back_large(
+/// Sends 60 kB of a body on each of 140 × 8 streams.
+pub(crate) async fn open_incomplete_large(
     address: SocketAddr,
     path: &'static str,
     until: Instant,
@@ -158,8 +158,8 @@ pub(crate) async fn hold_back_large(
     close(peers, 1).await;
 }
 
-/// Sends a byte a second on each of 40 × 100 streams until all are answered;
-/// returns how many were.
+/// Sends a byte per second on each of 40 × 100 streams until all have a response.
+/// Returns the number of responses.
 pub(crate) async fn drip(
     address: SocketAddr,
     path: &'static str,

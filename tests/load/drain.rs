@@ -1,4 +1,4 @@
-//! Two gateways restart in turn under load, and nobody notices.
+//! Two gateways restart in turn under load, and no RPC fails.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -14,12 +14,10 @@ use crate::{
 };
 
 const RATE: u32 = 500;
-const LAME_DUCK: Duration = Duration::from_millis(300);
-const DRAIN_LIMIT: Duration = Duration::from_secs(3);
 const FLAGS: &[&str] = &["--lame-duck", "0.3", "--drain-limit", "3"];
 
-/// What a process may take to end, beside what it was told to wait.
-const EXIT: Duration = Duration::from_secs(1);
+/// What a gateway logs if the drain limit ends its connections.
+const LIMIT_REACHED: &str = "closing connections";
 
 pub(crate) async fn run(restarts: usize) {
     let upstream = upstream().await;
@@ -59,17 +57,17 @@ async fn in_turn(restarts: usize, upstream: &str) {
     );
     let failed = &outcome.failed;
     assert!(failed.is_empty(), "{:?}", &failed[..failed.len().min(5)]);
-    assert!(slowest < LAME_DUCK + DRAIN_LIMIT + EXIT, "{slowest:?}");
 }
 
-/// Ends a gateway and starts it again; tells how long the end took.
+/// Stops a gateway and starts it again. Returns it, and the time until its exit.
 async fn restarted(gateway: Process, upstream: &str) -> (Process, Duration) {
     let address = gateway.address;
     let started = Instant::now();
     gateway.signal("TERM").await;
     let (code, written) = gateway.wait().await;
-    assert_eq!(code, Some(0), "{written}");
     let took = started.elapsed();
+    assert_eq!(code, Some(0), "{written}");
+    assert!(!written.contains(LIMIT_REACHED), "{written}");
     (start(address, upstream, FLAGS).await, took)
 }
 
@@ -84,13 +82,13 @@ async fn with_peers_that_hang(upstream: &str) {
         peer.reader.next().await.unwrap();
         deaf.push(peer);
     }
-    // They are accepted in turn, so those before these are too.
+    // The gateway accepts in order, so it has accepted all of them.
     let started = Instant::now();
     gateway.signal("TERM").await;
     let (code, written) = gateway.wait().await;
     let took = started.elapsed();
     println!("drain: exit {took:.2?} after the signal with peers that hang");
     assert_eq!(code, Some(0), "{written}");
-    assert!(took < LAME_DUCK + DRAIN_LIMIT + EXIT, "{took:?}");
+    assert!(written.contains(LIMIT_REACHED), "{written}");
     drop((silent, half, deaf));
 }

@@ -1,5 +1,5 @@
-//! Peers that misbehave, and what it costs: the gateway in memory, other callers
-//! in time.
+//! Floods by misbehaving peers: their cost in memory, and the latency of other
+//! clients.
 
 use std::time::Duration;
 
@@ -22,16 +22,16 @@ use crate::{
 const FLOODS: [Flood; 6] =
     [RAPID_RESET, MALFORMED_HEADERS, CONTINUATIONS, EMPTY_DATA, SETTINGS_FLOOD, PINGS];
 
-/// Those of which each round is answered.
+/// The floods that the gateway answers round by round.
 const ANSWERED: [Flood; 3] = [MALFORMED_HEADERS, SETTINGS_FLOOD, PINGS];
 
-/// What a connection may take to end, in rounds that the system has taken.
+/// The maximum of rounds until a connection ends.
 const SOON: u32 = 10_000;
 
-/// How long it takes to open 4,000 streams, and somewhat more.
+/// Slightly more than the time to open 4,000 streams.
 const OPENING: Duration = Duration::from_secs(1);
 
-/// Runs every attack, or those whose name holds a word.
+/// Runs all attacks, or those whose name contains a word.
 pub(crate) async fn run(word: &str) {
     let harness = Harness::set(word, upstream()).await;
     for of in FLOODS {
@@ -40,15 +40,15 @@ pub(crate) async fn run(word: &str) {
     for of in ANSWERED {
         flood(&harness, of, true).await;
     }
-    let hold = |address, until| attacks::hold_back(address, LIST, until);
+    let open = |address, until| attacks::open_incomplete(address, LIST, until);
     let streams = Attack::of("40 × 100 bodies that do not end");
-    harness.attacked(Attack { length: OPENING, ..streams }, hold).await;
-    let hold = |address, until| attacks::hold_back_large(address, LIST, until);
-    harness.attacked(Attack::of("140 × 8 large bodies that do not end"), hold).await;
+    harness.attacked(Attack { length: OPENING, ..streams }, open).await;
+    let open = |address, until| attacks::open_incomplete_large(address, LIST, until);
+    harness.attacked(Attack::of("140 × 8 large bodies that do not end"), open).await;
     drip(&harness).await;
     for (what, flags) in [
         ("10,000 idle connections", &[][..]),
-        ("10,000 idle connections, all taken", &["--max-connections", "20000"]),
+        ("10,000 idle connections, all accepted", &["--max-connections", "20000"]),
     ] {
         let idle = Attack { flags, length: 3 * OPENING, times: 2, ..Attack::of(what) };
         harness.attacked(idle, attacks::idle).await;
@@ -58,8 +58,8 @@ pub(crate) async fn run(word: &str) {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-/// Floods by peers that read, or do not. What must end ends every connection,
-/// each time with the GOAWAY that says why; what must not ends none.
+/// Floods by peers that read, or do not. A flood that the gateway must stop ends every
+/// connection with the right GOAWAY; any other flood ends none.
 async fn flood(harness: &Harness<'_>, of: Flood, deaf: bool) {
     let how = if deaf { ", by peers that do not read" } else { "" };
     let what = format!("{}{how}", of.name);
@@ -84,7 +84,7 @@ async fn flood(harness: &Harness<'_>, of: Flood, deaf: bool) {
     harness.check(latest < SOON, || format!("{what}: one ended by round {latest}"));
 }
 
-/// Requests of a byte a second are given up in time.
+/// The gateway abandons requests of a byte per second.
 async fn drip(harness: &Harness<'_>) {
     let what = "40 × 100 bodies of a byte a second";
     let attack = Attack { length: HANG_GUARD, times: 1, ..Attack::of(what) };

@@ -23,7 +23,7 @@ mod outcomes;
 mod panics;
 mod protection;
 mod readme;
-mod repeats;
+mod retries;
 mod secrets;
 mod statuses;
 mod unsent;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use kit::{
     Caller, Fake, Gateway, HANG_GUARD,
-    caller::{KEY, SERVICE, frame as message, list_request},
+    caller::{KEY, LIST, SERVICE, frame as message, list_request},
     connection::Connection,
     frames::{
         ACK, CANCEL, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING,
-        PREFACE, Peer, RST_STREAM, SETTINGS, frame, rpc,
+        PREFACE, Peer, RST_STREAM, SETTINGS, frame, request, rpc,
     },
     held::Held,
     log::Log,
@@ -87,12 +87,8 @@ async fn idle_connection_gets_a_goaway() {
 
 /// Opens an RPC on stream 1, which the upstream holds.
 async fn list(peer: &mut Peer) {
-    let authorization = format!("Bearer {KEY}");
-    let path = format!("/{SERVICE}/ListPartnerSharedConnections");
-    let headers = rpc(&path, &[("authorization", &authorization)]);
-    peer.send(&frame(HEADERS, END_HEADERS, 1, &headers)).await.unwrap();
-    let body = message(&list_request().encode_to_vec());
-    peer.send(&frame(DATA, END_STREAM, 1, &body)).await.unwrap();
+    let request = request(1, LIST, &list_request().encode_to_vec());
+    peer.send(&request).await.unwrap();
 }
 
 #[tokio::test]
@@ -201,9 +197,8 @@ async fn deadline_counts_from_the_headers() {
     // A client's deadline would also end the wait for the body.
     let gateway = Gateway::with(&fake, &["--timeout", "1"]).await;
     let mut peer = Peer::greet(gateway.address).await.unwrap();
-    let path = format!("/{SERVICE}/ListPartnerSharedConnections");
     let key = format!("Bearer {KEY}");
-    let headers = rpc(&path, &[("authorization", &key)]);
+    let headers = rpc(LIST, &[("authorization", &key)]);
     peer.send(&frame(HEADERS, END_HEADERS, 1, &headers)).await.unwrap();
     // A PING is acknowledged after the frames before it were processed.
     for _ in 0..3 {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use polytomic_gateway::{
     proto::ListPartnerSharedConnectionsRequest,
-    sandbox::seed::{OWNER_ORGANIZATION, PARTNER_KEY, SHARED_CONNECTION},
+    sandbox::seed::{OWNER_ORGANIZATION, SHARED_CONNECTION},
 };
 use prost::Message;
 use tokio::{
@@ -17,11 +17,8 @@ use tonic_reflection::pb::v1::{
 };
 
 use kit::{
-    caller::{self, LIST},
-    frames::{
-        DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PREFACE, Peer, SETTINGS,
-        WINDOW_UPDATE, frame, rpc,
-    },
+    caller::LIST,
+    frames::{Frame, PREFACE, Peer, SETTINGS, WINDOW_UPDATE, frame, request},
 };
 
 use crate::{
@@ -91,9 +88,8 @@ pub(crate) async fn run(word: &str) -> Vec<String> {
     for (name, path, message) in &rpcs {
         let is_large = name.contains("MiB");
         for (how, reading) in readings {
-            let make = |address, until| {
-                ask(address, path, caller::frame(message), reading, until)
-            };
+            let make =
+                |address, until| ask(address, path, message.clone(), reading, until);
             let what = format!("40 × 100 {name}, {how}");
             let attack = Attack {
                 flags: if is_large { OF_LARGE } else { OF_OTHERS },
@@ -122,12 +118,10 @@ pub(crate) async fn run(word: &str) -> Vec<String> {
 async fn ask(
     address: SocketAddr,
     path: &'static str,
-    body: Vec<u8>,
+    message: Vec<u8>,
     reading: Reading,
     until: Instant,
 ) -> usize {
-    let authorization = format!("Bearer {PARTNER_KEY}");
-    let headers = rpc(path, &[("authorization", &authorization)]);
     let mut pace = pace();
     let ticks = if path == LIST { TICKS_PER_LIST } else { 1 };
     let mut peers = Vec::new();
@@ -145,11 +139,7 @@ async fn ask(
             for _ in 0..ticks {
                 pace.tick().await;
             }
-            let ask = |number| {
-                let stream = 2 * number + 1;
-                let head = frame(HEADERS, END_HEADERS, stream, &headers);
-                [head, frame(DATA, END_STREAM, stream, &body)].concat()
-            };
+            let ask = |number| request(2 * number + 1, path, &message);
             let batch: Vec<u8> = (first..first + OPENED).flat_map(ask).collect();
             // A failure means that the gateway has ended the connection.
             let _ = tokio::io::AsyncWriteExt::write_all(&mut writer, &batch).await;

@@ -12,6 +12,8 @@ use tokio::{
     },
 };
 
+use crate::caller::{self, KEY};
+
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub const DATA: u8 = 0;
@@ -98,6 +100,18 @@ pub fn rpc<'a>(path: &'a str, more: &[(&'a str, &'a str)]) -> Vec<u8> {
         ("te", "trailers"),
     ];
     fields(usual.into_iter().chain(more.iter().copied()))
+}
+
+/// Writes a whole RPC with [`KEY`]: the headers, and the message in its frame.
+pub fn request(stream: u32, path: &str, message: &[u8]) -> Vec<u8> {
+    let authorization = format!("Bearer {KEY}");
+    let headers = rpc(path, &[("authorization", &authorization)]);
+    let body = caller::frame(message);
+    [
+        frame(HEADERS, END_HEADERS, stream, &headers),
+        frame(DATA, END_STREAM, stream, &body),
+    ]
+    .concat()
 }
 
 /// Bytes that a peer sends again and again.

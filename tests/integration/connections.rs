@@ -6,12 +6,14 @@ use kit::{
     Caller, Fake, Gateway, HANG_GUARD,
     caller::{KEY, LIST, SERVICE, frame as message, list_request},
     connection::Connection,
+    fake::{Script, Step},
     frames::{
         ACK, CANCEL, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING,
         PREFACE, Peer, RST_STREAM, SETTINGS, frame, request, rpc,
     },
     held::Held,
     log::Log,
+    over_both, until,
 };
 use prost::Message;
 use tokio::{
@@ -160,6 +162,23 @@ async fn cancelled_rpc_is_aborted() {
 #[tokio::test]
 async fn rpc_of_a_closed_connection_is_aborted() {
     assert_aborted(async |peer| peer.writer.shutdown().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn cancelled_rpc_ends_its_upstream_request_and_no_other() {
+    over_both(async |protocol| {
+        let script = Script::new(protocol, vec![vec![Step::Stall], vec![Step::Answer]]);
+        let fake = Fake::playing(script).await;
+        let gateway = Gateway::on(&fake).await;
+        let rpc = tokio::spawn(Caller::list(gateway.address).send());
+        until(|| fake.seen().len() == 1).await;
+        assert_eq!(fake.deserted(), 0);
+        rpc.abort();
+        until(|| fake.deserted() == 1).await;
+        assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);
+        assert_eq!(fake.seen().len(), 2);
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ check:
 
 # Formats Rust, Go, Python and `.proto` files.
 fmt:
-    cargo fmt
+    cargo fmt --all
     gofmt -w tests/clients/go
     source .ci/tools; use_python .ci/requirements.txt; buf format --write; ruff format tests/clients .ci/compare.py
 

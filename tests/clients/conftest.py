@@ -1,4 +1,4 @@
-"""One gateway for the whole run, and each client in turn against it."""
+"""One gateway for all tests, which run with each client."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from clients import READY, Call
 from contract import ROOT
 from gateway import PARTNER_KEY, serving
 
-# Another server may stand in for the gateway while a check is being written.
+# GATEWAY names another server, to try a new test against.
 BINARY = Path(os.environ.get("GATEWAY", ROOT / "target/debug/polytomic-gateway"))
 
 
@@ -26,7 +26,7 @@ def client(request):
 
 @pytest.fixture
 def call(address, client):
-    """Makes a call with the partner's key, unless other metadata are given."""
+    """Makes a call with the partner key, unless it gets other metadata."""
 
     def call(rpc, request, metadata=None):
         if metadata is None:

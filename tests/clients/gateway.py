@@ -1,4 +1,4 @@
-"""The gateway under test: the real binary, in front of its own sandbox."""
+"""The gateway under test: the real binary with its own sandbox."""
 
 import re
 import subprocess
@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-# What the log says once the gateway can be called.
+# The log line of a gateway that is ready.
 LISTENS = re.compile(r"the gateway listens.* address=(127\.0\.0\.1:\d+)")
 
 FOR_TESTS = ("--listen", "127.0.0.1:0", "--lame-duck", "0")
@@ -19,10 +19,8 @@ USER_KEY = "sandbox-user-key"
 def serving(binary: Path, *flags: str):
     """Serves on a free port, yields its address, and stops as Kubernetes would.
 
-    It serves its sandbox, unless flags say otherwise. No balancer has to take
-    note that it stops.
-
-    On the way out it must have exited cleanly and logged no key.
+    The upstream is the sandbox unless flags name another. There is no lame duck,
+    since there is no load balancer. The gateway must exit cleanly and log no key.
     """
     process = subprocess.Popen(
         [binary, "serve", *(flags or ["--sandbox"]), *FOR_TESTS],

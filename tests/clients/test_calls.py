@@ -1,4 +1,4 @@
-"""What each client must be told: the same, whatever its language."""
+"""Each client gets the same outcome, in every language."""
 
 import uuid
 
@@ -34,8 +34,8 @@ def of(connection_id, **fields):
     return {"org_id": DOCUMENTED, "connection_id": connection_id, **fields}
 
 
-# What the sandbox answers about the connection whose id ends in these digits:
-# that HTTP status, or a failure of its own.
+# How the sandbox fails for a connection whose id ends in these digits: with that
+# HTTP status, or, below 300, with a failure of the exchange itself.
 FAILURES = {
     "002": ("UNAVAILABLE", "UPSTREAM_RESET", {RequestInfo}),
     "003": ("UNAVAILABLE", "UPSTREAM_RESET", {RequestInfo}),
@@ -59,7 +59,7 @@ def failing(digits):
     return f"00000000-0000-4000-8000-000000000{digits}"
 
 
-# The answer on Polytomic's page, as protobuf's JSON spells it.
+# The response on Polytomic's page, in protobuf's JSON form.
 DOCUMENTED_ANSWER = {
     "apiCallsLast24Hours": "2021",
     "configuration": {
@@ -98,7 +98,7 @@ DOCUMENTED_ANSWER = {
 }
 
 
-def test_a_list_is_the_documented_answer(call):
+def test_list_is_the_documented_response(call):
     outcome = call(LIST, of(DOCUMENTED))
 
     expected = json_format.ParseDict(
@@ -107,7 +107,7 @@ def test_a_list_is_the_documented_answer(call):
     assert outcome.response == expected
 
 
-def test_a_repeated_create_with_one_idempotency_key_shares_once(call):
+def test_retried_create_with_its_idempotency_key_makes_one_share(call):
     name = f"Orders {uuid.uuid4()}"
     request = of(UNSHARED_CONNECTION, child_organization_id=CHILD_ORGANIZATION, name=name)
     metadata = {
@@ -126,7 +126,7 @@ def test_a_repeated_create_with_one_idempotency_key_shares_once(call):
     assert copy.parent_connection_id == UNSHARED_CONNECTION
 
 
-def test_a_create_without_a_name_takes_the_name_of_the_parent(call):
+def test_create_without_a_name_takes_the_name_of_the_parent(call):
     request = of(UNSHARED_CONNECTION, child_organization_id=CHILD_ORGANIZATION)
 
     created = call(CREATE, request).response.connection.id
@@ -135,7 +135,7 @@ def test_a_create_without_a_name_takes_the_name_of_the_parent(call):
     assert [copy.name for copy in shared if copy.id == created] == ["Orders Database"]
 
 
-def test_no_credentials_is_unauthenticated(call):
+def test_rpc_without_credentials_is_unauthenticated(call):
     outcome = call(LIST, of(DOCUMENTED), metadata={})
 
     assert outcome.code == "UNAUTHENTICATED"
@@ -143,14 +143,14 @@ def test_no_credentials_is_unauthenticated(call):
     assert outcome.detail(ErrorInfo).reason == "CREDENTIALS_MISSING"
 
 
-def test_an_unknown_key_is_unauthenticated(call):
+def test_unknown_key_is_unauthenticated(call):
     outcome = call(LIST, of(DOCUMENTED), {"authorization": "Bearer nobody-knows-it"})
 
     assert outcome.code == "UNAUTHENTICATED"
     assert outcome.detail(ErrorInfo).reason == "CALLER_CREDENTIALS_REJECTED"
 
 
-def test_a_key_that_is_not_a_partners_is_refused(call):
+def test_key_of_a_user_is_rejected(call):
     outcome = call(LIST, of(DOCUMENTED), {"authorization": f"Bearer {USER_KEY}"})
 
     assert outcome.code == "PERMISSION_DENIED"
@@ -158,7 +158,7 @@ def test_a_key_that_is_not_a_partners_is_refused(call):
 
 
 @pytest.mark.parametrize("rpc", [LIST, CREATE])
-def test_an_unknown_connection_is_not_found(call, rpc):
+def test_unknown_connection_is_not_found(call, rpc):
     fields = {"child_organization_id": CHILD_ORGANIZATION} if rpc == CREATE else {}
 
     outcome = call(rpc, of(UNKNOWN, **fields))
@@ -169,7 +169,7 @@ def test_an_unknown_connection_is_not_found(call, rpc):
     assert outcome.detail(ResourceInfo).resource_name == UNKNOWN
 
 
-def test_every_invalid_field_is_named_at_once(call):
+def test_all_invalid_fields_are_returned_together(call):
     outcome = call(CREATE, {"org_id": "..", "connection_id": "{}", "name": ""})
 
     assert outcome.code == "INVALID_ARGUMENT"
@@ -183,7 +183,7 @@ def test_every_invalid_field_is_named_at_once(call):
 
 
 @pytest.mark.parametrize("digits", FAILURES)
-def test_a_failure_of_polytomic_has_its_code_its_reason_and_its_details(call, digits):
+def test_failure_of_polytomic_has_its_code_reason_and_details(call, digits):
     code, reason, details = FAILURES[digits]
 
     outcome = call(LIST, of(failing(digits)))
@@ -195,10 +195,10 @@ def test_a_failure_of_polytomic_has_its_code_its_reason_and_its_details(call, di
         assert outcome.detail(detail).ByteSize() > 0
 
 
-def test_a_key_that_polytomic_rejects_is_rejected_at_once_the_next_time(client):
+def test_rejected_key_is_remembered(client):
     metadata = {"authorization": f"Bearer {PARTNER_KEY}"}
 
-    # A gateway of its own: it remembers for some seconds that a key was rejected.
+    # A separate gateway, since it remembers a rejected key for some seconds.
     with serving(BINARY) as address:
         rejected = client(address, Call(LIST, of(failing("401")), metadata))
         again = client(address, Call(LIST, of(DOCUMENTED), metadata))

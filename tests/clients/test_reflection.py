@@ -1,4 +1,4 @@
-"""What grpcurl shows of the gateway, which has no copy of the .proto files."""
+"""What grpcurl shows of the gateway without a copy of the .proto files."""
 
 import json
 
@@ -8,7 +8,7 @@ from clients import run_or_fail
 from contract import SERVICE
 
 
-def test_every_service_is_listed(address):
+def test_all_services_are_listed(address):
     listed = run_or_fail("grpcurl", "-plaintext", address, "list").split()
 
     assert SERVICE in listed
@@ -16,7 +16,7 @@ def test_every_service_is_listed(address):
     assert "grpc.reflection.v1.ServerReflection" in listed
 
 
-def test_the_rpcs_are_listed(address):
+def test_all_rpcs_are_listed(address):
     listed = run_or_fail("grpcurl", "-plaintext", address, "list", SERVICE).split()
 
     assert listed == [
@@ -25,7 +25,7 @@ def test_the_rpcs_are_listed(address):
     ]
 
 
-def test_an_rpc_is_described_with_its_comment_and_its_rest_form(address):
+def test_rpc_has_its_comment_and_its_rest_form(address):
     rpc = f"{SERVICE}.CreatePartnerSharedConnection"
 
     described = run_or_fail("grpcurl", "-plaintext", address, "describe", rpc)

@@ -1,24 +1,23 @@
-//! Requests that cannot be meant: a precise status, every violation at once,
-//! and nothing sent upstream.
+//! Invalid requests: a precise status, all violations together, and no request to
+//! Polytomic.
 
+use kit::{
+    Caller, Fake, Gateway,
+    caller::{ID, KEY, frame},
+};
 use polytomic_gateway::proto::{
     CreatePartnerSharedConnectionRequest, ListPartnerSharedConnectionsRequest,
 };
 use prost::Message;
 use tonic::Code;
 
-use crate::support::{
-    Caller, Fake, Gateway,
-    caller::{ID, KEY, frame},
-};
-
-/// A gateway whose upstream must not be called.
-struct Refusing {
+/// A gateway whose upstream must not receive a request.
+struct Environment {
     fake: Fake,
     gateway: Gateway,
 }
 
-impl Refusing {
+impl Environment {
     async fn start() -> Self {
         let fake = Fake::answering([]).await;
         let gateway = Gateway::on(&fake).await;
@@ -34,15 +33,15 @@ impl Refusing {
     }
 }
 
-impl Drop for Refusing {
+impl Drop for Environment {
     fn drop(&mut self) {
-        assert_eq!(self.fake.seen().len(), 0, "something was sent upstream");
+        assert_eq!(self.fake.seen().len(), 0, "Polytomic received a request");
     }
 }
 
 #[tokio::test]
-async fn ids_that_are_no_uuids_are_invalid_arguments() {
-    let refusing = Refusing::start().await;
+async fn id_that_is_no_uuid_is_an_invalid_argument() {
+    let environment = Environment::start().await;
     let braced = format!("{{{ID}}}");
     for id in
         ["", "x", &braced, "..", "%2f", "%2e%2e%2fadmin", "a/b", "\0", "?", "#", "ü"]
@@ -51,7 +50,7 @@ async fn ids_that_are_no_uuids_are_invalid_arguments() {
             org_id: id.to_owned(),
             connection_id: ID.to_owned(),
         };
-        let reply = refusing.list().body(frame(&message.encode_to_vec())).send().await;
+        let reply = environment.list().body(frame(&message.encode_to_vec())).send().await;
         assert_eq!(reply.code(), Code::InvalidArgument, "{id:?}");
         assert_eq!(reply.violations(), ["org_id"], "{id:?}");
         assert_eq!(reply.reason(), "INVALID_FIELD");
@@ -59,15 +58,15 @@ async fn ids_that_are_no_uuids_are_invalid_arguments() {
 }
 
 #[tokio::test]
-async fn every_violation_is_told_at_once_metadata_included() {
-    let refusing = Refusing::start().await;
+async fn all_violations_are_returned_together() {
+    let environment = Environment::start().await;
     let message = CreatePartnerSharedConnectionRequest {
         org_id: "x".to_owned(),
         connection_id: String::new(),
         child_organization_id: "y".to_owned(),
         name: Some("\u{7}".to_owned()),
     };
-    let reply = refusing
+    let reply = environment
         .create()
         .with("idempotency-key", "short")
         .with("x-polytomic-version", "1999-12-31")
@@ -93,22 +92,22 @@ async fn every_violation_is_told_at_once_metadata_included() {
 }
 
 #[tokio::test]
-async fn a_message_of_a_megabyte_exhausts_resources() {
-    let refusing = Refusing::start().await;
+async fn message_of_a_megabyte_is_resource_exhausted() {
+    let environment = Environment::start().await;
     let message = ListPartnerSharedConnectionsRequest {
         org_id: "4".repeat(1 << 20),
         connection_id: ID.to_owned(),
     };
-    let reply = refusing.list().body(frame(&message.encode_to_vec())).send().await;
+    let reply = environment.list().body(frame(&message.encode_to_vec())).send().await;
     assert_eq!(reply.code(), Code::ResourceExhausted, "{}", reply.message());
     assert_eq!(reply.reason(), "REQUEST_TOO_LARGE");
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_message_are_an_invalid_argument() {
-    let refusing = Refusing::start().await;
+async fn undecodable_message_is_an_invalid_argument() {
+    let environment = Environment::start().await;
     for garbage in [&b"\xff\xff\xff"[..], b"\x0a\x24short", b"\x08\x01", b"\x00"] {
-        let reply = refusing.list().body(frame(garbage)).send().await;
+        let reply = environment.list().body(frame(garbage)).send().await;
         assert_eq!(
             reply.code(),
             Code::InvalidArgument,
@@ -120,29 +119,29 @@ async fn bytes_that_are_no_message_are_an_invalid_argument() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_not_in_the_contract_is_an_invalid_argument() {
-    let refusing = Refusing::start().await;
+async fn unknown_field_is_an_invalid_argument() {
+    let environment = Environment::start().await;
     let known = ListPartnerSharedConnectionsRequest {
         org_id: ID.to_owned(),
         connection_id: ID.to_owned(),
     };
     let message = [known.encode_to_vec(), vec![0x4a, 1, b'x']].concat();
-    let reply = refusing.list().body(frame(&message)).send().await;
+    let reply = environment.list().body(frame(&message)).send().await;
     assert_eq!(reply.code(), Code::InvalidArgument);
     assert_eq!(reply.violations(), ["9"]);
 }
 
 #[tokio::test]
-async fn a_call_without_credentials_is_unauthenticated() {
-    let refusing = Refusing::start().await;
-    let reply = refusing.list().without("authorization").send().await;
+async fn rpc_without_credentials_is_unauthenticated() {
+    let environment = Environment::start().await;
+    let reply = environment.list().without("authorization").send().await;
     assert_eq!(reply.code(), Code::Unauthenticated);
     assert_eq!(reply.reason(), "CREDENTIALS_MISSING");
 }
 
 #[tokio::test]
-async fn credentials_that_are_not_one_bearer_key_are_unauthenticated() {
-    let refusing = Refusing::start().await;
+async fn malformed_credentials_are_unauthenticated() {
+    let environment = Environment::start().await;
     for value in [
         "",
         "Bearer",
@@ -152,7 +151,7 @@ async fn credentials_that_are_not_one_bearer_key_are_unauthenticated() {
         "Bearer two keys",
         "Bearer \u{e9}",
     ] {
-        let reply = refusing
+        let reply = environment
             .list()
             .without("authorization")
             .with("authorization", value)
@@ -161,7 +160,7 @@ async fn credentials_that_are_not_one_bearer_key_are_unauthenticated() {
         assert_eq!(reply.code(), Code::Unauthenticated, "{value:?}");
         assert_eq!(reply.reason(), "CREDENTIALS_MALFORMED", "{value:?}");
     }
-    let reply = refusing.list().with("authorization", "Bearer another").send().await;
+    let reply = environment.list().with("authorization", "Bearer another").send().await;
     assert_eq!(reply.code(), Code::Unauthenticated);
     assert_eq!(reply.reason(), "CREDENTIALS_MALFORMED");
 }

@@ -1,40 +1,38 @@
-//! What becomes of a connection: its beginning, its age, its end.
+//! The lifetime of a connection: its preface, its age, its end.
 
 use std::time::Duration;
 
+use kit::{
+    Caller, Fake, Gateway, HANG_GUARD,
+    caller::{KEY, LIST, SERVICE, frame as message, list_request},
+    connection::Connection,
+    fake::{Script, Step},
+    frames::{
+        ACK, CANCEL, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING,
+        PREFACE, Peer, RST_STREAM, SETTINGS, frame, request, rpc,
+    },
+    held::Held,
+    log::Log,
+    over_both, until,
+};
 use prost::Message;
 use tokio::{
     io::AsyncWriteExt,
-    net::TcpStream,
     time::{Instant, timeout},
 };
 use tonic::Code;
 use tonic_types::StatusExt;
-
-use crate::support::{
-    Caller, Fake, Gateway,
-    caller::{KEY, SERVICE, frame as message, list_request},
-    frames::{
-        ACK, CANCEL, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING,
-        PREFACE, Peer, RST_STREAM, SETTINGS, frame, rpc,
-    },
-    held::Held,
-    log::Log,
-};
-
-/// More than any of these tests takes on a busy machine.
-const SOON: Duration = Duration::from_secs(10);
 
 /// The last stream of a GOAWAY that announces another.
 const ANY_STREAM: u32 = 0x7fff_ffff;
 
 /// Waits until the server has closed the connection; returns what it sent.
 async fn ended(peer: &mut Peer) -> Vec<Frame> {
-    timeout(SOON, peer.reader.rest()).await.expect("the connection is still open")
+    timeout(HANG_GUARD, peer.reader.rest()).await.expect("the connection is still open")
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_say_what_it_speaks_is_closed() {
+async fn connection_without_a_preface_is_closed() {
     let fake = Fake::answering([]).await;
     let gateway = Gateway::with(&fake, &["--handshake-timeout", "0.2"]).await;
     for start in [0, 1, 12, PREFACE.len() - 1] {
@@ -47,15 +45,15 @@ async fn a_peer_that_does_not_say_what_it_speaks_is_closed() {
 }
 
 #[tokio::test]
-async fn a_peer_that_speaks_something_else_is_closed_at_once() {
-    let gateway = Gateway::on_sandbox().await;
+async fn connection_with_a_wrong_preface_is_closed() {
+    let gateway = Gateway::on_sandbox_with(&["--handshake-timeout", "3600"]).await;
     let mut peer = Peer::connect(gateway.address).await.unwrap();
     peer.send(b"GET / HTTP/1.1\r\n").await.unwrap();
     assert!(ended(&mut peer).await.is_empty());
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_are_closed_until_others_end() {
+async fn connection_over_max_connections_is_closed() {
     let fake = Fake::answering([]).await;
     let gateway = Gateway::with(&fake, &["--max-connections", "2"]).await;
     let mut first = Peer::greet(gateway.address).await.unwrap();
@@ -75,32 +73,28 @@ async fn connections_beyond_the_limit_are_closed_until_others_end() {
             }
         }
     };
-    timeout(SOON, served).await.expect("there is room for a new connection");
+    timeout(HANG_GUARD, served).await.expect("there is room for a new connection");
     drop(second);
 }
 
 #[tokio::test]
-async fn a_connection_without_rpcs_is_ended() {
+async fn idle_connection_gets_a_goaway() {
     let fake = Fake::answering([]).await;
     let gateway = Gateway::with(&fake, &["--max-connection-idle", "0.2"]).await;
     let mut peer = Peer::greet(gateway.address).await.unwrap();
-    let goaway = timeout(SOON, peer.reader.find(|frame| frame.kind == GOAWAY));
+    let goaway = timeout(HANG_GUARD, peer.reader.find(|frame| frame.kind == GOAWAY));
     let (last, code, _) = goaway.await.unwrap().unwrap().goaway().unwrap();
     assert_eq!((last, code), (ANY_STREAM, 0));
 }
 
 /// Opens an RPC on stream 1, which the upstream holds.
 async fn list(peer: &mut Peer) {
-    let authorization = format!("Bearer {KEY}");
-    let path = format!("/{SERVICE}/ListPartnerSharedConnections");
-    let headers = rpc(&path, &[("authorization", &authorization)]);
-    peer.send(&frame(HEADERS, END_HEADERS, 1, &headers)).await.unwrap();
-    let body = message(&list_request().encode_to_vec());
-    peer.send(&frame(DATA, END_STREAM, 1, &body)).await.unwrap();
+    let request = request(1, LIST, &list_request().encode_to_vec());
+    peer.send(&request).await.unwrap();
 }
 
 #[tokio::test]
-async fn an_old_connection_is_ended_in_two_steps_and_its_rpc_is_answered() {
+async fn old_connection_gets_two_goaways_and_its_response() {
     let upstream = Held::start().await;
     let flags = ["--max-connection-age", "0.3"];
     let gateway = Gateway::at(&upstream.url(), &flags).await;
@@ -109,7 +103,7 @@ async fn an_old_connection_is_ended_in_two_steps_and_its_rpc_is_answered() {
     let mut request = upstream.request().await;
 
     let is_end = |frame: &Frame| frame.kind == GOAWAY;
-    let first = timeout(SOON, peer.reader.find(is_end)).await.unwrap().unwrap();
+    let first = timeout(HANG_GUARD, peer.reader.find(is_end)).await.unwrap().unwrap();
     assert_eq!(first.goaway().unwrap().0, ANY_STREAM);
     let ping = peer.reader.find(|frame| frame.kind == PING).await.unwrap();
     peer.send(&frame(PING, ACK, 0, &ping.payload)).await.unwrap();
@@ -124,7 +118,7 @@ async fn an_old_connection_is_ended_in_two_steps_and_its_rpc_is_answered() {
 }
 
 #[tokio::test]
-async fn an_old_connection_is_closed_when_its_grace_is_over() {
+async fn old_connection_is_closed_after_its_grace() {
     let upstream = Held::start().await;
     let flags = ["--max-connection-age", "0.2", "--max-connection-age-grace", "0.2"];
     let gateway = Gateway::at(&upstream.url(), &flags).await;
@@ -132,11 +126,11 @@ async fn an_old_connection_is_closed_when_its_grace_is_over() {
     list(&mut peer).await;
     let request = upstream.request().await;
     assert!(ended(&mut peer).await.iter().any(|frame| frame.kind == GOAWAY));
-    timeout(SOON, request.given_up()).await.unwrap();
+    timeout(HANG_GUARD, request.given_up()).await.unwrap();
 }
 
-/// Checks what becomes of an RPC whose caller goes away as `leave` says.
-async fn is_given_up(leave: impl AsyncFnOnce(&mut Peer)) {
+/// Checks that an RPC is aborted when its client leaves.
+async fn assert_aborted(leave: impl AsyncFnOnce(&mut Peer)) {
     let log = Log::keep();
     let upstream = Held::start().await;
     let gateway = Gateway::at(&upstream.url(), &[]).await;
@@ -144,8 +138,10 @@ async fn is_given_up(leave: impl AsyncFnOnce(&mut Peer)) {
     list(&mut peer).await;
     let request = upstream.request().await;
     leave(&mut peer).await;
-    timeout(SOON, request.given_up()).await.expect("the upstream is told");
-    let line = timeout(SOON, log.rpc()).await.expect("the RPC has its line");
+    timeout(HANG_GUARD, request.given_up())
+        .await
+        .expect("the upstream request is aborted");
+    let line = timeout(HANG_GUARD, log.rpc()).await.expect("the RPC logs a line");
     assert_eq!(line["code"], "Cancelled");
     assert_eq!(line["reason"], "CANCELLED");
     assert_eq!(line["attempts"], 1);
@@ -155,8 +151,8 @@ async fn is_given_up(leave: impl AsyncFnOnce(&mut Peer)) {
 }
 
 #[tokio::test]
-async fn an_rpc_that_its_caller_cancels_is_given_up() {
-    is_given_up(async |peer| {
+async fn cancelled_rpc_is_aborted() {
+    assert_aborted(async |peer| {
         let reason = CANCEL.to_be_bytes();
         peer.send(&frame(RST_STREAM, 0, 1, &reason)).await.unwrap();
     })
@@ -164,12 +160,29 @@ async fn an_rpc_that_its_caller_cancels_is_given_up() {
 }
 
 #[tokio::test]
-async fn an_rpc_whose_connection_closes_is_given_up() {
-    is_given_up(async |peer| peer.writer.shutdown().await.unwrap()).await;
+async fn rpc_of_a_closed_connection_is_aborted() {
+    assert_aborted(async |peer| peer.writer.shutdown().await.unwrap()).await;
 }
 
 #[tokio::test]
-async fn an_rpc_that_ends_has_one_readable_line() {
+async fn cancelled_rpc_ends_its_upstream_request_and_no_other() {
+    over_both(async |protocol| {
+        let script = Script::new(protocol, vec![vec![Step::Stall], vec![Step::Answer]]);
+        let fake = Fake::playing(script).await;
+        let gateway = Gateway::on(&fake).await;
+        let rpc = tokio::spawn(Caller::list(gateway.address).send());
+        until(|| fake.seen().len() == 1).await;
+        assert_eq!(fake.deserted(), 0);
+        rpc.abort();
+        until(|| fake.deserted() == 1).await;
+        assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);
+        assert_eq!(fake.seen().len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_rpc_logs_one_line() {
     let log = Log::keep();
     let fake = Fake::json(200, r#"{"data":[]}"#).await;
     let gateway = Gateway::on(&fake).await;
@@ -184,7 +197,7 @@ async fn an_rpc_that_ends_has_one_readable_line() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_on_one_connection_is_no_matter_on_another() {
+async fn protocol_error_ends_only_its_connection() {
     let fake = Fake::json(200, r#"{"data":[]}"#).await;
     let gateway = Gateway::on(&fake).await;
     let mut peer = Peer::greet(gateway.address).await.unwrap();
@@ -197,17 +210,16 @@ async fn what_goes_wrong_on_one_connection_is_no_matter_on_another() {
 }
 
 #[tokio::test]
-async fn a_deadline_counts_from_the_headers() {
+async fn deadline_counts_from_the_headers() {
     let log = Log::keep();
     let fake = Fake::answering([]).await;
-    // The caller's own would end the wait for the body, too.
+    // A client's deadline would also end the wait for the body.
     let gateway = Gateway::with(&fake, &["--timeout", "1"]).await;
     let mut peer = Peer::greet(gateway.address).await.unwrap();
-    let path = format!("/{SERVICE}/ListPartnerSharedConnections");
     let key = format!("Bearer {KEY}");
-    let headers = rpc(&path, &[("authorization", &key)]);
+    let headers = rpc(LIST, &[("authorization", &key)]);
     peer.send(&frame(HEADERS, END_HEADERS, 1, &headers)).await.unwrap();
-    // Once a PING is answered, what came before it has been seen.
+    // A PING is acknowledged after the frames before it were processed.
     for _ in 0..3 {
         peer.send(&frame(PING, 0, 0, &[0; 8])).await.unwrap();
         peer.reader.find(|frame| frame.kind == PING).await.unwrap();
@@ -217,32 +229,27 @@ async fn a_deadline_counts_from_the_headers() {
     tokio::time::resume();
     let body = message(&list_request().encode_to_vec());
     peer.send(&frame(DATA, END_STREAM, 1, &body)).await.unwrap();
-    let line = timeout(SOON, log.rpc()).await.expect("the RPC has its line");
+    let line = timeout(HANG_GUARD, log.rpc()).await.expect("the RPC logs a line");
     assert_eq!(line["code"], "DeadlineExceeded");
-    assert_eq!(fake.seen().len(), 0, "its deadline was over");
+    assert_eq!(fake.seen().len(), 0, "its deadline had passed");
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_arrive_ends_at_its_deadline() {
+async fn incomplete_request_ends_at_its_deadline() {
     let fake = Fake::answering([]).await;
     let gateway = Gateway::on(&fake).await;
-    let stream = TcpStream::connect(gateway.address).await.unwrap();
-    let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
-    let path =
-        format!("http://{}/{SERVICE}/CreatePartnerSharedConnection", gateway.address);
-    let request = http::Request::post(path)
-        .header("content-type", "application/grpc")
-        .header("grpc-timeout", "500m")
-        .body(())
-        .unwrap();
+    let (connection, _) = Connection::open(gateway.address).await.unwrap();
+    let path = format!("/{SERVICE}/CreatePartnerSharedConnection");
+    let metadata = [("content-type", "application/grpc"), ("grpc-timeout", "500m")];
+    let (response, _body) = connection.start(&path, metadata).await.unwrap();
+    // The clock now advances only while everything waits, by the next timer.
+    tokio::time::pause();
     let started = Instant::now();
-    let (response, _body) = send.send_request(request, false).unwrap();
-    let response = timeout(SOON, response).await.unwrap().unwrap();
+    let response = response.await.unwrap();
     let took = started.elapsed();
-    // Not at its 10 seconds, and before the caller's own timer.
-    assert!(took >= Duration::from_millis(450), "{took:?}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    // Shortly before the client's own timer.
+    let expected = Duration::from_millis(450)..Duration::from_millis(500);
+    assert!(expected.contains(&took), "{took:?}");
     let status = tonic::Status::from_header_map(response.headers()).unwrap();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     let details = status.get_error_details();

@@ -21,6 +21,8 @@ async fn silent(flags: &[&str]) -> (Gateway, tokio::net::TcpListener) {
 #[tokio::test]
 async fn client_deadline_is_deadline_exceeded() {
     let (gateway, _listener) = silent(&[]).await;
+    // The clock now advances only while everything waits, by the next timer.
+    tokio::time::pause();
     let started = Instant::now();
     let reply = Caller::list(gateway.address).with("grpc-timeout", "200m").send().await;
     assert_eq!(reply.code(), Code::DeadlineExceeded);
@@ -58,6 +60,8 @@ async fn malformed_deadline_is_an_invalid_argument() {
 async fn rpc_timeout_replaces_a_longer_timeout() {
     let list = "ListPartnerSharedConnections=0.3";
     let (gateway, _listener) = silent(&["--timeout", "2", "--rpc-timeout", list]).await;
+    // The clock now advances only while everything waits, by the next timer.
+    tokio::time::pause();
     let took = async |caller: Caller, timeout: &str, code| {
         let started = Instant::now();
         let reply = caller.with("grpc-timeout", timeout).send().await;

@@ -1,12 +1,12 @@
 //! The promise: no share is lost and none is made twice, whatever fails.
 //!
-//! Many callers create shares through two gateways, and send a create again when
-//! it fails, as a mesh does (same `x-request-id`) or as a careful caller does
-//! (same `idempotency-key`). Meanwhile the sandbox loses, delays, doubles and
-//! misanswers requests, and everything dies and comes again at moments drawn from
-//! a seed: gateways, which are processes and end by SIGKILL; the upstream, with
-//! all that it has begun; the way to it; and callers. In the end the sandbox must
-//! hold what callers were told.
+//! Many clients create shares through two gateways. They retry a failed create as a
+//! mesh does (same `x-request-id`) or as a careful client does (same
+//! `idempotency-key`). Meanwhile the sandbox loses, delays, duplicates and corrupts
+//! exchanges. At times drawn from a seed, everything is killed and restarted:
+//! gateways, which are processes and get SIGKILL; the upstream with its requests in
+//! progress; the relay to it; and clients. In the end, the sandbox must hold the
+//! shares that clients were told of.
 //!
 //! `.ci/run exactly-once` and `just exactly-once` do it with more creates.
 
@@ -34,26 +34,26 @@ use tokio::{
 use self::{
     create::Create,
     figures::Figures,
-    lives::{Calm, Scene},
+    lives::{Calm, Environment},
 };
 
-/// The creates of a plain test run. `EXACTLY_ONCE_CREATES` asks for another number.
+/// The creates of a `cargo test`. `EXACTLY_ONCE_CREATES` replaces the number.
 const CREATES: u64 = 800;
 
-/// Callers at a time.
-const CALLERS: usize = 48;
+/// Concurrent clients.
+const CLIENTS: usize = 48;
 
-/// The longest that the sandbox delays a request or an answer.
+/// The maximum delay of a request or a response by the sandbox.
 const LONGEST_DELAY: Duration = Duration::from_millis(400);
 
-/// Longer than everything takes on a busy machine.
+/// Longer than the run takes on a busy machine.
 const LONG: Duration = Duration::from_secs(1200);
 
 /// The shares of the seed data.
 const SHARES_BEFORE: usize = 3;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_create_makes_one_share_whatever_fails() {
+async fn each_create_makes_at_most_one_share() {
     let creates = setting("EXACTLY_ONCE_CREATES", CREATES);
     let seed = setting("EXACTLY_ONCE_SEED", 20_250_918);
     report(&format!("{creates} creates, EXACTLY_ONCE_SEED={seed}"));
@@ -78,31 +78,31 @@ async fn run(count: u64, seed: u64) -> Arc<Figures> {
     let handle = Sandbox::bind(([127, 0, 0, 1], 0).into()).await.unwrap().handle();
     handle.set_faults(Some(Faults { seed, percent: 50, delay: LONGEST_DELAY }));
 
-    let scene = Arc::new(Scene::start(handle.clone(), seed).await);
-    let creates = everyone(&scene, count, seed).await;
-    let calm = Arc::into_inner(scene).expect("no caller is left").end().await;
+    let environment = Arc::new(Environment::start(handle.clone(), seed).await);
+    let creates = make_all(&environment, count, seed).await;
+    let calm = Arc::into_inner(environment).expect("no client is left").end().await;
 
     let made = shares_by_name(&handle);
     let wanted = stream::iter(&creates)
-        .map(|create| judge(create, &made, &calm))
-        .buffer_unordered(CALLERS)
+        .map(|create| check(create, &made, &calm))
+        .buffer_unordered(CLIENTS)
         .filter(|wanted| std::future::ready(*wanted))
         .count()
         .await;
     let after = shares_by_name(&handle);
     assert!(after.values().all(|ids| ids.len() == 1));
-    assert_eq!(after.len(), wanted, "who asked again has got it, and nobody else");
+    assert_eq!(after.len(), wanted, "exactly the wanted shares exist");
     assert_eq!(handle.shares().len(), SHARES_BEFORE + wanted);
     calm.figures
 }
 
-/// Has all creates made.
-async fn everyone(scene: &Arc<Scene>, count: u64, seed: u64) -> Vec<Create> {
+/// Runs all creates.
+async fn make_all(environment: &Arc<Environment>, count: u64, seed: u64) -> Vec<Create> {
     let next = Arc::new(AtomicU64::new(0));
-    let mut callers = JoinSet::new();
-    for _ in 0..CALLERS {
-        let (scene, next) = (Arc::clone(scene), Arc::clone(&next));
-        callers.spawn(async move {
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (environment, next) = (Arc::clone(environment), Arc::clone(&next));
+        clients.spawn(async move {
             let mut creates = Vec::new();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
@@ -110,17 +110,17 @@ async fn everyone(scene: &Arc<Scene>, count: u64, seed: u64) -> Vec<Create> {
                     return creates;
                 }
                 let mut create = Create::new(number, seed);
-                create.make(&scene).await;
+                create.make(&environment).await;
                 creates.push(create);
             }
         });
     }
-    callers.join_all().await.into_iter().flatten().collect()
+    clients.join_all().await.into_iter().flatten().collect()
 }
 
-/// Compares what a caller was told with what there is. Returns whether there is a
-/// share of it in the end.
-async fn judge(
+/// Compares what a client was told with the shares that exist. Returns whether the
+/// share exists in the end.
+async fn check(
     create: &Create,
     made: &HashMap<String, Vec<String>>,
     calm: &Calm,
@@ -131,12 +131,15 @@ async fn judge(
     assert!(ids.is_empty() || create.is_valid, "{name} was made");
     let figures = &calm.figures;
     if let Some(id) = &create.ending.id {
-        assert_eq!(ids, [id.as_str()], "{name} is not what its caller was told");
+        assert_eq!(ids, [id.as_str()], "{name} is not what its client was told");
         figures.told.one();
         return true;
     }
-    if !create.ending.in_doubt {
-        assert!(ids.is_empty(), "{name} was made, and its caller told that it was not");
+    if !create.ending.is_unknown {
+        assert!(
+            ids.is_empty(),
+            "{name} was made, and its client was told that it was not"
+        );
         figures.nothing.one();
         return false;
     }
@@ -144,11 +147,11 @@ async fn judge(
     if !ids.is_empty() {
         figures.made.one();
     }
-    if !create.can_be_repeated() {
-        // Its caller has heard nothing at all, and would not know a repeat.
+    if !create.can_be_retried() {
+        // Its client has no key: a retry would be another create.
         return !ids.is_empty();
     }
-    // The caller was given a key, or knows what it sent: that finds the share.
+    // The client has a key or a request ID, and a retry with it finds the share.
     let found = create.find(calm.gateway.address).await;
     assert_eq!(found.is_some(), create.is_valid, "{name}");
     if let (Some(id), [first, ..]) = (&found, ids) {

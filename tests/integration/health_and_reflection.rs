@@ -1,5 +1,6 @@
 //! Health and reflection, called with their generated clients.
 
+use kit::{Gateway, caller::SERVICE};
 use prost_reflect::{DescriptorPool, Value};
 use tonic::Code;
 use tonic_health::pb::{
@@ -10,8 +11,6 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest,
     server_reflection_response::MessageResponse,
 };
-
-use crate::support::{Gateway, caller::SERVICE};
 
 #[tokio::test]
 async fn server_and_each_service_are_serving() {

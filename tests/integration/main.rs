@@ -1,11 +1,11 @@
-//! The gateway from the outside: a real server, real sockets, and both sides
-//! looked at: the REST call that Polytomic sees and the outcome that the
-//! caller sees. One binary, so that it is linked once.
+//! The gateway from the outside: a real server on real sockets. Each test checks
+//! both sides, the REST request and the gRPC outcome. One binary, so that it is
+//! linked once.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod bad_answers;
 mod bad_requests;
+mod bad_responses;
 mod command_line;
 mod connections;
 mod contract;
@@ -24,9 +24,10 @@ mod metadata;
 mod outcomes;
 mod panics;
 mod protection;
-mod repeats;
+mod retries;
 mod secrets;
 mod statuses;
-mod support;
 mod unsent;
 mod untaken;
+
+use kit as support;

@@ -1,5 +1,11 @@
-//! What the two RPCs do when all is well, looked at from both sides.
+//! The two RPCs without failures: the REST request, and the response.
 
+use kit::{
+    Caller, Fake, Gateway,
+    caller::{ID, KEY},
+    fake::Response,
+    over_both,
+};
 use polytomic_gateway::proto::{
     CreatePartnerSharedConnectionRequest, CreatePartnerSharedConnectionResponse,
     ListPartnerSharedConnectionsResponse,
@@ -7,12 +13,7 @@ use polytomic_gateway::proto::{
 use prost_types::{Timestamp, value::Kind};
 use tonic::Code;
 
-use crate::support::{
-    Caller, Fake, Gateway,
-    caller::{ID, KEY},
-};
-
-/// The answer on the page "List Partner Shared Connections".
+/// The response on the page "List Partner Shared Connections".
 const DOCUMENTED_LIST: &str = r#"{
  "data": [
   {
@@ -58,7 +59,7 @@ const DOCUMENTED_LIST: &str = r#"{
  ]
 }"#;
 
-/// The answer on the page "Create Partner Shared Connection".
+/// The response on the page "Create Partner Shared Connection".
 const DOCUMENTED_CREATE: &str = r#"{
  "data": {
   "id": "248df4b7-aa70-47b8-a036-33ac447e668d"
@@ -66,146 +67,177 @@ const DOCUMENTED_CREATE: &str = r#"{
 }"#;
 
 #[tokio::test]
-async fn a_list_is_the_documented_get_and_its_answer() {
-    let fake = Fake::json(200, DOCUMENTED_LIST).await;
-    let gateway = Gateway::on(&fake).await;
-    let reply = Caller::list(gateway.address).with("x-request-id", "r-1").send().await;
-
-    let seen = fake.only();
-    let path = format!("/api/organizations/{ID}/connections/{ID}/shared");
-    assert_eq!(seen.line, format!("GET {path} HTTP/1.1"));
-    assert_eq!(
-        seen.header_names(),
-        [
-            "accept",
-            "authorization",
-            "host",
-            "user-agent",
-            "x-polytomic-version",
-            "x-request-id"
-        ]
-    );
-    assert_eq!(seen.header("accept"), Some("application/json"));
-    assert_eq!(seen.header("authorization"), Some(&*format!("Bearer {KEY}")));
-    assert_eq!(seen.header("x-polytomic-version"), Some("2025-09-18"));
-    assert_eq!(seen.header("x-request-id"), Some("r-1"));
-    assert!(seen.header("user-agent").unwrap().starts_with("polytomic-gateway/"));
-    assert!(seen.body.is_empty());
-
-    assert_eq!(reply.headers["x-request-id"], "r-1");
-    assert!(!reply.headers.contains_key("authorization"));
-    let list: ListPartnerSharedConnectionsResponse = reply.decode();
-    let [connection] = &list.connections[..] else { panic!("{list:?}") };
-    assert_eq!(connection.api_calls_last_24_hours, Some(2021));
-    let configuration = &connection.configuration.as_ref().unwrap().fields;
-    assert_eq!(configuration["port"].kind, Some(Kind::NumberValue(5432.0)));
-    assert_eq!(
-        configuration["password"].kind,
-        Some(Kind::StringValue("********".into()))
-    );
-    assert_eq!(configuration.len(), 5);
-    let moment = Timestamp { seconds: 1_705_311_000, nanos: 0 };
-    assert_eq!(connection.created_at, Some(moment));
-    assert_eq!(connection.updated_at, Some(moment));
-    let actor = connection.created_by.as_ref().unwrap();
-    assert_eq!(actor.id(), "12345678-1234-1234-1234-123456789012");
-    assert_eq!((actor.name(), actor.r#type()), ("John Doe", "user"));
-    assert_eq!(connection.updated_by.as_ref(), Some(actor));
-    for id in
-        [&connection.id, &connection.organization_id, &connection.parent_connection_id]
-    {
-        assert_eq!(id.as_deref(), Some(ID));
-    }
-    assert_eq!(connection.name(), "My Postgres Connection");
-    assert_eq!(connection.policies, [ID]);
-    assert_eq!(connection.saved, Some(true));
-    assert_eq!(
-        (connection.status(), connection.status_error()),
-        ("healthy", "error message")
-    );
-    let kind = connection.r#type.as_ref().unwrap();
-    assert_eq!((kind.id(), kind.name()), ("postgresql", "PostgreSQL"));
-    assert!(kind.logo_url().ends_with("/postgresql.svg"));
-    assert_eq!(kind.operations, ["bulksyncsource"]);
-}
-
-#[tokio::test]
-async fn a_create_is_the_documented_post_and_its_answer() {
-    let fake = Fake::json(200, DOCUMENTED_CREATE).await;
-    let gateway = Gateway::on(&fake).await;
-    let request = CreatePartnerSharedConnectionRequest {
-        org_id: ID.to_owned(),
-        connection_id: ID.to_owned(),
-        child_organization_id: ID.to_owned(),
-        name: Some("A copy".to_owned()),
-    };
-    let reply = Caller::new(gateway.address, "CreatePartnerSharedConnection", &request)
-        .send()
-        .await;
-
-    let seen = fake.only();
-    let path = format!("/api/organizations/{ID}/connections/{ID}/shared");
-    assert_eq!(seen.line, format!("POST {path} HTTP/1.1"));
-    assert_eq!(
-        seen.header_names(),
-        [
-            "accept",
-            "authorization",
-            "content-length",
-            "content-type",
-            "host",
-            "idempotency-key",
-            "user-agent",
-            "x-polytomic-version",
-            "x-request-id"
-        ]
-    );
-    assert_eq!(seen.header("content-type"), Some("application/json"));
-    let body: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
-    assert_eq!(body, serde_json::json!({"child_organization_id": ID, "name": "A copy"}));
-
-    let key = seen.header("idempotency-key").unwrap();
-    assert_eq!(reply.headers["idempotency-key"], key);
-    let created: CreatePartnerSharedConnectionResponse = reply.decode();
-    assert_eq!(created.connection.unwrap().id, ID);
-}
-
-#[tokio::test]
-async fn what_the_sandbox_shares_is_listed() {
-    let gateway = Gateway::on_sandbox().await;
-    let before: ListPartnerSharedConnectionsResponse =
-        Caller::list(gateway.address).send().await.decode();
-    let created: CreatePartnerSharedConnectionResponse =
-        Caller::create(gateway.address).send().await.decode();
-    let after: ListPartnerSharedConnectionsResponse =
-        Caller::list(gateway.address).send().await.decode();
-
-    let id = created.connection.unwrap().id;
-    assert_eq!(after.connections.len(), before.connections.len() + 1);
-    let copy = after.connections.iter().find(|connection| connection.id() == id).unwrap();
-    assert_eq!(copy.parent_connection_id(), ID);
-    assert!(gateway.sandbox().shares().iter().any(|share| share.id == id));
-    gateway.stop().await;
-}
-
-#[tokio::test]
-async fn a_list_of_nothing_is_empty_however_it_is_written() {
-    for body in
-        [r#"{"data":[]}"#, r#"{"data":null}"#, "{}", r#"{"pagination":{"next":null}}"#]
-    {
-        let fake = Fake::json(200, body).await;
+async fn list_is_the_documented_get() {
+    over_both(async |protocol| {
+        let fake = Fake::json_over(protocol, 200, DOCUMENTED_LIST).await;
         let gateway = Gateway::on(&fake).await;
-        let list: ListPartnerSharedConnectionsResponse =
-            Caller::list(gateway.address).send().await.decode();
-        assert!(list.connections.is_empty(), "{body}");
-    }
+        let reply =
+            Caller::list(gateway.address).with("x-request-id", "r-1").send().await;
+
+        let seen = fake.only();
+        let path = format!("/api/organizations/{ID}/connections/{ID}/shared");
+        assert_eq!(seen.line, format!("GET {path} {protocol}"));
+        assert_eq!(
+            seen.header_names(),
+            [
+                "accept",
+                "authorization",
+                "host",
+                "user-agent",
+                "x-polytomic-version",
+                "x-request-id"
+            ]
+        );
+        assert_eq!(seen.header("accept"), Some("application/json"));
+        assert_eq!(seen.header("authorization"), Some(&*format!("Bearer {KEY}")));
+        assert_eq!(seen.header("x-polytomic-version"), Some("2025-09-18"));
+        assert_eq!(seen.header("x-request-id"), Some("r-1"));
+        assert!(seen.header("user-agent").unwrap().starts_with("polytomic-gateway/"));
+        assert!(seen.body.is_empty());
+
+        assert_eq!(reply.headers["x-request-id"], "r-1");
+        assert!(!reply.headers.contains_key("authorization"));
+        let list: ListPartnerSharedConnectionsResponse = reply.decode();
+        let [connection] = &list.connections[..] else { panic!("{list:?}") };
+        assert_eq!(connection.api_calls_last_24_hours, Some(2021));
+        let configuration = &connection.configuration.as_ref().unwrap().fields;
+        assert_eq!(configuration["port"].kind, Some(Kind::NumberValue(5432.0)));
+        assert_eq!(
+            configuration["password"].kind,
+            Some(Kind::StringValue("********".into()))
+        );
+        assert_eq!(configuration.len(), 5);
+        let moment = Timestamp { seconds: 1_705_311_000, nanos: 0 };
+        assert_eq!(connection.created_at, Some(moment));
+        assert_eq!(connection.updated_at, Some(moment));
+        let actor = connection.created_by.as_ref().unwrap();
+        assert_eq!(actor.id(), "12345678-1234-1234-1234-123456789012");
+        assert_eq!((actor.name(), actor.r#type()), ("John Doe", "user"));
+        assert_eq!(connection.updated_by.as_ref(), Some(actor));
+        for id in [
+            &connection.id,
+            &connection.organization_id,
+            &connection.parent_connection_id,
+        ] {
+            assert_eq!(id.as_deref(), Some(ID));
+        }
+        assert_eq!(connection.name(), "My Postgres Connection");
+        assert_eq!(connection.policies, [ID]);
+        assert_eq!(connection.saved, Some(true));
+        assert_eq!(
+            (connection.status(), connection.status_error()),
+            ("healthy", "error message")
+        );
+        let kind = connection.r#type.as_ref().unwrap();
+        assert_eq!((kind.id(), kind.name()), ("postgresql", "PostgreSQL"));
+        assert!(kind.logo_url().ends_with("/postgresql.svg"));
+        assert_eq!(kind.operations, ["bulksyncsource"]);
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn a_list_without_content_is_empty() {
-    let fake = Fake::answering([crate::support::fake::answer(204, &[], b"")]).await;
-    let gateway = Gateway::on(&fake).await;
-    let reply = Caller::list(gateway.address).send().await;
-    assert_eq!(reply.code(), Code::Ok);
-    assert_eq!(reply.decode::<ListPartnerSharedConnectionsResponse>().connections, []);
+async fn create_is_the_documented_post() {
+    over_both(async |protocol| {
+        let fake = Fake::json_over(protocol, 200, DOCUMENTED_CREATE).await;
+        let gateway = Gateway::on(&fake).await;
+        let request = CreatePartnerSharedConnectionRequest {
+            org_id: ID.to_owned(),
+            connection_id: ID.to_owned(),
+            child_organization_id: ID.to_owned(),
+            name: Some("A copy".to_owned()),
+        };
+        let reply =
+            Caller::new(gateway.address, "CreatePartnerSharedConnection", &request)
+                .send()
+                .await;
+
+        let seen = fake.only();
+        let path = format!("/api/organizations/{ID}/connections/{ID}/shared");
+        assert_eq!(seen.line, format!("POST {path} {protocol}"));
+        assert_eq!(
+            seen.header_names(),
+            [
+                "accept",
+                "authorization",
+                "content-length",
+                "content-type",
+                "host",
+                "idempotency-key",
+                "user-agent",
+                "x-polytomic-version",
+                "x-request-id"
+            ]
+        );
+        assert_eq!(seen.header("content-type"), Some("application/json"));
+        let length = seen.body.len().to_string();
+        assert_eq!(seen.header("content-length"), Some(&*length));
+        let body: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({"child_organization_id": ID, "name": "A copy"})
+        );
+
+        let key = seen.header("idempotency-key").unwrap();
+        assert_eq!(reply.headers["idempotency-key"], key);
+        let created: CreatePartnerSharedConnectionResponse = reply.decode();
+        assert_eq!(created.connection.unwrap().id, ID);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn created_share_is_listed() {
+    over_both(async |protocol| {
+        let gateway = Gateway::on_sandbox_over(protocol, &["--no-key-check"]).await;
+        let before: ListPartnerSharedConnectionsResponse =
+            Caller::list(gateway.address).send().await.decode();
+        let created: CreatePartnerSharedConnectionResponse =
+            Caller::create(gateway.address).send().await.decode();
+        let after: ListPartnerSharedConnectionsResponse =
+            Caller::list(gateway.address).send().await.decode();
+
+        let id = created.connection.unwrap().id;
+        assert_eq!(after.connections.len(), before.connections.len() + 1);
+        let copy =
+            after.connections.iter().find(|connection| connection.id() == id).unwrap();
+        assert_eq!(copy.parent_connection_id(), ID);
+        assert!(gateway.sandbox().shares().iter().any(|share| share.id == id));
+        gateway.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn empty_list_is_empty_in_every_notation() {
+    over_both(async |protocol| {
+        for body in [
+            r#"{"data":[]}"#,
+            r#"{"data":null}"#,
+            "{}",
+            r#"{"pagination":{"next":null}}"#,
+        ] {
+            let fake = Fake::json_over(protocol, 200, body).await;
+            let gateway = Gateway::on(&fake).await;
+            let list: ListPartnerSharedConnectionsResponse =
+                Caller::list(gateway.address).send().await.decode();
+            assert!(list.connections.is_empty(), "{body}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn list_of_status_204_is_empty() {
+    over_both(async |protocol| {
+        let fake = Fake::responding(protocol, [Response::new(204, &[], b"")]).await;
+        let gateway = Gateway::on(&fake).await;
+        let reply = Caller::list(gateway.address).send().await;
+        assert_eq!(reply.code(), Code::Ok);
+        assert_eq!(
+            reply.decode::<ListPartnerSharedConnectionsResponse>().connections,
+            []
+        );
+    })
+    .await;
 }

@@ -1,9 +1,10 @@
-//! A panic in what serves an RPC ends that RPC and nothing else.
+//! A panic ends one RPC and nothing else.
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
+use kit::{Caller, Fake};
 use polytomic_gateway::{
     auth::{self, Authenticator, LookUp, LookUpError, Mode, Verdict},
     budget::{self, Capacities},
@@ -15,9 +16,7 @@ use polytomic_gateway::{
 };
 use tonic::Code;
 
-use crate::support::{Caller, Fake};
-
-/// Panics over one key, and knows nothing of others.
+/// Panics for one key, and fails for others.
 struct Panicking;
 
 impl LookUp for Panicking {
@@ -33,7 +32,7 @@ impl LookUp for Panicking {
 }
 
 #[tokio::test]
-async fn an_rpc_that_panics_is_internal_and_the_next_is_served() {
+async fn rpc_that_panics_is_internal_and_the_next_is_served() {
     let fake = Fake::json(200, "{}").await;
     let settings = upstream::Settings {
         answer_limit: 1 << 20,

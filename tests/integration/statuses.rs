@@ -1,17 +1,17 @@
-//! What Polytomic's refusals become, one row a status: REST seen, gRPC told.
+//! The gRPC code, reason and details of each HTTP status of Polytomic.
 
 use std::net::SocketAddr;
 
+use kit::{
+    Caller, Fake, Gateway, Protocol,
+    caller::{ID, Reply},
+    fake::{Response, Seen},
+    over_both,
+};
 use tonic::Code;
 
-use crate::support::{
-    Caller, Fake, Gateway,
-    caller::{ID, Reply},
-    fake::{Seen, answer},
-};
-
-/// The statuses that the two pages document (403, 404, 422, 500), and those
-/// that a REST API, or what lies on the way to it, may always answer.
+/// The statuses that Polytomic documents for the two endpoints (403, 404, 422, 500),
+/// and those that any REST API or proxy may return.
 const ROWS: [(u16, Code, &str); 19] = [
     (400, Code::InvalidArgument, "UPSTREAM_INVALID_REQUEST"),
     (401, Code::Unauthenticated, "CALLER_CREDENTIALS_REJECTED"),
@@ -34,125 +34,156 @@ const ROWS: [(u16, Code, &str); 19] = [
     (504, Code::DeadlineExceeded, "UPSTREAM_TIMEOUT"),
 ];
 
-async fn exchange(caller: fn(SocketAddr) -> Caller, bytes: Vec<u8>) -> (Seen, Reply) {
-    // As often as the gateway asks.
-    let fake = Fake::answering(vec![bytes; 8]).await;
+async fn exchange(
+    protocol: Protocol,
+    caller: fn(SocketAddr) -> Caller,
+    response: Response,
+) -> (Seen, Reply) {
+    // More often than the gateway retries.
+    let fake = Fake::responding(protocol, vec![response; 8]).await;
     let gateway = Gateway::on(&fake).await;
     let reply = caller(gateway.address).send().await;
     (fake.seen().remove(0), reply)
 }
 
-fn refusal(status: u16, message: &str) -> Vec<u8> {
+fn rejection(status: u16, message: &str) -> Response {
     let body = format!(
         r#"{{"key":"some_key","message":"{message}","metadata":{{}},"status":{status}}}"#
     );
-    answer(status, &[("content-type", "application/json")], body.as_bytes())
+    Response::json(status, &body)
 }
 
 #[tokio::test]
-async fn each_status_has_its_code_on_both_rpcs() {
-    let path = format!("/api/organizations/{ID}/connections/{ID}/shared");
-    for (status, code, reason) in ROWS {
-        for (caller, method) in
-            [(Caller::list as fn(_) -> _, "GET"), (Caller::create, "POST")]
-        {
-            let (seen, reply) =
-                exchange(caller, refusal(status, "in Polytomic's words")).await;
-            assert_eq!(seen.line, format!("{method} {path} HTTP/1.1"));
+async fn each_status_has_its_code_and_reason() {
+    over_both(async |protocol| {
+        let path = format!("/api/organizations/{ID}/connections/{ID}/shared");
+        for (status, code, reason) in ROWS {
+            for (caller, method) in
+                [(Caller::list as fn(_) -> _, "GET"), (Caller::create, "POST")]
+            {
+                let (seen, reply) =
+                    exchange(protocol, caller, rejection(status, "in Polytomic's words"))
+                        .await;
+                assert_eq!(seen.line, format!("{method} {path} {protocol}"));
 
-            let case = format!("{method} {status}: {}", reply.message());
-            assert_eq!(reply.code(), code, "{case}");
-            assert_eq!(reply.reason(), reason, "{case}");
-            assert!(reply.message().contains("in Polytomic's words"), "{case}");
-            assert_eq!(
-                reply.error_metadata("httpStatus"),
-                Some(status.to_string()),
-                "{case}"
-            );
-            assert_eq!(
-                reply.error_metadata("upstreamKey").as_deref(),
-                Some("some_key"),
-                "{case}"
-            );
-            let id = reply.details().request_info().unwrap().request_id.clone();
-            assert_eq!(reply.headers["x-request-id"], id, "{case}");
-            let key = reply.error_metadata("idempotencyKey");
-            assert_eq!(key.as_deref(), seen.header("idempotency-key"), "{case}");
-            assert!(reply.trailer_size() <= 8192, "{case}");
+                let case = format!("{method} {status}: {}", reply.message());
+                assert_eq!(reply.code(), code, "{case}");
+                assert_eq!(reply.reason(), reason, "{case}");
+                assert!(reply.message().contains("in Polytomic's words"), "{case}");
+                assert_eq!(
+                    reply.error_metadata("httpStatus"),
+                    Some(status.to_string()),
+                    "{case}"
+                );
+                assert_eq!(
+                    reply.error_metadata("upstreamKey").as_deref(),
+                    Some("some_key"),
+                    "{case}"
+                );
+                let id = reply.details().request_info().unwrap().request_id.clone();
+                assert_eq!(reply.headers["x-request-id"], id, "{case}");
+                let key = reply.error_metadata("idempotencyKey");
+                assert_eq!(key.as_deref(), seen.header("idempotency-key"), "{case}");
+                assert!(reply.trailer_size() <= 8192, "{case}");
+            }
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn not_found_says_what_else_it_may_mean() {
-    let (_, reply) = exchange(Caller::list, refusal(404, "not found")).await;
-    assert!(reply.message().contains("own"), "{}", reply.message());
-    let details = reply.details();
-    let resource = details.resource_info().unwrap();
-    assert_eq!(resource.resource_type, "polytomic.Connection");
-    assert_eq!(resource.resource_name, ID);
-}
-
-#[tokio::test]
-async fn a_refusal_links_to_the_page_of_its_endpoint() {
-    for (caller, page) in [
-        (Caller::list as fn(_) -> _, "list-shared-connections-for-partner"),
-        (Caller::create, "create-shared-connection"),
-    ] {
-        let (_, reply) = exchange(caller, refusal(403, "no")).await;
+async fn not_found_explains_the_other_cause() {
+    over_both(async |protocol| {
+        let (_, reply) =
+            exchange(protocol, Caller::list, rejection(404, "not found")).await;
+        assert!(reply.message().contains("own"), "{}", reply.message());
         let details = reply.details();
-        let link = &details.help().unwrap().links[0].url;
-        assert!(link.ends_with(page), "{link}");
-    }
+        let resource = details.resource_info().unwrap();
+        assert_eq!(resource.resource_type, "polytomic.Connection");
+        assert_eq!(resource.resource_name, ID);
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn a_rate_limit_says_when_to_come_back() {
-    let headers = [("content-type", "application/json"), ("retry-after", "7")];
-    let (_, reply) = exchange(Caller::list, answer(429, &headers, b"{}")).await;
-    assert_eq!(reply.code(), Code::ResourceExhausted);
-    let details = reply.details();
-    let delay = details.retry_info().unwrap().retry_delay.unwrap();
-    assert_eq!(delay.as_secs(), 7);
-    let pushback: u128 =
-        reply.headers["grpc-retry-pushback-ms"].to_str().unwrap().parse().unwrap();
-    // Told to the millisecond to clients that obey it, hence spread out.
-    assert!((7000..=8400).contains(&pushback), "{pushback}");
-    assert!(details.quota_failure().is_some());
+async fn rejection_links_to_the_page_of_its_endpoint() {
+    over_both(async |protocol| {
+        for (caller, page) in [
+            (Caller::list as fn(_) -> _, "list-shared-connections-for-partner"),
+            (Caller::create, "create-shared-connection"),
+        ] {
+            let (_, reply) = exchange(protocol, caller, rejection(403, "no")).await;
+            let details = reply.details();
+            let link = &details.help().unwrap().links[0].url;
+            assert!(link.ends_with(page), "{link}");
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn a_page_of_a_load_balancer_is_not_pasted() {
-    let page = format!("<html>{}</html>", "Bad Gateway ".repeat(100_000));
-    let bytes = answer(502, &[("content-type", "text/html")], page.as_bytes());
-    let (_, reply) = exchange(Caller::list, bytes).await;
-    assert_eq!(reply.code(), Code::Unavailable);
-    assert!(!reply.message().contains("<html>"), "{}", reply.message());
-    assert!(reply.trailer_size() <= 8192);
+async fn rate_limit_returns_the_retry_delay() {
+    over_both(async |protocol| {
+        let headers = [("content-type", "application/json"), ("retry-after", "7")];
+        let (_, reply) =
+            exchange(protocol, Caller::list, Response::new(429, &headers, b"{}")).await;
+        assert_eq!(reply.code(), Code::ResourceExhausted);
+        let details = reply.details();
+        let delay = details.retry_info().unwrap().retry_delay.unwrap();
+        assert_eq!(delay.as_secs(), 7);
+        let pushback: u128 =
+            reply.headers["grpc-retry-pushback-ms"].to_str().unwrap().parse().unwrap();
+        // With jitter, since clients obey it to the millisecond.
+        assert!((7000..=8400).contains(&pushback), "{pushback}");
+        assert!(details.quota_failure().is_some());
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn a_message_of_a_megabyte_fits_into_the_trailers() {
-    let (_, reply) = exchange(Caller::create, refusal(422, &"é".repeat(1 << 19))).await;
-    assert_eq!(reply.code(), Code::InvalidArgument);
-    assert!(reply.message().len() <= 1024, "{}", reply.message().len());
-    assert!(reply.trailer_size() <= 8192, "{}", reply.trailer_size());
+async fn html_page_is_not_copied_into_the_message() {
+    over_both(async |protocol| {
+        let page = format!("<html>{}</html>", "Bad Gateway ".repeat(100_000));
+        let response =
+            Response::new(502, &[("content-type", "text/html")], page.as_bytes());
+        let (_, reply) = exchange(protocol, Caller::list, response).await;
+        assert_eq!(reply.code(), Code::Unavailable);
+        assert!(!reply.message().contains("<html>"), "{}", reply.message());
+        assert!(reply.trailer_size() <= 8192);
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn the_sandbox_refuses_as_polytomic_documents() {
-    use polytomic_gateway::sandbox::seed;
+async fn message_of_a_megabyte_is_shortened_to_fit_the_trailers() {
+    over_both(async |protocol| {
+        let (_, reply) =
+            exchange(protocol, Caller::create, rejection(422, &"é".repeat(1 << 19)))
+                .await;
+        assert_eq!(reply.code(), Code::InvalidArgument);
+        assert!(reply.message().len() <= 1024, "{}", reply.message().len());
+        assert!(reply.trailer_size() <= 8192, "{}", reply.trailer_size());
+    })
+    .await;
+}
 
-    let gateway = Gateway::on_sandbox().await;
-    let with_key = |key: &str| {
-        Caller::list(gateway.address)
-            .without("authorization")
-            .with("authorization", &format!("Bearer {key}"))
-    };
-    let user = with_key(seed::USER_KEY).send().await;
-    assert_eq!(user.code(), Code::PermissionDenied, "{}", user.message());
-    let nobody = with_key("no-such-key").send().await;
-    assert_eq!(nobody.code(), Code::Unauthenticated, "{}", nobody.message());
-    let other = with_key(seed::OTHER_PARTNER_KEY).send().await;
-    assert_eq!(other.code(), Code::NotFound, "{}", other.message());
+#[tokio::test]
+async fn sandbox_rejects_keys_as_polytomic_documents() {
+    over_both(async |protocol| {
+        use polytomic_gateway::sandbox::seed;
+
+        let gateway = Gateway::on_sandbox_over(protocol, &["--no-key-check"]).await;
+        let with_key = |key: &str| {
+            Caller::list(gateway.address)
+                .without("authorization")
+                .with("authorization", &format!("Bearer {key}"))
+        };
+        let user = with_key(seed::USER_KEY).send().await;
+        assert_eq!(user.code(), Code::PermissionDenied, "{}", user.message());
+        let unknown = with_key("no-such-key").send().await;
+        assert_eq!(unknown.code(), Code::Unauthenticated, "{}", unknown.message());
+        let other = with_key(seed::OTHER_PARTNER_KEY).send().await;
+        assert_eq!(other.code(), Code::NotFound, "{}", other.message());
+    })
+    .await;
 }

@@ -1,48 +1,45 @@
-//! What misbehaving peers do, each until an instant.
+//! Attacks by misbehaving peers, each until an instant.
 //!
-//! All keep a pace: 25,000 rounds a second of a flood, or 5,000 streams or
-//! connections that are opened. As fast as they can, they would take the
-//! processors from the gateway by their own work; and 25,000 streams a second are
-//! a processor's whole work for the gateway, whoever opens them.
+//! All have a limited rate: 25,000 rounds of a flood per second, or 5,000 new streams or
+//! connections. Without a limit, their own work would take the processors from the
+//! gateway; and 25,000 new streams per second saturate a processor of the gateway,
+//! even without an attack.
 
 use std::{collections::VecDeque, future::pending, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use h2::{
-    SendStream,
-    client::{ResponseFuture, SendRequest},
+use kit::{
+    caller::METADATA,
+    connection::Connection,
+    frames::{END_HEADERS, Flood, Frame, HEADERS, PREFACE, Peer, frame, rpc},
 };
-use http::Request;
 use tokio::{
     io::AsyncWriteExt,
-    net::TcpStream,
     task::JoinSet,
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout_at},
 };
 
-use crate::frames::{END_HEADERS, Flood, Frame, HEADERS, PREFACE, Peer, frame, rpc};
-
-/// What is sent, or opened, at each tick.
+/// Rounds per tick, and streams or connections opened per tick.
 const BATCH: u32 = 25;
 pub(crate) const OPENED: u32 = 5;
 const PACE: Duration = Duration::from_millis(1);
 
-/// A batch at each tick, and none for ticks that were missed.
+/// Returns the ticks. Missed ticks are skipped.
 pub(crate) fn pace() -> Interval {
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
     pace
 }
 
-/// What came of a flood.
+/// The result of a flood.
 #[derive(Debug, Default)]
 pub(crate) struct Flooded {
-    /// The rounds that the system has taken.
+    /// The rounds written to sockets.
     pub(crate) rounds: u32,
     pub(crate) ended: Vec<Ended>,
 }
 
-/// A connection that the gateway has ended.
+/// A connection that the gateway ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) rounds: u32,
@@ -50,7 +47,7 @@ pub(crate) struct Ended {
     pub(crate) goaway: Option<String>,
 }
 
-/// Floods one connection, and the next when that is ended.
+/// Floods one connection, and another after the gateway ended it.
 pub(crate) async fn flood(
     address: SocketAddr,
     flood: Flood,
@@ -69,7 +66,7 @@ pub(crate) async fn flood(
     }
 }
 
-/// Floods one connection until it ends; returns what was said of that.
+/// Floods one connection until it ends. Returns the GOAWAY's debug data.
 async fn connection(
     address: SocketAddr,
     flood: Flood,
@@ -101,8 +98,8 @@ async fn connection(
     tokio::join!(writing, reading).1
 }
 
-/// Opens 40 × 100 streams, as many as are allowed, whose bodies never come.
-pub(crate) async fn hold_back(address: SocketAddr, path: &str, until: Instant) {
+/// Opens 40 × 100 streams, the maximum, and sends no bodies.
+pub(crate) async fn open_incomplete(address: SocketAddr, path: &str, until: Instant) {
     let mut pace = pace();
     let mut peers = Vec::new();
     for _ in 0..40 {
@@ -117,10 +114,10 @@ pub(crate) async fn hold_back(address: SocketAddr, path: &str, until: Instant) {
         peers.push(peer);
     }
     sleep_until(until).await;
-    part(peers, 1).await;
+    close(peers, 1).await;
 }
 
-/// Holds 10,000 connections on which nothing, or half a preface, was said.
+/// Opens 10,000 connections, and sends half a preface on every second one.
 pub(crate) async fn idle(address: SocketAddr, until: Instant) {
     let mut pace = pace();
     let mut peers = Vec::new();
@@ -135,11 +132,11 @@ pub(crate) async fn idle(address: SocketAddr, until: Instant) {
         peers.push(peer);
     }
     sleep_until(until).await;
-    part(peers, OPENED as usize).await;
+    close(peers, OPENED as usize).await;
 }
 
-/// Sends 60 kB on each of 140 × 8 streams, and nothing after that.
-pub(crate) async fn hold_back_large(
+/// Sends 60 kB of a body on each of 140 × 8 streams.
+pub(crate) async fn open_incomplete_large(
     address: SocketAddr,
     path: &'static str,
     until: Instant,
@@ -148,21 +145,21 @@ pub(crate) async fn hold_back_large(
     let mut peers = Vec::new();
     for _ in 0..140 {
         pace.tick().await;
-        let mut send = greet(address).await;
+        let (connection, _) = Connection::open(address).await.unwrap();
         let mut streams = Vec::new();
         for _ in 0..8 {
-            let (answer, mut body) = open(&mut send, path).await;
+            let (answer, mut body) = connection.start(path, METADATA).await.unwrap();
             body.send_data(vec![0; 60_000].into(), false).unwrap();
             streams.push((answer, body));
         }
-        peers.push((send, streams));
+        peers.push((connection, streams));
     }
     sleep_until(until).await;
-    part(peers, 1).await;
+    close(peers, 1).await;
 }
 
-/// Sends a byte a second on each of 40 × 100 streams until all are answered;
-/// returns how many were.
+/// Sends a byte per second on each of 40 × 100 streams until all have a response.
+/// Returns the number of responses.
 pub(crate) async fn drip(
     address: SocketAddr,
     path: &'static str,
@@ -173,16 +170,16 @@ pub(crate) async fn drip(
     let mut answers = JoinSet::new();
     let mut bodies = VecDeque::new();
     for _ in 0..40 {
-        let mut send = greet(address).await;
+        let (connection, _) = Connection::open(address).await.unwrap();
         for number in 0..100 {
             if number % OPENED == 0 {
                 pace.tick().await;
             }
-            let (answer, body) = open(&mut send, path).await;
+            let (answer, body) = connection.start(path, METADATA).await.unwrap();
             answers.spawn(answer);
             bodies.push_back((Instant::now(), body));
         }
-        peers.push(send);
+        peers.push(connection);
     }
     let dripping = async {
         while let Some((due, mut body)) = bodies.pop_front() {
@@ -207,30 +204,8 @@ pub(crate) async fn drip(
     answered
 }
 
-/// Connects, as a client that heeds what it is allowed to send.
-async fn greet(address: SocketAddr) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let (send, connection) = h2::client::handshake(stream).await.unwrap();
-    // It ends with the last of its handles.
-    tokio::spawn(connection);
-    send
-}
-
-async fn open(
-    send: &mut SendRequest<Bytes>,
-    path: &str,
-) -> (ResponseFuture, SendStream<Bytes>) {
-    let request = Request::post(format!("http://gateway{path}"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers");
-    let request = request.body(()).unwrap();
-    let mut ready = send.clone().ready().await.unwrap();
-    ready.send_request(request, false).unwrap()
-}
-
-/// Closes connections, so many at a time.
-pub(crate) async fn part<P>(mut peers: Vec<P>, batch: usize) {
+/// Closes connections, `batch` at each tick.
+pub(crate) async fn close<P>(mut peers: Vec<P>, batch: usize) {
     let mut pace = pace();
     while !peers.is_empty() {
         pace.tick().await;

@@ -1,69 +1,70 @@
-//! Peers that misbehave, and what it costs: the gateway in memory, other callers
-//! in time.
+//! Floods by misbehaving peers: their cost in memory, and the latency of other
+//! clients.
 
 use std::time::Duration;
 
-use crate::{
-    attacks,
-    callers::LIST,
+use kit::{
+    HANG_GUARD,
+    caller::LIST,
     frames::{
         CONTINUATIONS, EMPTY_DATA, Flood, MALFORMED_HEADERS, PINGS, RAPID_RESET,
         SETTINGS_FLOOD,
     },
-    gateway::upstream,
-    stage::{Attack, Stage},
-    untaken,
+};
+
+use crate::{
+    attacks,
+    environment::upstream,
+    harness::{Attack, Harness},
+    unread,
 };
 
 const FLOODS: [Flood; 6] =
     [RAPID_RESET, MALFORMED_HEADERS, CONTINUATIONS, EMPTY_DATA, SETTINGS_FLOOD, PINGS];
 
-/// Those of which each round is answered.
+/// The floods that the gateway answers round by round.
 const ANSWERED: [Flood; 3] = [MALFORMED_HEADERS, SETTINGS_FLOOD, PINGS];
 
-/// What a connection may take to end, in rounds that the system has taken.
+/// The maximum of rounds until a connection ends.
 const SOON: u32 = 10_000;
 
-/// How long it takes to open 4,000 streams, and somewhat more.
+/// Slightly more than the time to open 4,000 streams.
 const OPENING: Duration = Duration::from_secs(1);
 
-/// Until when the last request of a byte a second is given up: each gets 10 s.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Runs every attack, or those whose name holds a word.
+/// Runs all attacks, or those whose name contains a word.
 pub(crate) async fn run(word: &str) {
-    let stage = Stage::set(word, upstream()).await;
+    let harness = Harness::set(word, upstream()).await;
     for of in FLOODS {
-        flood(&stage, of, false).await;
+        flood(&harness, of, false).await;
     }
     for of in ANSWERED {
-        flood(&stage, of, true).await;
+        flood(&harness, of, true).await;
     }
-    let hold = |address, until| attacks::hold_back(address, LIST, until);
+    let open = |address, until| attacks::open_incomplete(address, LIST, until);
     let streams = Attack::of("40 × 100 bodies that do not end");
-    stage.attacked(Attack { length: OPENING, ..streams }, hold).await;
-    let hold = |address, until| attacks::hold_back_large(address, LIST, until);
-    stage.attacked(Attack::of("140 × 8 large bodies that do not end"), hold).await;
-    drip(&stage).await;
+    harness.attacked(Attack { length: OPENING, ..streams }, open).await;
+    let open = |address, until| attacks::open_incomplete_large(address, LIST, until);
+    harness.attacked(Attack::of("140 × 8 large bodies that do not end"), open).await;
+    drip(&harness).await;
     for (what, flags) in [
         ("10,000 idle connections", &[][..]),
-        ("10,000 idle connections, all taken", &["--max-connections", "20000"]),
+        ("10,000 idle connections, all accepted", &["--max-connections", "20000"]),
     ] {
         let idle = Attack { flags, length: 3 * OPENING, times: 2, ..Attack::of(what) };
-        stage.attacked(idle, attacks::idle).await;
+        harness.attacked(idle, attacks::idle).await;
     }
-    let mut broken = stage.broken();
-    broken.extend(untaken::run(word).await);
+    let mut broken = harness.broken();
+    broken.extend(unread::run(word).await);
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-/// Floods by peers that read, or do not. What must end ends every connection,
-/// each time with the GOAWAY that says why; what must not ends none.
-async fn flood(stage: &Stage<'_>, of: Flood, deaf: bool) {
+/// Floods by peers that read, or do not. A flood that the gateway must stop ends every
+/// connection with the right GOAWAY; any other flood ends none.
+async fn flood(harness: &Harness<'_>, of: Flood, deaf: bool) {
     let how = if deaf { ", by peers that do not read" } else { "" };
     let what = format!("{}{how}", of.name);
     let flood = move |address, until| attacks::flood(address, of, deaf, until);
-    let flooded = stage.attacked(Attack::of(&what), flood).await;
+    let flooded = harness.attacked(Attack::of(&what), flood).await;
     if flooded.is_empty() {
         return;
     }
@@ -76,20 +77,20 @@ async fn flood(stage: &Stage<'_>, of: Flood, deaf: bool) {
          them by a GOAWAY that was read",
         ended.len()
     );
-    stage.check(ended.is_empty() == of.ends.is_none(), || {
+    harness.check(ended.is_empty() == of.ends.is_none(), || {
         format!("{what}: {} connections ended", ended.len())
     });
-    stage.check(deaf || told == ended.len(), || format!("{what}: {ended:?}"));
-    stage.check(latest < SOON, || format!("{what}: one ended by round {latest}"));
+    harness.check(deaf || told == ended.len(), || format!("{what}: {ended:?}"));
+    harness.check(latest < SOON, || format!("{what}: one ended by round {latest}"));
 }
 
-/// Requests of a byte a second are given up in time.
-async fn drip(stage: &Stage<'_>) {
+/// The gateway abandons requests of a byte per second.
+async fn drip(harness: &Harness<'_>) {
     let what = "40 × 100 bodies of a byte a second";
-    let attack = Attack { length: PATIENCE, times: 1, ..Attack::of(what) };
+    let attack = Attack { length: HANG_GUARD, times: 1, ..Attack::of(what) };
     let drip = |address, until| attacks::drip(address, LIST, until);
-    for answered in stage.attacked(attack, drip).await {
+    for answered in harness.attacked(attack, drip).await {
         println!("floods:   {answered} of 4000 answered");
-        stage.check(answered == 4000, || format!("{what}: {answered} answered"));
+        harness.check(answered == 4000, || format!("{what}: {answered} answered"));
     }
 }

@@ -1,22 +1,20 @@
-//! What the gateway bears: `cargo test --test load -- floods [word]` and `… --
-//! drain [restarts]`. Real processes, loopback only, bounded in time. It prints what
-//! it measured and fails if a promise of `docs/decisions/0004-own-serving-loop.md`
-//! is broken. Not a part of `cargo test`, since it wants the machine for itself.
+//! Load tests: `cargo test --test load -- floods [word]` and `… -- drain [restarts]`.
+//!
+//! They run real processes over loopback, print what they measured, and fail if a
+//! promise of `docs/decisions/0004-own-serving-loop.md` is broken. `cargo test` leaves
+//! them out, since they need an idle machine.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::print_stdout, reason = "what was measured is its output")]
+#![allow(clippy::print_stdout, reason = "it prints its measurements")]
 
-mod apart;
 mod attacks;
-mod callers;
+mod balanced;
 mod drain;
+mod environment;
 mod floods;
-#[path = "../integration/support/frames.rs"]
-#[allow(dead_code, reason = "the integration tests use the rest")]
-mod frames;
-mod gateway;
-mod stage;
-mod untaken;
+mod harness;
+mod isolated;
+mod unread;
 
 #[tokio::main]
 async fn main() {
@@ -26,6 +24,6 @@ async fn main() {
         ["floods", word] => floods::run(word).await,
         ["drain"] => drain::run(8).await,
         ["drain", restarts] => drain::run(restarts.parse().unwrap()).await,
-        _ => panic!("say floods, and perhaps which, or drain and how many restarts"),
+        _ => panic!("usage: floods [word] | drain [restarts]"),
     }
 }

@@ -1,7 +1,7 @@
 // Command client makes one call with grpc-go and code generated from proto/.
 //
 // It reads {"rpc", "request", "metadata"} as JSON from standard input, and
-// prints {"response"} or the google.rpc.Status of the refusal.
+// prints {"response"} or the google.rpc.Status of the failure.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
-	// Without it the details of a refusal stay bytes.
+	// Without this import, the details of a failure stay bytes.
 	_ "google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	connectionsv1 "polytomic-gateway/tests/clients/go/gen/polytomic/connections/v1"

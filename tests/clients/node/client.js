@@ -3,7 +3,7 @@
 //   node client.js PROTO_DIRECTORY ADDRESS < call.json
 //
 // The call is {"rpc", "request", "metadata"}. Prints {"response"}, or the
-// google.rpc.Status of the refusal, in the JSON form of protobuf.
+// google.rpc.Status of the failure, in the JSON form of protobuf.
 import { readFileSync } from "node:fs";
 import grpc from "@grpc/grpc-js";
 import loader from "@grpc/proto-loader";
@@ -51,8 +51,7 @@ function refusal(error) {
   return { code: error.code, message: error.details, details };
 }
 
-// proto-loader leaves google.protobuf.Struct, Timestamp and Duration as the
-// messages they are on the wire.
+// proto-loader has no JSON form of google.protobuf.Struct, Timestamp and Duration.
 function withPlainConnections({ connections, ...rest }) {
   if (connections === undefined) return rest;
   return {

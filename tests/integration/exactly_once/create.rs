@@ -1,7 +1,8 @@
-//! A share that somebody wants, and how they go about it.
+//! One create of a client, and its retries.
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use kit::{Caller, caller::Reply};
 use polytomic_gateway::{
     proto::{
         CreatePartnerSharedConnectionRequest, CreatePartnerSharedConnectionResponse,
@@ -11,207 +12,207 @@ use polytomic_gateway::{
 use tokio::time::{sleep, timeout};
 use tonic::Code;
 
-use super::{draws::Draws, lives::Scene};
-use crate::support::{Caller, caller::Reply};
+use super::{draws::Draws, lives::Environment};
 
-/// How often a create is sent at most.
+/// The maximum of RPCs of one create.
 const MOST_SENDS: u64 = 6;
 
-/// The longest that an answer takes: the `--timeout` of the gateways.
+/// The maximum time of a response: the `--timeout` of the gateways.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// The longest deadline that a caller sets, and its longest rest after a failure.
+/// The maximum deadline of a client, and its maximum backoff after a failure.
 const LONGEST_DEADLINE: Duration = Duration::from_millis(500);
-const LONGEST_REST: Duration = Duration::from_millis(400);
+const LONGEST_BACKOFF: Duration = Duration::from_millis(400);
 
-/// How long a caller waits that nobody kills. An answer that has not come by then
-/// will not come.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a client waits that is not killed. It only ends a test that hangs.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How long to wait when no gateway is there.
+/// How long a client waits after a gateway refused the connection.
 const BACKOFF: Duration = Duration::from_millis(10);
 
-/// One share that somebody wants.
+/// One share that a client wants.
 pub(super) struct Create {
     number: u64,
-    /// What its RPCs are known by: metadata that is the same whenever one is sent.
-    same: Option<(&'static str, String)>,
-    /// Whether a proxy sends it again, which says so and passes on what it is told
-    /// last, as Envoy does.
+    /// The metadata that identifies the create in each of its RPCs.
+    identity: Option<(&'static str, String)>,
+    /// Whether a proxy retries it, counts its attempts, and forwards the last response,
+    /// as Envoy does.
     is_proxied: bool,
     tries: u64,
-    /// Whether Polytomic makes such shares at all.
+    /// Whether Polytomic accepts the create.
     pub(super) is_valid: bool,
     draws: Draws,
     pub(super) ending: Ending,
 }
 
-/// How a create ended for its caller.
+/// What the client knows of its create.
 #[derive(Default)]
 pub(super) struct Ending {
     pub(super) id: Option<String>,
-    /// Whether any of the RPCs may have had an effect, as far as the caller knows.
-    pub(super) in_doubt: bool,
+    /// Whether an RPC may have made the share.
+    pub(super) is_unknown: bool,
     is_rejected: bool,
     key: Option<String>,
 }
 
-/// How one RPC ended.
-enum Told {
+/// The outcome of one RPC.
+enum Outcome {
     Id(String),
     NotSent,
     Rejected,
     Unknown,
 }
 
-/// What a caller does in an RPC beside waiting for its answer.
-struct Manner {
+/// How a client sends one RPC.
+struct CallOptions {
     deadline: Option<Duration>,
-    patience: Duration,
+    wait: Duration,
     gateway: usize,
 }
 
 impl Create {
     pub(super) fn new(number: u64, seed: u64) -> Self {
         let mut draws = Draws::new(seed, 1000 + number);
-        let same = match number % 3 {
-            // As a mesh does. An id may be that of a request that led to two
-            // creates.
+        let identity = match number % 3 {
+            // As a mesh does. Two creates may have one request ID.
             0 => Some(("x-request-id", format!("request-{seed}-{}", number / 6))),
-            // As a careful caller does.
+            // As a careful client does.
             1 => Some(("idempotency-key", format!("create-{seed}-{number}"))),
-            // As whoever has not thought of it, and is given a key.
+            // As a client without a key, which gets one from the gateway.
             _ => None,
         };
         let is_proxied = number.is_multiple_of(6);
         let is_valid = !draws.one_in(16);
         let ending = Ending::default();
-        Self { number, same, is_proxied, tries: 0, is_valid, draws, ending }
+        Self { number, identity, is_proxied, tries: 0, is_valid, draws, ending }
     }
 
     pub(super) fn name(&self) -> String {
         format!("create-{}", self.number)
     }
 
-    /// Reports whether a repeat would be known as one.
-    pub(super) fn can_be_repeated(&self) -> bool {
-        self.same.is_some()
+    /// Reports whether the gateway would recognize a retry.
+    pub(super) fn can_be_retried(&self) -> bool {
+        self.identity.is_some()
     }
 
-    /// Sends the create until it is known what became of it, or for as long as
-    /// anybody cares. Whoever sends it again may be the caller, its successor, or
-    /// a proxy on the way.
-    pub(super) async fn make(&mut self, scene: &Scene) {
-        // Many do not care for long: what they are told first must hold.
+    /// Sends the create until its outcome is known, or up to [`MOST_SENDS`] times. The
+    /// retries may be those of the client or of a proxy.
+    pub(super) async fn make(&mut self, environment: &Environment) {
+        // Many clients do not retry: what they are told first must be true.
         let sends =
             if self.draws.one_in(3) { 1 } else { 1 + self.draws.below(MOST_SENDS) };
         for _ in 0..sends {
-            // Some are sent twice at once, as a hedging proxy does.
-            if self.can_be_repeated() && !self.is_proxied && self.draws.one_in(8) {
-                let manners = (self.manner(), self.manner());
+            // Some are sent twice concurrently, as a hedging proxy does.
+            if self.can_be_retried() && !self.is_proxied && self.draws.one_in(8) {
+                let options = (self.options(), self.options());
                 let (one, two) = tokio::join!(
-                    self.send(manners.0, scene),
-                    self.send(manners.1, scene)
+                    self.send(options.0, environment),
+                    self.send(options.1, environment)
                 );
                 self.learn(one);
                 self.learn(two);
             } else {
-                let manner = self.manner();
-                let told = self.send(manner, scene).await;
-                self.learn(told);
+                let options = self.options();
+                let outcome = self.send(options, environment).await;
+                self.learn(outcome);
             }
             let is_settled = self.ending.id.is_some() || self.ending.is_rejected;
-            if is_settled || !self.can_be_repeated() {
+            if is_settled || !self.can_be_retried() {
                 return;
             }
-            sleep(self.draws.short_time(LONGEST_REST)).await;
+            sleep(self.draws.short_time(LONGEST_BACKOFF)).await;
         }
     }
 
-    fn manner(&mut self) -> Manner {
+    fn options(&mut self) -> CallOptions {
         let draws = &mut self.draws;
         let deadline = draws.one_in(8).then(|| draws.short_time(LONGEST_DEADLINE));
-        let patience = if draws.one_in(4) { draws.short_time(LONGEST) } else { PATIENCE };
-        Manner { deadline, patience, gateway: usize::from(draws.one_in(2)) }
+        let wait = if draws.one_in(4) { draws.short_time(LONGEST) } else { LONGEST_WAIT };
+        CallOptions { deadline, wait, gateway: usize::from(draws.one_in(2)) }
     }
 
-    /// Sends the create once. A caller that is killed is, for the gateway, a
-    /// connection that closes; so it needs no process of its own.
-    async fn send(&self, manner: Manner, scene: &Scene) -> (Told, Option<String>) {
-        let figures = &scene.figures;
+    /// Sends the create once. To the gateway, a client that is killed is a connection
+    /// that closes, so a client needs no separate process.
+    async fn send(
+        &self,
+        options: CallOptions,
+        environment: &Environment,
+    ) -> (Outcome, Option<String>) {
+        let figures = &environment.figures;
         figures.sent.one();
-        let answer = async {
-            for gateway in manner.gateway.. {
-                let mut caller = self.caller(scene.address(gateway));
-                if let Some(deadline) = manner.deadline {
+        let response = async {
+            for gateway in options.gateway.. {
+                let mut caller = self.caller(environment.address(gateway));
+                if let Some(deadline) = options.deadline {
                     let millis = format!("{}m", deadline.as_millis() + 1);
                     caller = caller.with("grpc-timeout", &millis);
                 }
                 match caller.try_send().await {
-                    // Another one may be.
+                    // Another gateway may be running.
                     Err(error) if is_refused(&*error) => sleep(BACKOFF).await,
-                    answer => return answer,
+                    response => return response,
                 }
             }
             unreachable!("there is always another gateway")
         };
-        let Ok(answer) = timeout(manner.patience, answer).await else {
-            assert!(manner.patience < PATIENCE, "{}: no answer", self.name());
-            figures.callers_killed.one();
-            return (Told::Unknown, None);
+        let Ok(response) = timeout(options.wait, response).await else {
+            assert!(options.wait < LONGEST_WAIT, "{}: no response", self.name());
+            figures.clients_killed.one();
+            return (Outcome::Unknown, None);
         };
-        let Ok(reply) = answer else {
+        let Ok(reply) = response else {
             figures.broken.one();
-            return (Told::Unknown, None);
+            return (Outcome::Unknown, None);
         };
-        let told = told(&reply);
-        figures.answer(match &told {
-            Told::Id(_) => "OK".to_owned(),
-            _ => format!("{} {}", reply.reason(), outcome(&reply)),
+        let outcome = outcome_of(&reply);
+        figures.response(match &outcome {
+            Outcome::Id(_) => "OK".to_owned(),
+            _ => format!("{} {}", reply.reason(), outcome_text(&reply)),
         });
-        (told, key_of(&reply))
+        (outcome, key_of(&reply))
     }
 
-    fn learn(&mut self, (told, key): (Told, Option<String>)) {
+    fn learn(&mut self, (outcome, key): (Outcome, Option<String>)) {
         self.tries += 1;
         let name = self.name();
         if let Some(key) = key {
             let first = self.ending.key.get_or_insert(key.clone());
             assert_eq!(*first, key, "{name} has two keys");
-            // Who has been given a key repeats with it, sooner or later.
-            if self.same.is_none() || !self.is_proxied && self.draws.one_in(4) {
-                self.same = Some(("idempotency-key", key));
+            // A client that got a key retries with it, sooner or later.
+            if self.identity.is_none() || !self.is_proxied && self.draws.one_in(4) {
+                self.identity = Some(("idempotency-key", key));
             }
         }
-        match told {
-            Told::Id(id) => {
+        match outcome {
+            Outcome::Id(id) => {
                 assert!(self.is_valid, "{name} was made as {id}");
                 let first = self.ending.id.get_or_insert(id.clone());
                 assert_eq!(*first, id, "{name} was made twice");
             }
-            Told::Rejected => {
+            Outcome::Rejected => {
                 assert!(!self.is_valid, "{name} was not rejected by Polytomic");
                 self.ending.is_rejected = true;
             }
-            Told::Unknown => self.ending.in_doubt = true,
-            Told::NotSent if self.is_proxied => self.ending.in_doubt = false,
-            Told::NotSent => {}
+            Outcome::Unknown => self.ending.is_unknown = true,
+            Outcome::NotSent if self.is_proxied => self.ending.is_unknown = false,
+            Outcome::NotSent => {}
         }
     }
 
-    /// Repeats the create until it is settled, as whoever is in doubt is advised
-    /// to. Returns the id if there is one.
+    /// Retries the create until its outcome is known, as the gateway advises. Returns
+    /// the id of the share if there is one.
     pub(super) async fn find(&self, gateway: SocketAddr) -> Option<String> {
-        /// A machine that is busy elsewhere may let one run out of time.
+        /// On a busy machine, some of them may time out.
         const MOST: usize = 10;
 
         let mut last = String::new();
         for _ in 0..MOST {
             let reply = self.caller(gateway).send().await;
-            match told(&reply) {
-                Told::Id(id) => return Some(id),
-                Told::Rejected => return None,
-                Told::NotSent | Told::Unknown => last = reply.message(),
+            match outcome_of(&reply) {
+                Outcome::Id(id) => return Some(id),
+                Outcome::Rejected => return None,
+                Outcome::NotSent | Outcome::Unknown => last = reply.message(),
             }
         }
         panic!("{}: {last}", self.name())
@@ -230,7 +231,7 @@ impl Create {
             name: Some(self.name()),
         };
         let caller = Caller::new(gateway, "CreatePartnerSharedConnection", &message);
-        let caller = match &self.same {
+        let caller = match &self.identity {
             Some((name, value)) => caller.with(name, value),
             None => caller,
         };
@@ -242,23 +243,22 @@ impl Create {
     }
 }
 
-/// Reads what a reply says. Every error says what became of the create, and with
-/// which key.
-fn told(reply: &Reply) -> Told {
+/// Reads the outcome of a reply. Every error has the outcome and the key.
+fn outcome_of(reply: &Reply) -> Outcome {
     if reply.code() == Code::Ok {
         let response: CreatePartnerSharedConnectionResponse = reply.decode();
-        return Told::Id(response.connection.unwrap().id);
+        return Outcome::Id(response.connection.unwrap().id);
     }
-    // The sandbox says so of itself if it fails, and the dead do not speak.
+    // Only a failure of the sandbox itself has this reason.
     assert_ne!(reply.reason(), "UPSTREAM_ERROR");
-    let outcome = outcome(reply);
+    let outcome = outcome_text(reply);
     let key = reply.error_metadata("idempotencyKey");
     assert_eq!(key, key_of(reply), "{outcome}");
     assert!(key.is_some(), "{outcome}");
     match outcome.as_str() {
-        "UNKNOWN" => Told::Unknown,
-        "NOT_SENT" => Told::NotSent,
-        "REJECTED" => Told::Rejected,
+        "UNKNOWN" => Outcome::Unknown,
+        "NOT_SENT" => Outcome::NotSent,
+        "REJECTED" => Outcome::Rejected,
         other => panic!("{other}: {}", reply.message()),
     }
 }
@@ -267,11 +267,11 @@ fn key_of(reply: &Reply) -> Option<String> {
     reply.headers.get("idempotency-key").map(|key| key.to_str().unwrap().to_owned())
 }
 
-fn outcome(reply: &Reply) -> String {
-    reply.error_metadata("outcome").expect("an error tells the outcome")
+fn outcome_text(reply: &Reply) -> String {
+    reply.error_metadata("outcome").expect("an error has an outcome")
 }
 
-/// Tells a gateway that is not there from one that has gone away.
+/// Reports whether no gateway listened on the address.
 fn is_refused(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)

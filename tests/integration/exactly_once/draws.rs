@@ -1,4 +1,4 @@
-//! Numbers from a seed: what happens, and when.
+//! Random numbers from a seed.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(super) struct Draws(u64);
 
 impl Draws {
-    /// Starts the sequence of one actor, which is apart from all others'.
+    /// Starts the sequence of one actor, independent of all others.
     pub(super) fn new(seed: u64, actor: u64) -> Self {
         let mut draws = Self(seed ^ actor.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Self(draws.next() ^ actor)
@@ -25,7 +25,7 @@ impl Draws {
         self.next() % end
     }
 
-    /// Draws what comes true once in so many times.
+    /// Draws true once in `times` draws.
     pub(super) fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
@@ -35,8 +35,8 @@ impl Draws {
         longest.mul_f64(self.part())
     }
 
-    /// Draws a time up to `longest`; short ones are likelier, so that some end in
-    /// every step of a call.
+    /// Draws a time up to `longest`. Short times are likelier, so that some end in
+    /// every step of an RPC.
     pub(super) fn short_time(&mut self, longest: Duration) -> Duration {
         longest.mul_f64(self.part().powi(3))
     }

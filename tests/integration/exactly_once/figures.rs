@@ -1,4 +1,4 @@
-//! What happened, to be sure that the test tests something.
+//! Counts of what happened: each kind of failure must have occurred.
 
 use std::{
     collections::BTreeMap,
@@ -9,29 +9,29 @@ use std::{
     },
 };
 
-/// How often something happened.
+/// A count of one kind of event.
 #[derive(Default)]
 pub(super) struct Count(AtomicUsize);
 
-/// How often each thing happened.
+/// The counts of a run.
 #[derive(Default)]
 pub(super) struct Figures {
     pub(super) sent: Count,
-    /// RPCs that broke off with their gateway.
+    /// RPCs whose connection ended with their gateway.
     pub(super) broken: Count,
-    pub(super) callers_killed: Count,
+    pub(super) clients_killed: Count,
     pub(super) gateways_killed: Count,
     pub(super) upstreams_killed: Count,
     pub(super) cuts: Count,
-    /// Creates whose caller knows the id of the share.
+    /// Creates whose client knows the id of the share.
     pub(super) told: Count,
-    /// Creates whose caller does not know whether there is a share.
+    /// Creates whose client does not know whether the share exists.
     pub(super) unknown: Count,
-    /// Those of them that had a share.
+    /// Unknown creates that had a share.
     pub(super) made: Count,
-    /// Creates whose caller knows that there is no share.
+    /// Creates whose client knows that no share exists.
     pub(super) nothing: Count,
-    answers: Mutex<BTreeMap<String, usize>>,
+    responses: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Count {
@@ -47,16 +47,16 @@ impl fmt::Display for Count {
 }
 
 impl Figures {
-    /// Counts an answer by what it says.
-    pub(super) fn answer(&self, says: String) {
-        *self.answers.lock().unwrap().entry(says).or_default() += 1;
+    /// Counts a response by its reason and outcome.
+    pub(super) fn response(&self, says: String) {
+        *self.responses.lock().unwrap().entry(says).or_default() += 1;
     }
 
-    /// Checks that everything has happened that this is about.
+    /// Checks that each kind of event has occurred.
     pub(super) fn check(&self) {
         let all = [
             (&self.broken, "RPCs broken"),
-            (&self.callers_killed, "callers killed"),
+            (&self.clients_killed, "clients killed"),
             (&self.gateways_killed, "gateways killed"),
             (&self.upstreams_killed, "upstreams killed"),
             (&self.cuts, "cuts"),
@@ -72,12 +72,12 @@ impl Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let answers = self.answers.lock().unwrap();
+        let responses = self.responses.lock().unwrap();
         write!(
             f,
-            "{} were told their id, {} were left in doubt ({} of them made), {} were told \
-             that nothing was made; {} RPCs sent, {} broken off; killed: {} gateways, {} \
-             upstreams, {} callers; {} cuts; {answers:?}",
+            "{} were told their id, {} had an unknown outcome ({} of them made), {} were told \
+             that there is no share; {} RPCs sent, {} broken off; killed: {} gateways, {} \
+             upstreams, {} clients; {} cuts; {responses:?}",
             self.told,
             self.unknown,
             self.made,
@@ -86,7 +86,7 @@ impl fmt::Display for Figures {
             self.broken,
             self.gateways_killed,
             self.upstreams_killed,
-            self.callers_killed,
+            self.clients_killed,
             self.cuts,
         )
     }

@@ -1,4 +1,4 @@
-//! Gateways and an upstream that die at moments of the seed, and come again.
+//! Gateways, a relay and an upstream that are killed and restarted at random times.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -6,6 +6,10 @@ use std::{
     time::Duration,
 };
 
+use kit::{
+    process::Process,
+    relay::{Relay, bind_again},
+};
 use polytomic_gateway::sandbox::Handle;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -15,18 +19,14 @@ use tokio::{
 };
 
 use super::{draws::Draws, figures::Figures};
-use crate::support::{
-    process::Process,
-    relay::{Relay, bind_again},
-};
 
-/// The longest time that anything lives: less than the shortest run takes.
+/// The maximum lifetime of each part: less than the shortest run takes.
 const LONGEST_LIFE: Duration = Duration::from_millis(1200);
 
-/// The longest time that the upstream or the way to it is gone.
+/// The maximum time until the upstream or the relay is restarted.
 const LONGEST_GAP: Duration = Duration::from_millis(600);
 
-/// Limits that suit the sandbox, which answers within a millisecond, and the
+/// Time limits that suit the sandbox, which responds within a millisecond, and the
 /// delays of its faults.
 const FLAGS: [&str; 8] = [
     "--log",
@@ -39,18 +39,18 @@ const FLAGS: [&str; 8] = [
     "0.15",
 ];
 
-/// Everything between callers and shares.
-pub(super) struct Scene {
+/// Everything between the clients and the shares.
+pub(super) struct Environment {
     pub(super) figures: Arc<Figures>,
     ports: Ports,
     over: watch::Sender<bool>,
     gateways: Vec<JoinHandle<Process>>,
-    way: JoinHandle<Relay>,
+    relay: JoinHandle<Relay>,
     upstream: JoinHandle<Upstream>,
     handle: Handle,
 }
 
-/// Where everything is, in each of its lives.
+/// The addresses of all parts, which they keep when restarted.
 #[derive(Clone, Copy)]
 struct Ports {
     gateways: [SocketAddr; 2],
@@ -58,7 +58,7 @@ struct Ports {
     upstream: SocketAddr,
 }
 
-/// A part of the scene that lives until everything is over.
+/// A part of the environment, which restarts until the run is over.
 struct Life {
     draws: Draws,
     over: watch::Receiver<bool>,
@@ -67,13 +67,13 @@ struct Life {
 }
 
 impl Ports {
-    /// Takes ports that no system gives away by itself: while their owner is dead
-    /// nobody else comes to be asked in its place.
+    /// Returns ports outside of the ephemeral range, so that no other process gets one
+    /// while its owner is down.
     fn find() -> Self {
         let range = 20_000..30_000;
-        // Apart from those of a process that starts now too, which looks as well.
-        let apart = std::process::id().wrapping_mul(8) % 10_000;
-        let first = range.start + u16::try_from(apart).unwrap();
+        // Another test process that starts now must find other ports.
+        let offset = std::process::id().wrapping_mul(8) % 10_000;
+        let first = range.start + u16::try_from(offset).unwrap();
         let mut free = (first..range.end)
             .chain(range.start..first)
             .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
@@ -95,7 +95,7 @@ impl Ports {
     }
 }
 
-impl Scene {
+impl Environment {
     pub(super) async fn start(handle: Handle, seed: u64) -> Self {
         let figures = Arc::new(Figures::default());
         let over = watch::Sender::new(false);
@@ -117,7 +117,7 @@ impl Scene {
         });
         Self {
             gateways: gateways.into(),
-            way: tokio::spawn(life(2).of_way(relay)),
+            relay: tokio::spawn(life(2).of_relay(relay)),
             upstream: tokio::spawn(life(3).of_upstream(upstream)),
             ports,
             over,
@@ -126,23 +126,23 @@ impl Scene {
         }
     }
 
-    /// Returns where a gateway is, or will be again.
+    /// Returns the address of a gateway, which may be down.
     pub(super) fn address(&self, number: usize) -> SocketAddr {
         self.ports.gateways[number % 2]
     }
 
-    /// Kills everything and everyone, and returns a calm scene: an upstream that
-    /// holds what was made, and one gateway.
+    /// Ends all failures and returns what is left: an upstream with the shares, and one
+    /// gateway.
     pub(super) async fn end(self) -> Calm {
         self.over.send_replace(true);
         for gateway in self.gateways {
             gateway.await.unwrap().kill().await;
         }
-        self.way.await.unwrap().cut().await;
+        self.relay.await.unwrap().cut().await;
         let upstream = self.upstream.await.unwrap();
         self.handle.set_faults(None);
         self.handle.idle().await;
-        // What still lies in a socket is lost with it: nothing comes late.
+        // Bytes in its sockets are lost with it, so no request arrives late.
         upstream.kill().await;
         let upstream = Upstream::start(&self.handle, self.ports.upstream).await;
         let gateway = self.ports.gateway(0, self.ports.upstream, "3").await;
@@ -150,7 +150,7 @@ impl Scene {
     }
 }
 
-/// What is left when nothing fails any more.
+/// An upstream and a gateway without failures.
 pub(super) struct Calm {
     pub(super) gateway: Process,
     _upstream: Upstream,
@@ -158,13 +158,13 @@ pub(super) struct Calm {
 }
 
 impl Life {
-    /// Waits for a drawn time. Returns whether everything is over.
+    /// Waits for a drawn time. Reports whether the run is over.
     async fn is_over(&mut self) -> bool {
         let time = self.draws.time(LONGEST_LIFE);
         self.is_over_within(time).await
     }
 
-    /// Waits for another, until what has died comes again.
+    /// Waits for a drawn time before a restart.
     async fn gap(&mut self) {
         let time = self.draws.short_time(LONGEST_GAP);
         self.is_over_within(time).await;
@@ -181,23 +181,24 @@ impl Life {
         while !self.is_over().await {
             process.kill().await;
             self.figures.gateways_killed.one();
-            // Behind the relay a gateway meets a way that is cut; without it, a
-            // server that is dead: the relay outlives its upstream.
+            // Behind the relay, a gateway meets a cut connection. Without the relay, it
+            // meets a server that is down: the relay outlives its upstream.
             let through_relay = self.draws.one_in(2);
-            let way = if through_relay { self.ports.relay } else { self.ports.upstream };
-            // Some leave repeats to their callers.
+            let upstream =
+                if through_relay { self.ports.relay } else { self.ports.upstream };
+            // Some gateways leave retries to their clients.
             let attempts = if self.draws.one_in(4) { "1" } else { "3" };
-            process = self.ports.gateway(place, way, attempts).await;
+            process = self.ports.gateway(place, upstream, attempts).await;
         }
         process
     }
 
-    async fn of_way(mut self, mut relay: Relay) -> Relay {
+    async fn of_relay(mut self, mut relay: Relay) -> Relay {
         while !self.is_over().await {
             relay.cut().await;
             self.figures.cuts.one();
             self.gap().await;
-            relay.mend().await;
+            relay.restore().await;
         }
         relay
     }
@@ -214,9 +215,9 @@ impl Life {
     }
 }
 
-/// A sandbox that can be killed: all that it has begun stops wherever it waits,
-/// and its connections are closed, as when a process ends. What it holds
-/// survives, as a database does.
+/// A sandbox that can be killed: its requests in progress stop wherever they wait,
+/// and its connections close, as when a process ends. Its shares survive, as in a
+/// database.
 struct Upstream {
     handle: Handle,
     runtime: Option<Runtime>,
@@ -237,7 +238,7 @@ impl Upstream {
         Self { handle: handle.clone(), runtime: Some(runtime) }
     }
 
-    /// Returns when nothing of it is left.
+    /// Returns when all its tasks have ended.
     async fn kill(mut self) {
         let runtime = self.runtime.take();
         spawn_blocking(move || drop(runtime)).await.unwrap();
@@ -246,7 +247,7 @@ impl Upstream {
 
 impl Drop for Upstream {
     fn drop(&mut self) {
-        // Waiting for it is not allowed here.
+        // A drop must not block.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

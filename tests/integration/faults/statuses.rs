@@ -1,24 +1,24 @@
-//! Statuses that are worth a repeat, or are not.
+//! Statuses that the gateway retries, and statuses that it does not.
 
-use super::Case;
-use crate::support::fake::{
-    Step::{self, Answer, Write},
-    answer,
+use kit::fake::{
+    Response,
+    Step::{self, Answer, Respond},
 };
+
+use super::{BOTH, Case};
 
 fn status(status: u16) -> Vec<Step> {
     with(status, &[])
 }
 
 fn with(status: u16, headers: &[(&str, &str)]) -> Vec<Step> {
-    vec![Write(answer(status, headers, b""))]
+    vec![Respond(Response::new(status, headers, b""))]
 }
 
-/// An error as Polytomic itself writes it.
+/// An error in the format of Polytomic.
 fn own(status: u16) -> Vec<Step> {
     let body = format!(r#"{{"key":"some_key","message":"no","status":{status}}}"#);
-    let json = [("content-type", "application/json")];
-    vec![Write(answer(status, &json, body.as_bytes()))]
+    vec![Respond(Response::json(status, &body))]
 }
 
 fn retry_after(code: u16, value: &str) -> Vec<Step> {
@@ -29,10 +29,10 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = always();
     cases.extend(at_last());
     cases.extend(in_doubt());
-    cases
+    cases.into_iter().map(|case| case.over(&BOTH)).collect()
 }
 
-/// The same status whenever it is asked.
+/// The same status for every attempt.
 #[expect(clippy::too_many_lines, reason = "it is a table")]
 fn always() -> Vec<Case> {
     let case = |name, steps, list, create| Case::new(name, vec![steps], list, create);
@@ -146,19 +146,19 @@ fn always() -> Vec<Case> {
             "Internal UPSTREAM_REDIRECT 1 UNKNOWN",
         ),
         case(
-            "503, come back in a minute",
+            "503, retry after a minute",
             retry_after(503, "60"),
             "Unavailable UPSTREAM_UNAVAILABLE 1 REJECTED",
             "Unavailable UPSTREAM_UNAVAILABLE 1 UNKNOWN",
         ),
         case(
-            "429, come back in a minute",
+            "429, retry after a minute",
             retry_after(429, "60"),
             "ResourceExhausted UPSTREAM_RATE_LIMITED 1 REJECTED",
             "ResourceExhausted UPSTREAM_RATE_LIMITED 1 REJECTED",
         ),
         case(
-            "429, come back at no time",
+            "429, retry after no number",
             retry_after(429, "soon"),
             "ResourceExhausted UPSTREAM_RATE_LIMITED 3 REJECTED",
             "ResourceExhausted UPSTREAM_RATE_LIMITED 3 REJECTED",
@@ -166,24 +166,24 @@ fn always() -> Vec<Case> {
     ]
 }
 
-/// A success in the end.
+/// A success after some attempts.
 fn at_last() -> Vec<Case> {
     let then_fine =
         |name, steps| Case::new(name, vec![steps, vec![Answer]], "Ok 2", "Ok 2");
     vec![
-        then_fine("502, then an answer", status(502)),
-        then_fine("503 for now, then an answer", retry_after(503, "0")),
-        then_fine("429 for a second, then an answer", retry_after(429, "1")),
-        then_fine("425, then an answer", status(425)),
-        then_fine("504, then an answer", status(504)),
+        then_fine("502, then a response", status(502)),
+        then_fine("503, retry now, then a response", retry_after(503, "0")),
+        then_fine("429, retry after a second, then a response", retry_after(429, "1")),
+        then_fine("425, then a response", status(425)),
+        then_fine("504, then a response", status(504)),
         Case::new(
-            "409 twice, then an answer",
+            "409 twice, then a response",
             vec![own(409), own(409), vec![Answer]],
             "Aborted UPSTREAM_CONFLICT 1 REJECTED",
             "Ok 3",
         ),
         Case::new(
-            "an answer that cannot be read, then one that can",
+            "an unreadable response, then a readable one",
             vec![with(200, &[]), vec![Answer]],
             "Internal UPSTREAM_BAD_RESPONSE 1 COMPLETED",
             "Ok 2",
@@ -191,14 +191,14 @@ fn at_last() -> Vec<Case> {
     ]
 }
 
-/// What an earlier attempt leaves in doubt, and what settles it.
+/// Attempts after one whose outcome is unknown.
 fn in_doubt() -> Vec<Case> {
     let lost_then = |name, steps, list, create| {
         Case::new(name, vec![vec![Step::Reset], steps], list, create)
     };
     vec![
         lost_then(
-            "lost, then a recorded refusal",
+            "lost, then a recorded rejection",
             own(422),
             "InvalidArgument UPSTREAM_INVALID_REQUEST 2 REJECTED",
             "InvalidArgument UPSTREAM_INVALID_REQUEST 2 REJECTED",

@@ -1,4 +1,4 @@
-//! An upstream that holds its answers until a test lets them go.
+//! An upstream that holds its responses until a test releases them.
 
 use std::net::SocketAddr;
 
@@ -7,26 +7,26 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::fake::answer;
+use crate::fake::{JSON, LISTED, answer};
 
 /// An upstream that accepts, reads a request, and waits.
-pub(crate) struct Held(TcpListener);
+pub struct Held(TcpListener);
 
 impl Held {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.0.local_addr().unwrap()
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 
     /// Waits for the next request.
-    pub(crate) async fn request(&self) -> Request {
+    pub async fn request(&self) -> Request {
         let (mut stream, _) = self.0.accept().await.unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -36,18 +36,17 @@ impl Held {
     }
 }
 
-/// A request that waits for its answer.
-pub(crate) struct Request(TcpStream);
+/// A request that waits for its response.
+pub struct Request(TcpStream);
 
 impl Request {
-    /// Answers with an empty list.
-    pub(crate) async fn answer(&mut self) {
-        let json = [("content-type", "application/json")];
-        self.0.write_all(&answer(200, &json, br#"{"data":[]}"#)).await.unwrap();
+    /// Responds with an empty list.
+    pub async fn answer(&mut self) {
+        self.0.write_all(&answer(200, JSON, LISTED.as_bytes())).await.unwrap();
     }
 
-    /// Waits until the gateway has given the request up.
-    pub(crate) async fn given_up(mut self) {
+    /// Waits until the gateway has abandoned the request.
+    pub async fn given_up(mut self) {
         let mut rest = Vec::new();
         let _ = self.0.read_to_end(&mut rest).await;
     }

@@ -1,4 +1,4 @@
-//! Certificates, good and bad.
+//! Certificates, valid and not.
 
 use std::{io::Write, sync::Arc};
 
@@ -12,17 +12,22 @@ use tokio_rustls::{
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
 
-/// A certificate authority of a test's own.
-pub(crate) struct Authority {
+use crate::{HOST, Protocol};
+
+/// The years of a certificate that is valid now.
+pub const VALID: [i32; 2] = [2020, 2120];
+
+/// A certificate authority that nothing but a test trusts.
+pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     file: NamedTempFile,
 }
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "a test's authority");
+        params.distinguished_name.push(DnType::CommonName, "a test authority");
         let issuer =
             CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let mut file = NamedTempFile::new().unwrap();
@@ -31,23 +36,39 @@ impl Authority {
     }
 
     /// Returns the path of the authority's certificate.
-    pub(crate) fn file(&self) -> &str {
+    pub fn file(&self) -> &str {
         self.file.path().to_str().unwrap()
     }
 
-    /// Serves a name or address with a certificate that was valid in these years.
-    pub(crate) fn server(&self, name: &str, years: [i32; 2], h2: bool) -> TlsAcceptor {
+    /// Returns what accepts TLS for this machine, and chooses a protocol by ALPN.
+    pub fn server(&self, protocol: Protocol) -> TlsAcceptor {
+        self.server_of(HOST, VALID, protocol)
+    }
+
+    /// Returns the same, for a name or address and the years of its certificate.
+    pub fn server_of(
+        &self,
+        name: &str,
+        years: [i32; 2],
+        protocol: Protocol,
+    ) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let certificate = params(name, years).signed_by(&key, &self.issuer).unwrap();
-        acceptor(certificate.der().to_vec(), &key, h2)
+        acceptor(certificate.der().to_vec(), &key, protocol)
     }
 }
 
-/// Serves with a certificate that vouches for itself.
-pub(crate) fn self_signed(name: &str, years: [i32; 2]) -> TlsAcceptor {
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Returns what accepts TLS for this machine with a self-signed certificate.
+pub fn self_signed() -> TlsAcceptor {
     let key = KeyPair::generate().unwrap();
-    let certificate = params(name, years).self_signed(&key).unwrap();
-    acceptor(certificate.der().to_vec(), &key, false)
+    let certificate = params(HOST, VALID).self_signed(&key).unwrap();
+    acceptor(certificate.der().to_vec(), &key, Protocol::Http1)
 }
 
 fn params(name: &str, [from, to]: [i32; 2]) -> CertificateParams {
@@ -57,13 +78,13 @@ fn params(name: &str, [from, to]: [i32; 2]) -> CertificateParams {
     params
 }
 
-fn acceptor(certificate: Vec<u8>, key: &KeyPair, h2: bool) -> TlsAcceptor {
+fn acceptor(certificate: Vec<u8>, key: &KeyPair, protocol: Protocol) -> TlsAcceptor {
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![certificate.into()], key)
         .unwrap();
-    if h2 {
+    if protocol == Protocol::Http2 {
         config.alpn_protocols = vec![b"h2".to_vec()];
     }
     TlsAcceptor::from(Arc::new(config))

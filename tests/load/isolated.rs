@@ -1,6 +1,5 @@
-//! Threads of their own, each with a runtime of its own. What attackers, other
-//! callers and the upstream do at the same time would else wait for each other,
-//! and be measured as the gateway's.
+//! Runtimes with separate threads. Attackers, other clients and the upstream would
+//! otherwise wait for each other, and their waiting would count as the gateway's.
 
 use std::thread;
 
@@ -10,13 +9,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Threads that run tasks; those end with it.
-pub(crate) struct Apart {
+/// A runtime on threads of its own. Its tasks end when it is dropped.
+pub(crate) struct IsolatedRuntime {
     runtime: Handle,
     _alive: oneshot::Sender<()>,
 }
 
-impl Apart {
+impl IsolatedRuntime {
     pub(crate) fn start(threads: usize) -> Self {
         let mut builder = Builder::new_multi_thread();
         let runtime = builder.worker_threads(threads).enable_all().build().unwrap();

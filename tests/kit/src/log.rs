@@ -6,20 +6,21 @@ use std::{
 };
 
 use serde_json::Value;
+use tokio::task::yield_now;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The log of this thread, which is that of a test and of its gateway.
-pub(crate) struct Log {
+/// The log of this thread: of a test and its gateway.
+pub struct Log {
     written: Written,
     _guard: DefaultGuard,
 }
 
 impl Log {
-    /// Keeps what is logged from now on.
-    pub(crate) fn keep() -> Self {
-        // Without one that listens for all threads, tracing may conclude from the
-        // other tests that nobody does. Another test may have set it before.
+    /// Records log lines from now on.
+    pub fn keep() -> Self {
+        // Without a global subscriber, tracing may cache from other tests that no
+        // subscriber is interested. Another test may have set it before.
         let everywhere = tracing_subscriber::fmt().with_writer(io::sink).finish();
         let _ = tracing::subscriber::set_global_default(everywhere);
         let written = Written::default();
@@ -32,7 +33,7 @@ impl Log {
     }
 
     /// Returns the lines about RPCs so far.
-    pub(crate) fn rpcs(&self) -> Vec<Value> {
+    pub fn rpcs(&self) -> Vec<Value> {
         let bytes = self.written.0.lock().unwrap();
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines
@@ -42,12 +43,12 @@ impl Log {
     }
 
     /// Waits for the first line about an RPC.
-    pub(crate) async fn rpc(&self) -> Value {
+    pub async fn rpc(&self) -> Value {
         loop {
             if let Some(line) = self.rpcs().into_iter().next() {
                 return line;
             }
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
     }
 }

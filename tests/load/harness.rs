@@ -1,88 +1,86 @@
-//! How it is measured what an attack costs.
+//! Measures what an attack costs the gateway and its other clients.
 //!
-//! A machine's noise is as large as what is looked for, and comes and goes. So
-//! what other callers wait is measured in turns, as usual and beside the attack,
-//! and the medians of the turns are compared: a moment in which the machine did
-//! something else spoils one turn of many.
+//! The noise of a machine is as large as the effect, and comes and goes. So the harness
+//! measures the latency of other clients in turns, without and with the attack, and
+//! compares the medians of the turns: a disturbance spoils one turn of many.
 
 use std::{cell::RefCell, fmt, net::SocketAddr, time::Duration};
 
+use kit::process::Process;
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
 };
 
 use crate::{
-    apart::Apart,
-    callers::{Caller, Outcome},
-    gateway::{ANY_PORT, Gateway},
+    balanced::{BalancedClient, Outcome},
+    environment::{ANY_PORT, start},
+    isolated::IsolatedRuntime,
 };
 
-/// What an attack may cost in memory, in KiB.
-pub(crate) const MEMORY: usize = 20 << 10;
+/// The maximum of memory that an attack may add, in KiB.
+pub(crate) const MEMORY: u64 = 20 << 10;
 
-/// The load of the other callers. Unoptimised, more would keep the processors
-/// busy by itself.
+/// RPCs of the other clients per second. More would saturate an unoptimised gateway.
 const RATE: u32 = if cfg!(debug_assertions) { 200 } else { 1000 };
 
-/// How often it is measured, and for how long, as usual and beside the attack,
-/// where that takes no longer.
+/// The number and the length of turns without the attack and with it. An attack of a
+/// longer time has a turn of that time.
 const TURNS: usize = 5;
 const TURN: Duration = Duration::from_millis(500);
 
-/// How often an attack is measured that is felt.
+/// How often an attack is measured while other clients notice it.
 const TRIALS: usize = 3;
 
-/// How long what was attacked rests.
+/// The pause between turns.
 const REST: Duration = Duration::from_millis(100);
 
-/// Below this, what other callers wait says nothing: it is what a thread waits
-/// for a processor that another has just got, which is a slice of the
-/// scheduler's, and for the tick of a timer.
+/// A p99 up to this is noise: a thread may wait for a time slice of the scheduler and
+/// for the tick of a timer.
 const NOISE: Duration = Duration::from_millis(5);
 
-/// An attack, and what it may cost.
+/// An attack, and its limits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attack<'a> {
     pub(crate) what: &'a str,
-    /// Those of the gateway that is attacked.
+    /// The flags of the gateway.
     pub(crate) flags: &'a [&'a str],
     pub(crate) length: Duration,
     pub(crate) times: usize,
-    /// The memory, in KiB.
-    pub(crate) memory: usize,
+    /// The maximum of added memory, in KiB.
+    pub(crate) memory: u64,
 }
 
 impl<'a> Attack<'a> {
-    /// Returns one that is made for a turn, again and again.
+    /// Returns an attack that lasts one turn and is repeated.
     pub(crate) fn of(what: &'a str) -> Self {
         Self { what, flags: &[], length: TURN, times: TURNS, memory: MEMORY }
     }
 }
 
-/// Those who take part, beside the gateway.
-pub(crate) struct Stage<'a> {
+/// Those who take part, attacked the gateway.
+pub(crate) struct Harness<'a> {
     word: &'a str,
     upstream: String,
-    _upstream: Apart,
+    _upstream: IsolatedRuntime,
     /// Promises that were not kept.
     broken: RefCell<Vec<String>>,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Harness<'a> {
     /// Starts an upstream, for the attacks whose name holds a word.
     pub(crate) async fn set(
         word: &'a str,
         upstream: impl Future<Output = String> + Send + 'static,
     ) -> Self {
         // One would have small answers wait for large ones.
-        let apart = Apart::start(2);
-        let upstream = apart.spawn(upstream).await.unwrap();
-        Self { word, upstream, _upstream: apart, broken: RefCell::default() }
+        let runtime = IsolatedRuntime::start(2);
+        let upstream = runtime.spawn(upstream).await.unwrap();
+        Self { word, upstream, _upstream: runtime, broken: RefCell::default() }
     }
 
     /// Measures what an attack costs; returns what came of each time. One that is
-    /// felt is measured again: noise passes.
+    /// noticed is measured again: noise passes.
     pub(crate) async fn attacked<F>(
         &self,
         attack: Attack<'_>,
@@ -95,16 +93,16 @@ impl<'a> Stage<'a> {
         if !attack.what.contains(self.word) {
             return results;
         }
-        let mut felt = String::new();
+        let mut noticed = String::new();
         for _ in 0..TRIALS {
             let cost = self.measure(attack, &make, &mut results).await;
-            self.judge(attack, &cost);
-            if !cost.is_felt() {
+            self.record(attack, &cost);
+            if !cost.is_noticed() {
                 return results;
             }
-            felt = format!("{}: p99 {} → {}", attack.what, cost.usual, cost.beside);
+            noticed = format!("{}: p99 {} → {}", attack.what, cost.usual, cost.attacked);
         }
-        self.check(false, || felt);
+        self.check(false, || noticed);
         results
     }
 
@@ -119,11 +117,11 @@ impl<'a> Stage<'a> {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let gateway = Gateway::start(ANY_PORT, &self.upstream, attack.flags);
+        let gateway = start(ANY_PORT, &self.upstream, attack.flags).await;
         let others = Others::of(&gateway).await;
-        let attacker = Apart::start(1);
-        let (mut usual, mut beside) = (Turns::default(), Turns::default());
-        let (before, _) = gateway.memory();
+        let attacker = IsolatedRuntime::start(1);
+        let (mut usual, mut attacked) = (Turns::default(), Turns::default());
+        let before = gateway.resident_memory().unwrap();
         for _ in 0..attack.times {
             for _ in 0..TURNS.div_ceil(attack.times) {
                 sleep(REST).await;
@@ -139,26 +137,26 @@ impl<'a> Stage<'a> {
             while !attacking.is_finished() {
                 let mut is_over = is_over.clone();
                 let until = async move { timeout(3 * TURN, is_over.changed()).await };
-                beside.add(others.call(RATE, until).await);
+                attacked.add(others.call(RATE, until).await);
             }
             results.push(attacking.await.unwrap());
         }
-        let memory = gateway.memory().1.saturating_sub(before);
-        Cost { usual, beside, memory }
+        let memory = gateway.peak_memory().unwrap().saturating_sub(before) / 1024;
+        Cost { usual, attacked, memory }
     }
 
-    fn judge(&self, attack: Attack<'_>, cost: &Cost) {
+    fn record(&self, attack: Attack<'_>, cost: &Cost) {
         let (what, most) = (attack.what, attack.memory);
-        let Cost { usual, beside, memory } = cost;
-        println!("floods: {what}: p99 {usual} → {beside}, memory + {memory} KiB");
-        let failed = beside.failed.len();
+        let Cost { usual, attacked, memory } = cost;
+        println!("floods: {what}: p99 {usual} → {attacked}, memory + {memory} KiB");
+        let failed = attacked.failed.len();
         self.check(failed == 0, || {
-            format!("{what}: {failed} RPCs failed, the first: {}", beside.failed[0])
+            format!("{what}: {failed} RPCs failed, the first: {}", attacked.failed[0])
         });
         self.check(*memory <= most, || format!("{what}: memory + {memory} KiB > {most}"));
     }
 
-    /// Notes a promise if it is not kept; all attacks are measured anyway.
+    /// Records a broken promise. The other attacks are measured anyway.
     pub(crate) fn check(&self, kept: bool, problem: impl FnOnce() -> String) {
         if !kept {
             self.broken.borrow_mut().push(problem());
@@ -171,25 +169,25 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Callers that shall not feel what is done to their gateway.
+/// Other clients of a gateway, which should not notice an attack on it.
 struct Others<'a> {
-    gateway: &'a Gateway,
-    apart: Apart,
-    caller: Caller,
+    gateway: &'a Process,
+    runtime: IsolatedRuntime,
+    client: BalancedClient,
 }
 
 impl<'a> Others<'a> {
-    async fn of(gateway: &'a Gateway) -> Self {
-        let (apart, address) = (Apart::start(1), gateway.address);
-        let caller = async move {
-            let caller = Caller::new(&[address]);
-            caller.ready(0).await;
-            caller
+    async fn of(gateway: &'a Process) -> Self {
+        let (runtime, address) = (IsolatedRuntime::start(1), gateway.address);
+        let client = async move {
+            let client = BalancedClient::new(&[address]);
+            client.ready(0).await;
+            client
         };
-        let caller = apart.spawn(caller).await.unwrap();
-        let others = Self { gateway, apart, caller };
-        // What the process takes for RPCs is no attack's doing, nor for those
-        // that pile up when the machine is busy.
+        let client = runtime.spawn(client).await.unwrap();
+        let others = Self { gateway, runtime, client };
+        // The process takes its memory for RPCs now, and for more of them than later,
+        // so that this memory does not count as the attack's.
         others.call(2 * RATE, sleep(TURN)).await;
         others
     }
@@ -199,42 +197,42 @@ impl<'a> Others<'a> {
         rate: u32,
         until: impl Future<Output: Send> + Send + 'static,
     ) -> Turn {
-        let (started, worked) = (Instant::now(), self.gateway.worked());
-        let caller = self.caller.clone();
-        let calls = async move { caller.call(rate, until).await };
-        let outcome = self.apart.spawn(calls).await.unwrap();
-        let worked = self.gateway.worked() - worked;
+        let (started, worked) = (Instant::now(), self.gateway.processor_time().unwrap());
+        let client = self.client.clone();
+        let calls = async move { client.call(rate, until).await };
+        let outcome = self.runtime.spawn(calls).await.unwrap();
+        let worked = self.gateway.processor_time().unwrap().saturating_sub(worked);
         Turn { outcome, took: started.elapsed(), worked }
     }
 }
 
-/// What an attack has cost.
+/// The cost of an attack.
 struct Cost {
     usual: Turns,
-    beside: Turns,
+    attacked: Turns,
     /// In KiB.
-    memory: usize,
+    memory: u64,
 }
 
 impl Cost {
-    /// Tells whether other callers have waited for it. Unoptimised, attack and
-    /// gateway keep the processors busy by themselves.
-    fn is_felt(&self) -> bool {
-        !cfg!(debug_assertions) && self.beside.p99() > NOISE.max(2 * self.usual.p99())
+    /// Reports whether other clients noticed the attack. An unoptimised gateway saturates
+    /// the processors, so its latency says nothing.
+    fn is_noticed(&self) -> bool {
+        !cfg!(debug_assertions) && self.attacked.p99() > NOISE.max(2 * self.usual.p99())
     }
 }
 
 struct Turn {
     outcome: Outcome,
     took: Duration,
-    /// The time that processors spent on the gateway.
+    /// The processor time of the gateway.
     worked: Duration,
 }
 
-/// What was measured in some turns.
+/// The measurements of some turns.
 #[derive(Debug, Default)]
 struct Turns {
-    /// What all but one in a hundred took at most, in order.
+    /// The 99th percentile of each turn, in order.
     p99s: Vec<Duration>,
     failed: Vec<String>,
     took: Duration,

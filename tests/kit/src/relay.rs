@@ -1,7 +1,6 @@
-//! A way to the upstream that can go away and come back, as the upstream's own
-//! servers do.
+//! A relay to the upstream that a test can cut and restore.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -9,12 +8,12 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a port may stay in use whose owner is gone. A process that is being
-/// started has copies of its parent's sockets until it runs its own program.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::HANG_GUARD;
 
-/// Binds a port that was in use a moment ago.
-pub(crate) async fn bind_again<T, F>(bind: impl Fn() -> F) -> T
+/// Binds a port whose owner has just ended. The port can stay in use for a moment:
+/// a process that starts has copies of its parent's sockets until it runs its own
+/// program.
+pub async fn bind_again<T, F>(bind: impl Fn() -> F) -> T
 where
     F: Future<Output = io::Result<T>>,
 {
@@ -28,30 +27,30 @@ where
             }
         }
     };
-    timeout(PATIENCE, bound).await.expect("somebody else has the port")
+    timeout(HANG_GUARD, bound).await.expect("another process has the port")
 }
 
-/// Passes connections on to an upstream.
-pub(crate) struct Relay {
+/// Forwards connections to an upstream.
+pub struct Relay {
     address: SocketAddr,
     upstream: SocketAddr,
     running: JoinHandle<()>,
 }
 
 impl Relay {
-    pub(crate) async fn start(address: SocketAddr, upstream: SocketAddr) -> Self {
+    pub async fn start(address: SocketAddr, upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         Self { address, upstream, running: tokio::spawn(serve(listener, upstream)) }
     }
 
-    /// Cuts all connections, and refuses new ones.
-    pub(crate) async fn cut(&mut self) {
+    /// Closes all connections, and accepts no new ones.
+    pub async fn cut(&mut self) {
         self.running.abort();
         let _ = (&mut self.running).await;
     }
 
-    /// Takes connections again.
-    pub(crate) async fn mend(&mut self) {
+    /// Accepts connections again.
+    pub async fn restore(&mut self) {
         let listener = bind_again(|| TcpListener::bind(self.address)).await;
         self.running = tokio::spawn(serve(listener, self.upstream));
     }
@@ -63,7 +62,7 @@ async fn serve(listener: TcpListener, upstream: SocketAddr) {
         while connections.try_join_next().is_some() {}
         connections.spawn(async move {
             let Ok(mut far) = TcpStream::connect(upstream).await else { return };
-            // However it ends, both ends are closed.
+            // Whichever side ends first, both are closed.
             let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
         });
     }

@@ -1,10 +1,10 @@
-//! Peers that ask, and take no answer.
+//! Peers that send RPCs and read no responses.
 
 use std::{net::SocketAddr, time::Duration};
 
 use polytomic_gateway::{
     proto::ListPartnerSharedConnectionsRequest,
-    sandbox::seed::{OWNER_ORGANIZATION, PARTNER_KEY, SHARED_CONNECTION},
+    sandbox::seed::{OWNER_ORGANIZATION, SHARED_CONNECTION},
 };
 use prost::Message;
 use tokio::{
@@ -16,52 +16,53 @@ use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_request::MessageRequest,
 };
 
+use kit::{
+    caller::LIST,
+    frames::{Frame, PREFACE, Peer, SETTINGS, WINDOW_UPDATE, frame, request},
+};
+
 use crate::{
-    attacks::{OPENED, pace, part},
-    callers::{LIST, WATCH, framed},
-    frames::{
-        DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PREFACE, Peer, SETTINGS, frame,
-        rpc,
-    },
-    gateway::{LARGE, large_upstream},
-    stage::{Attack, MEMORY, Stage},
+    attacks::{OPENED, close, pace},
+    balanced::WATCH,
+    environment::{LARGE, large_upstream},
+    harness::{Attack, Harness, MEMORY},
 };
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 
-/// What reflection is asked for: a file with all that it imports.
+/// The symbol that reflection is asked for: a file with all its imports.
 const SYMBOL: &str = "polytomic.connections.v1.PartnerSharedConnectionsService";
 
-/// The JSON of a large answer.
+/// The size of a large JSON response.
 const LARGE_SIZE: usize = 1 << 20;
 
-/// What bounds answers that are held for such peers, and the KiB that this allows.
+/// The limits of responses that the gateway holds, and their sum in KiB.
 const OF_LARGE: &[&str] =
     &["--answer-limit", "1572864", "--answer-memory", "16777216", "--write-timeout", "1"];
 const OF_OTHERS: &[&str] = &["--write-timeout", "1"];
-const BUDGET: usize = 16 << 10;
+const BUDGET: u64 = 16 << 10;
 
-/// Longer than such connections may last, and about as long as it takes to ask.
+/// Longer than such a connection may last, and about the time to send all RPCs.
 const LONG: Duration = Duration::from_secs(6);
 const SHORT: Duration = Duration::from_secs(1);
 
-/// The pace at which RPCs are asked for that are carried out: unoptimised, a fifth.
-const CARRIED_OUT: u32 = if cfg!(debug_assertions) { 5 } else { 1 };
+/// Ticks between lists, which cost the gateway a request: an unoptimised one is slower.
+const TICKS_PER_LIST: u32 = if cfg!(debug_assertions) { 5 } else { 1 };
 
-/// How a peer takes no answer.
+/// How a peer reads no responses.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Refusal {
-    /// It allows as much as there is, and does not read from its socket.
+enum Reading {
+    /// It grants an unlimited window, and does not read from its socket.
     Deaf,
-    /// It reads, and allows so many bytes of each answer.
+    /// It reads, and grants each response a window of `n` bytes.
     Window(u32),
 }
 
-/// Runs every attack, or those whose name holds a word; returns the promises that
-/// were not kept.
+/// Runs all attacks, or those whose name contains a word. Returns the broken
+/// promises.
 pub(crate) async fn run(word: &str) -> Vec<String> {
-    let stage = Stage::set(word, large_upstream(LARGE_SIZE)).await;
+    let harness = Harness::set(word, large_upstream(LARGE_SIZE)).await;
     let list = |connection: &str| ListPartnerSharedConnectionsRequest {
         org_id: OWNER_ORGANIZATION.to_owned(),
         connection_id: connection.to_owned(),
@@ -72,24 +73,24 @@ pub(crate) async fn run(word: &str) -> Vec<String> {
         ..ServerReflectionRequest::default()
     };
     let health = HealthCheckRequest::default().encode_to_vec();
-    let asked = [
+    let rpcs = [
         ("lists of 1 MiB", LIST, list(LARGE).encode_to_vec()),
         ("lists of 1 kB", LIST, list(SHARED_CONNECTION).encode_to_vec()),
         ("health checks", CHECK, health.clone()),
         ("health watches", WATCH, health),
         ("files by reflection", REFLECTION, question.encode_to_vec()),
     ];
-    let refusals = [
-        ("not read", Refusal::Deaf),
-        ("without a window", Refusal::Window(0)),
-        ("with a window of 1 byte", Refusal::Window(1)),
+    let readings = [
+        ("not read", Reading::Deaf),
+        ("without a window", Reading::Window(0)),
+        ("with a window of 1 byte", Reading::Window(1)),
     ];
-    for (rpcs, path, message) in &asked {
-        let is_large = rpcs.contains("MiB");
-        for (how, refusal) in refusals {
+    for (name, path, message) in &rpcs {
+        let is_large = name.contains("MiB");
+        for (how, reading) in readings {
             let make =
-                |address, until| ask(address, path, framed(message), refusal, until);
-            let what = format!("40 × 100 {rpcs}, {how}");
+                |address, until| ask(address, path, message.clone(), reading, until);
+            let what = format!("40 × 100 {name}, {how}");
             let attack = Attack {
                 flags: if is_large { OF_LARGE } else { OF_OTHERS },
                 length: LONG,
@@ -97,39 +98,37 @@ pub(crate) async fn run(word: &str) -> Vec<String> {
                 memory: MEMORY + if is_large { BUDGET } else { 0 },
                 ..Attack::of(&what)
             };
-            for goaways in stage.attacked(attack, make).await {
+            for goaways in harness.attacked(attack, make).await {
                 println!("floods:   {goaways} of 40 connections ended by GOAWAY");
             }
-            // To ask the upstream is work, whoever does. Unoptimised, this would
-            // only tell how slow the gateway then is.
+            // A request to the upstream is work. With an unoptimised gateway, this would
+            // measure that work.
             if *path == LIST && !cfg!(debug_assertions) {
                 let what = format!("{what}, again and again");
                 let attack = Attack { what: &what, length: SHORT, times: 5, ..attack };
-                stage.attacked(attack, make).await;
+                harness.attacked(attack, make).await;
             }
         }
     }
-    stage.broken()
+    harness.broken()
 }
 
-/// Sends an RPC on each of 40 × 100 streams, and takes no answer; returns how many
-/// GOAWAYs came.
+/// Sends an RPC on each of 40 × 100 streams, and reads no response. Returns the number
+/// of GOAWAYs.
 async fn ask(
     address: SocketAddr,
     path: &'static str,
-    body: Vec<u8>,
-    refusal: Refusal,
+    message: Vec<u8>,
+    reading: Reading,
     until: Instant,
 ) -> usize {
-    let authorization = format!("Bearer {PARTNER_KEY}");
-    let headers = rpc(path, &[("authorization", &authorization)]);
     let mut pace = pace();
-    let ticks = if path == LIST { CARRIED_OUT } else { 1 };
+    let ticks = if path == LIST { TICKS_PER_LIST } else { 1 };
     let mut peers = Vec::new();
     let mut goaways = JoinSet::new();
     for _ in 0..40 {
-        let Peer { mut reader, mut writer } = greet(address, refusal).await;
-        if refusal == Refusal::Deaf {
+        let Peer { mut reader, mut writer } = greet(address, reading).await;
+        if reading == Reading::Deaf {
             peers.push((Some(reader), None));
         } else {
             goaways.spawn(async move {
@@ -140,13 +139,9 @@ async fn ask(
             for _ in 0..ticks {
                 pace.tick().await;
             }
-            let ask = |number| {
-                let stream = 2 * number + 1;
-                let head = frame(HEADERS, END_HEADERS, stream, &headers);
-                [head, frame(DATA, END_STREAM, stream, &body)].concat()
-            };
+            let ask = |number| request(2 * number + 1, path, &message);
             let batch: Vec<u8> = (first..first + OPENED).flat_map(ask).collect();
-            // Where it fails, the connection has been ended.
+            // A failure means that the gateway has ended the connection.
             let _ = tokio::io::AsyncWriteExt::write_all(&mut writer, &batch).await;
         }
         peers.push((None, Some(writer)));
@@ -157,18 +152,17 @@ async fn ask(
         came += usize::from(goaway.unwrap());
     }
     drop(goaways);
-    part(peers, 1).await;
+    close(peers, 1).await;
     came
 }
 
-/// Connects, and says what is allowed to be sent.
-async fn greet(address: SocketAddr, refusal: Refusal) -> Peer {
-    const WINDOW_UPDATE: u8 = 8;
+/// Connects, and grants the windows.
+async fn greet(address: SocketAddr, reading: Reading) -> Peer {
     const INITIAL_WINDOW_SIZE: u16 = 4;
     const MOST: u32 = (1 << 31) - 1;
-    let window = match refusal {
-        Refusal::Deaf => MOST,
-        Refusal::Window(window) => window,
+    let window = match reading {
+        Reading::Deaf => MOST,
+        Reading::Window(window) => window,
     };
     let settings =
         [&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &window.to_be_bytes()].concat();

@@ -1,22 +1,25 @@
-//! A caller as gRPC's own are, but that it never retries: a connection to each
-//! gateway, a watch on its health, RPCs in turn on those that serve.
+//! A client with the round-robin policy of gRPC's own, but without retries: a
+//! connection to each gateway, a watch on its health, RPCs in turn on those that
+//! serve.
 
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
-use h2::{RecvStream, client::SendRequest};
-use http::{HeaderMap, Request};
+use bytes::BytesMut;
+use kit::{
+    caller::{LIST, METADATA, frame},
+    connection::Connection,
+};
 use polytomic_gateway::{proto::ListPartnerSharedConnectionsRequest, sandbox::seed};
 use prost::Message;
 use tokio::{
-    net::TcpStream,
+    sync::watch,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
@@ -24,31 +27,29 @@ use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
 };
 
-pub(crate) const LIST: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/\
-                    ListPartnerSharedConnections";
 pub(crate) const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// The bytes of a health state: gRPC's prefix, a tag and a number.
 const STATE: usize = 5 + 2;
 
-/// How long a caller waits before it connects again.
+/// How long a client waits before it connects again.
 const BACKOFF: Duration = Duration::from_millis(20);
 
 /// How long an RPC may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// What became of the RPCs.
+/// The outcomes of some RPCs.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) took: Vec<Duration>,
     pub(crate) failed: Vec<String>,
-    /// RPCs that a gateway refused unseen, and that were sent to another: what
-    /// gRPC calls a transparent retry.
-    pub(crate) refused_unseen: usize,
+    /// How often a gateway rejected an RPC unprocessed, and the RPC went to another:
+    /// what gRPC calls a transparent retry.
+    pub(crate) transparent_retries: usize,
 }
 
 impl Outcome {
-    /// Returns how long all but one in `part` took at most.
+    /// Returns the longest time without the slowest 1 of `part`.
     pub(crate) fn all_but_one_in(&mut self, part: usize) -> Duration {
         self.took.sort_unstable();
         let place = self.took.len() - 1 - self.took.len() / part;
@@ -56,18 +57,18 @@ impl Outcome {
     }
 }
 
-/// A connection to one gateway, while that serves.
+/// A connection to one gateway while that gateway serves.
 #[derive(Debug, Clone, Default)]
-struct Channel(Arc<Mutex<Option<SendRequest<Bytes>>>>);
+struct Channel(Arc<watch::Sender<Option<Connection>>>);
 
-/// A caller of some gateways.
+/// A client of some gateways.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller {
+pub(crate) struct BalancedClient {
     channels: Vec<Channel>,
     next: Arc<AtomicUsize>,
 }
 
-impl Caller {
+impl BalancedClient {
     pub(crate) fn new(addresses: &[SocketAddr]) -> Self {
         let channels = addresses.iter().map(|address| {
             let channel = Channel::default();
@@ -79,12 +80,11 @@ impl Caller {
 
     /// Waits until a gateway serves.
     pub(crate) async fn ready(&self, gateway: usize) {
-        while self.channels[gateway].0.lock().unwrap().is_none() {
-            sleep(BACKOFF).await;
-        }
+        let mut connection = self.channels[gateway].0.subscribe();
+        connection.wait_for(Option::is_some).await.unwrap();
     }
 
-    /// Calls at a rate until `until` completes.
+    /// Sends RPCs at a rate until `until` completes.
     pub(crate) async fn call(&self, rate: u32, until: impl Future) -> Outcome {
         let mut ticks = interval(Duration::from_secs(1) / rate);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -95,8 +95,8 @@ impl Caller {
             tokio::select! {
                 _ = &mut until => break,
                 _ = ticks.tick() => {
-                    let caller = self.clone();
-                    calls.spawn(async move { caller.list().await });
+                    let client = self.clone();
+                    calls.spawn(async move { client.list().await });
                 }
                 Some(call) = calls.join_next() => outcome.add(call.unwrap()),
             }
@@ -107,30 +107,32 @@ impl Caller {
         outcome
     }
 
-    /// Calls once, as far as gateways are concerned: an RPC that none of them
-    /// has looked at goes to the next, within its deadline.
+    /// Sends one RPC. If a gateway reports that it has not processed the RPC, sends it
+    /// to the next gateway within the same deadline.
     async fn list(&self) -> Result<(Duration, usize), String> {
         let started = Instant::now();
         let mut refused = 0;
         let call = async {
             loop {
-                let Some(send) = self.pick() else {
+                let Some(connection) = self.pick() else {
                     return Err("no gateway serves".into());
                 };
-                match list(send).await {
+                match list(&connection).await {
                     Ok(()) => return Ok((started.elapsed(), refused)),
                     Err(Failure::Unseen) => refused += 1,
                     Err(failure) => return Err(format!("{failure:?}")),
                 }
             }
         };
-        timeout(DEADLINE, call).await.unwrap_or_else(|_| Err("no answer in time".into()))
+        timeout(DEADLINE, call)
+            .await
+            .unwrap_or_else(|_| Err("no response in time".into()))
     }
 
-    fn pick(&self) -> Option<SendRequest<Bytes>> {
+    fn pick(&self) -> Option<Connection> {
         let start = self.next.fetch_add(1, Relaxed);
         (start..start + self.channels.len()).find_map(|place| {
-            self.channels[place % self.channels.len()].0.lock().unwrap().clone()
+            self.channels[place % self.channels.len()].0.borrow().clone()
         })
     }
 }
@@ -140,7 +142,7 @@ impl Outcome {
         match call {
             Ok((took, refused)) => {
                 self.took.push(took);
-                self.refused_unseen += refused;
+                self.transparent_retries += refused;
             }
             Err(failure) => self.failed.push(failure),
         }
@@ -149,15 +151,15 @@ impl Outcome {
 
 #[derive(Debug)]
 enum Failure {
-    /// The gateway says that it has not looked at the RPC.
+    /// The gateway reports that it has not processed the RPC.
     Unseen,
     Broken(#[allow(dead_code, reason = "shown when the test fails")] h2::Error),
-    Status(#[allow(dead_code, reason = "shown when the test fails")] HeaderMap),
+    Status(#[allow(dead_code, reason = "shown when the test fails")] tonic::Status),
 }
 
 impl From<h2::Error> for Failure {
     fn from(error: h2::Error) -> Self {
-        // A GOAWAY without an error is one that the RPC came too late for.
+        // A GOAWAY without an error means that the RPC came too late.
         let unseen = error.reason() == Some(h2::Reason::REFUSED_STREAM)
             || (error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR));
         if unseen { Self::Unseen } else { Self::Broken(error) }
@@ -165,28 +167,27 @@ impl From<h2::Error> for Failure {
 }
 
 impl Channel {
-    /// Connects, as long as the test runs.
+    /// Reconnects for as long as the test runs.
     async fn keep(self, address: SocketAddr) {
         loop {
             let _ = self.connect(address).await;
-            *self.0.lock().unwrap() = None;
+            self.0.send_replace(None);
             sleep(BACKOFF).await;
         }
     }
 
-    /// Is connected until the gateway does not serve any more.
+    /// Stays connected until the gateway serves no more.
     async fn connect(&self, address: SocketAddr) -> Option<()> {
-        let stream = TcpStream::connect(address).await.ok()?;
-        stream.set_nodelay(true).ok()?;
-        let (send, connection) = h2::client::handshake(stream).await.ok()?;
-        let connection = tokio::spawn(connection);
-        let watch = HealthCheckRequest::default().encode_to_vec();
-        let (_, mut states) = open(send.clone(), WATCH, &watch).await.ok()?;
+        let (connection, driver) = Connection::open(address).await.ok()?;
+        let (response, mut body) = connection.start(WATCH, METADATA).await.ok()?;
+        let request = frame(&HealthCheckRequest::default().encode_to_vec());
+        body.send_data(request.into(), true).ok()?;
+        let mut states = response.await.ok()?.into_body();
         let mut received = BytesMut::new();
         while let Some(Ok(data)) = states.data().await {
             let _ = states.flow_control().release_capacity(data.len());
             received.extend_from_slice(&data);
-            // The states before the last are history; a state fits one byte.
+            // Only the last state matters. A state fits into one byte.
             let end = received.len() - received.len() % STATE;
             if end == 0 {
                 continue;
@@ -194,57 +195,26 @@ impl Channel {
             let message = &received.split_to(end)[end - STATE + 5..];
             let state = HealthCheckResponse::decode(message).ok()?.status();
             let serves = state == ServingStatus::Serving;
-            *self.0.lock().unwrap() = serves.then(|| send.clone());
+            self.0.send_replace(serves.then(|| connection.clone()));
         }
-        *self.0.lock().unwrap() = None;
-        drop(send);
-        // The RPCs in flight have their answers first.
-        let _ = connection.await;
+        self.0.send_replace(None);
+        drop(connection);
+        // RPCs in flight get their responses first.
+        let _ = driver.await;
         Some(())
     }
 }
 
-async fn list(send: SendRequest<Bytes>) -> Result<(), Failure> {
+async fn list(connection: &Connection) -> Result<(), Failure> {
     let request = ListPartnerSharedConnectionsRequest {
         org_id: seed::OWNER_ORGANIZATION.to_owned(),
         connection_id: seed::SHARED_CONNECTION.to_owned(),
     };
-    let (head, mut body) = open(send, LIST, &request.encode_to_vec()).await?;
-    while let Some(data) = body.data().await {
-        let data = data?;
-        body.flow_control().release_capacity(data.len())?;
+    let body = frame(&request.encode_to_vec());
+    let reply = connection.call(LIST, METADATA, body).await?;
+    if reply.code() == tonic::Code::Ok {
+        Ok(())
+    } else {
+        Err(Failure::Status(reply.grpc()))
     }
-    // An answer without a message has its status in its head.
-    let trailers = body.trailers().await?.unwrap_or(head);
-    if trailers.get("grpc-status").is_some_and(|status| status == "0") {
-        return Ok(());
-    }
-    Err(Failure::Status(trailers))
-}
-
-/// Puts a message in the frame of gRPC.
-pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
-    let mut body = vec![0];
-    body.put_u32(u32::try_from(message.len()).unwrap());
-    body.extend(message);
-    body
-}
-
-/// Sends a request, and waits for the head of the response.
-async fn open(
-    send: SendRequest<Bytes>,
-    path: &str,
-    message: &[u8],
-) -> Result<(HeaderMap, RecvStream), h2::Error> {
-    let request = Request::post(format!("http://gateway{path}"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .header("authorization", format!("Bearer {}", seed::PARTNER_KEY))
-        .body(())
-        .unwrap();
-    let mut send = send.ready().await?;
-    let (response, mut stream) = send.send_request(request, false)?;
-    stream.send_data(framed(message).into(), true)?;
-    let (head, body) = response.await?.into_parts();
-    Ok((head.headers, body))
 }

@@ -1,46 +1,49 @@
-//! A peer that writes HTTP/2 frames by hand, for what a library will not send.
+//! A peer that writes HTTP/2 frames itself, since a library would send no wrong ones.
 //! The numbers are those of RFC 9113.
 
 use std::{io, net::SocketAddr};
 
+use loona_hpack::encoder::encode_integer;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
 };
 
-pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+use crate::caller::{self, KEY};
 
-pub(crate) const DATA: u8 = 0;
-pub(crate) const HEADERS: u8 = 1;
-pub(crate) const RST_STREAM: u8 = 3;
-pub(crate) const SETTINGS: u8 = 4;
-pub(crate) const PING: u8 = 6;
-pub(crate) const GOAWAY: u8 = 7;
-pub(crate) const WINDOW_UPDATE: u8 = 8;
-pub(crate) const CONTINUATION: u8 = 9;
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-pub(crate) const ACK: u8 = 1;
-pub(crate) const END_STREAM: u8 = 1;
-pub(crate) const END_HEADERS: u8 = 4;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
 
-pub(crate) const CANCEL: u32 = 8;
-pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
+pub const ACK: u8 = 1;
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
 
-/// A frame as it was read.
+pub const CANCEL: u32 = 8;
+pub const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// A frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Frame {
-    pub(crate) kind: u8,
-    pub(crate) flags: u8,
-    pub(crate) stream: u32,
-    pub(crate) payload: Vec<u8>,
+pub struct Frame {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
 }
 
 impl Frame {
     /// Returns the last stream, the error code and the debug data of a GOAWAY.
-    pub(crate) fn goaway(&self) -> Option<(u32, u32, String)> {
+    pub fn goaway(&self) -> Option<(u32, u32, String)> {
         if self.kind != GOAWAY {
             return None;
         }
@@ -53,7 +56,7 @@ impl Frame {
 }
 
 /// Writes a frame.
-pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a payload of a test is short");
     let mut bytes = length.to_be_bytes()[1..].to_vec();
     bytes.extend([kind, flags]);
@@ -62,17 +65,24 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     bytes
 }
 
+/// Takes the first frame from a buffer, once it is whole.
+pub fn parse(buffer: &mut Vec<u8>) -> Option<Frame> {
+    let [a, b, c, kind, flags, stream @ ..] = *buffer.first_chunk::<9>()?;
+    let end = 9 + u32::from_be_bytes([0, a, b, c]) as usize;
+    let payload = buffer.get(9..end)?.to_vec();
+    buffer.drain(..end);
+    let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
+    Some(Frame { kind, flags, stream, payload })
+}
+
 /// Writes header fields as literals that are not indexed (RFC 7541, section
 /// 6.2.2), so that each block stands for itself.
-pub(crate) fn fields<'a>(
-    fields: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> Vec<u8> {
+pub fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);
         for text in [name, value] {
-            assert!(text.len() < 127, "longer texts need a longer length");
-            block.push(u8::try_from(text.len()).expect("checked above"));
+            block.extend(encode_integer(text.len(), 7));
             block.extend(text.as_bytes());
         }
     }
@@ -80,7 +90,7 @@ pub(crate) fn fields<'a>(
 }
 
 /// Writes the headers of an RPC.
-pub(crate) fn rpc<'a>(path: &'a str, more: &[(&'a str, &'a str)]) -> Vec<u8> {
+pub fn rpc<'a>(path: &'a str, more: &[(&'a str, &'a str)]) -> Vec<u8> {
     let usual = [
         (":method", "POST"),
         (":scheme", "http"),
@@ -92,24 +102,36 @@ pub(crate) fn rpc<'a>(path: &'a str, more: &[(&'a str, &'a str)]) -> Vec<u8> {
     fields(usual.into_iter().chain(more.iter().copied()))
 }
 
-/// What a peer sends again and again.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Flood {
-    pub(crate) name: &'static str,
-    /// What opens it.
-    pub(crate) start: fn() -> Vec<u8>,
-    /// One round, by its number.
-    pub(crate) round: fn(u32) -> Vec<u8>,
-    /// The debug data of the GOAWAY that ends it; none if it may go on, since
-    /// all it does is make the peer wait for its answers.
-    pub(crate) ends: Option<&'static str>,
+/// Writes a whole RPC with [`KEY`]: the headers, and the message in its frame.
+pub fn request(stream: u32, path: &str, message: &[u8]) -> Vec<u8> {
+    let authorization = format!("Bearer {KEY}");
+    let headers = rpc(path, &[("authorization", &authorization)]);
+    let body = caller::frame(message);
+    [
+        frame(HEADERS, END_HEADERS, stream, &headers),
+        frame(DATA, END_STREAM, stream, &body),
+    ]
+    .concat()
 }
 
-/// An RPC that stays in flight until its body ends, whatever stands behind.
+/// Bytes that a peer sends again and again.
+#[derive(Debug, Clone, Copy)]
+pub struct Flood {
+    pub name: &'static str,
+    /// The bytes before the first round.
+    pub start: fn() -> Vec<u8>,
+    /// One round, by its number.
+    pub round: fn(u32) -> Vec<u8>,
+    /// The debug data of the GOAWAY that ends the connection. None if the gateway
+    /// does not end it.
+    pub ends: Option<&'static str>,
+}
+
+/// An RPC that stays in flight until its body ends.
 const PATH: &str = "/grpc.health.v1.Health/Check";
 
 /// Streams that are opened and reset at once (CVE-2023-44487).
-pub(crate) const RAPID_RESET: Flood = Flood {
+pub const RAPID_RESET: Flood = Flood {
     name: "rapid reset",
     start: Vec::new,
     round: |round| {
@@ -122,7 +144,7 @@ pub(crate) const RAPID_RESET: Flood = Flood {
 };
 
 /// Streams that the server must reset (RUSTSEC-2024-0003).
-pub(crate) const MALFORMED_HEADERS: Flood = Flood {
+pub const MALFORMED_HEADERS: Flood = Flood {
     name: "malformed HEADERS",
     start: Vec::new,
     round: |round| {
@@ -133,7 +155,7 @@ pub(crate) const MALFORMED_HEADERS: Flood = Flood {
 };
 
 /// A header block without an end (RUSTSEC-2024-0332).
-pub(crate) const CONTINUATIONS: Flood = Flood {
+pub const CONTINUATIONS: Flood = Flood {
     name: "CONTINUATION",
     start: || frame(HEADERS, 0, 1, &rpc(PATH, &[])),
     round: |_| frame(CONTINUATION, 0, 1, &fields([("x", "y")])),
@@ -141,23 +163,23 @@ pub(crate) const CONTINUATIONS: Flood = Flood {
 };
 
 /// A body of nothing, without an end (RUSTSEC-2026-0258).
-pub(crate) const EMPTY_DATA: Flood = Flood {
+pub const EMPTY_DATA: Flood = Flood {
     name: "empty DATA",
     start: || frame(HEADERS, END_HEADERS, 1, &rpc(PATH, &[])),
     round: |_| frame(DATA, 0, 1, &[]),
     ends: Some("too_many_data_frames"),
 };
 
-/// Settings that each want an acknowledgement.
-pub(crate) const SETTINGS_FLOOD: Flood = Flood {
+/// SETTINGS that the gateway has to acknowledge.
+pub const SETTINGS_FLOOD: Flood = Flood {
     name: "SETTINGS",
     start: Vec::new,
     round: |_| frame(SETTINGS, 0, 0, &[]),
     ends: None,
 };
 
-/// Pings that each want an answer.
-pub(crate) const PINGS: Flood = Flood {
+/// PINGs that the gateway has to acknowledge.
+pub const PINGS: Flood = Flood {
     name: "PING",
     start: Vec::new,
     round: |_| frame(PING, 0, 0, &[0; 8]),
@@ -166,54 +188,55 @@ pub(crate) const PINGS: Flood = Flood {
 
 /// A connection on which anything can be sent.
 #[derive(Debug)]
-pub(crate) struct Peer {
-    pub(crate) reader: Reader,
-    pub(crate) writer: OwnedWriteHalf,
+pub struct Peer {
+    pub reader: Reader,
+    pub writer: OwnedWriteHalf,
 }
 
 impl Peer {
     /// Connects, and sends nothing.
-    pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
+    pub async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
-        Ok(Self { reader: Reader(BufReader::new(reader)), writer })
+        Ok(Self { reader: Reader { stream: reader, buffer: Vec::new() }, writer })
     }
 
-    /// Connects, and begins as a client does.
-    pub(crate) async fn greet(address: SocketAddr) -> io::Result<Self> {
+    /// Connects, and sends the preface and SETTINGS.
+    pub async fn greet(address: SocketAddr) -> io::Result<Self> {
         let mut peer = Self::connect(address).await?;
         peer.send(PREFACE).await?;
         peer.send(&frame(SETTINGS, 0, 0, &[])).await?;
         Ok(peer)
     }
 
-    pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.writer.write_all(bytes).await
     }
 }
 
 /// The half of a connection that is read.
 #[derive(Debug)]
-pub(crate) struct Reader(BufReader<OwnedReadHalf>);
+pub struct Reader {
+    stream: OwnedReadHalf,
+    buffer: Vec<u8>,
+}
 
 impl Reader {
     /// Reads the next frame, or nothing if the connection has ended.
-    pub(crate) async fn next(&mut self) -> Option<Frame> {
-        let mut head = [0; 9];
-        self.0.read_exact(&mut head).await.ok()?;
-        let [a, b, c, kind, flags, stream @ ..] = head;
-        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-        self.0.read_exact(&mut payload).await.ok()?;
-        let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
-        Some(Frame { kind, flags, stream, payload })
+    pub async fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = parse(&mut self.buffer) {
+                return Some(frame);
+            }
+            if self.stream.read_buf(&mut self.buffer).await.ok()? == 0 {
+                return None;
+            }
+        }
     }
 
     /// Reads the next frame that `wanted` holds for.
-    pub(crate) async fn find(
-        &mut self,
-        wanted: impl Fn(&Frame) -> bool,
-    ) -> Option<Frame> {
+    pub async fn find(&mut self, wanted: impl Fn(&Frame) -> bool) -> Option<Frame> {
         loop {
             let frame = self.next().await?;
             if wanted(&frame) {
@@ -223,7 +246,7 @@ impl Reader {
     }
 
     /// Reads until the connection has ended.
-    pub(crate) async fn rest(&mut self) -> Vec<Frame> {
+    pub async fn rest(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         while let Some(frame) = self.next().await {
             frames.push(frame);

@@ -86,7 +86,7 @@ pub enum Error {
 }
 
 impl Settings {
-    /// Returns the defaults: identities for 60 s, refusals for 5 s, 10,000 keys, and 2 s
+    /// Returns the defaults: identities for 60 s, refusals for 5 s, 10,000 keys, and 1 s
     /// for a look-up.
     #[must_use]
     pub fn new(
@@ -102,7 +102,8 @@ impl Settings {
             positive_ttl: Duration::from_secs(60),
             negative_ttl: Duration::from_secs(5),
             max_entries: 10_000,
-            lookup_timeout: Duration::from_secs(2),
+            // While `/api/me` hangs, every RPC with a new key waits this long.
+            lookup_timeout: Duration::from_secs(1),
         }
     }
 
@@ -215,7 +216,7 @@ mod tests {
         assert!(check(|s| s.lookup_timeout = Duration::ZERO).is_err());
         assert!(check(|s| s.lookup_timeout = Duration::from_secs(6)).is_err());
         assert!(check(|s| s.max_entries = 0).is_err());
-        assert_eq!(settings(None).lookup_timeout, secs(2));
+        assert_eq!(settings(None).lookup_timeout, secs(1));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::support::{
 };
 
 async fn checking_keys() -> Gateway {
-    Gateway::start(settings(&["--sandbox"]), DESCRIPTOR_SET).await
+    Gateway::on_sandbox_with(&[]).await
 }
 
 async fn list_with(gateway: &Gateway, key: &str) -> Reply {
@@ -163,7 +163,6 @@ impl Files {
     async fn gateway(&self) -> Gateway {
         let (key, token) = (self.path("key"), self.path("token"));
         let flags = [
-            "--sandbox",
             "--auth-mode",
             "static",
             "--partner-key-file",
@@ -171,7 +170,7 @@ impl Files {
             "--caller-token-file",
             &token,
         ];
-        Gateway::start(settings(&flags), DESCRIPTOR_SET).await
+        Gateway::on_sandbox_with(&flags).await
     }
 }
 

@@ -18,7 +18,7 @@ use polytomic_gateway::{
     auth::Authenticator,
     config::{Cli, Command, Serve},
     contract::DESCRIPTOR_SET,
-    sandbox,
+    sandbox::{self, Sandbox},
 };
 use tokio::{
     sync::oneshot,
@@ -35,13 +35,23 @@ pub(crate) struct Gateway {
     sandbox: Option<sandbox::Handle>,
     authenticator: Arc<Authenticator>,
     stop: oneshot::Sender<()>,
-    running: JoinHandle<std::io::Result<()>>,
+    running: JoinHandle<()>,
 }
 
 impl Gateway {
     /// Starts a gateway on its own sandbox.
     pub(crate) async fn on_sandbox() -> Self {
-        Self::start(settings(&["--sandbox", "--no-key-check"]), DESCRIPTOR_SET).await
+        Self::on_sandbox_with(&["--no-key-check"]).await
+    }
+
+    /// Starts a gateway on its own sandbox, with further flags.
+    pub(crate) async fn on_sandbox_with(flags: &[&str]) -> Self {
+        let sandbox = Sandbox::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let (handle, url) = (sandbox.handle(), sandbox.url());
+        tokio::spawn(sandbox.run(std::future::pending()));
+        let flags = [&["--upstream-url", &url], flags].concat();
+        let gateway = Self::start(settings(&flags), DESCRIPTOR_SET).await;
+        Self { sandbox: Some(handle), ..gateway }
     }
 
     /// Starts a gateway on a fake upstream.
@@ -68,13 +78,12 @@ impl Gateway {
     pub(crate) async fn start(settings: Serve, descriptor_set: &[u8]) -> Self {
         let app = App::bind(&settings, descriptor_set).await.unwrap();
         let address = app.local_addr();
-        let sandbox = app.sandbox();
         let authenticator = app.authenticator();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, sandbox, authenticator, stop, running }
+        Self { address, sandbox: None, authenticator, stop, running }
     }
 
     /// Connects a generated client.
@@ -96,7 +105,7 @@ impl Gateway {
     /// Stops the gateway and waits until it has drained.
     pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
-        self.running.await.unwrap().unwrap();
+        self.running.await.unwrap();
     }
 }
 

@@ -59,9 +59,11 @@ impl App {
     pub async fn bind(flags: &Serve, descriptor_set: &[u8]) -> Result<Self, Error> {
         let contract = Contract::compile(descriptor_set)?;
         let settings = flags.settings(&contract)?;
+        #[cfg(not(feature = "sandbox"))]
+        let Target::Url(url) = settings.target;
+        #[cfg(feature = "sandbox")]
         let url = match settings.target {
             Target::Url(url) => url,
-            #[cfg(feature = "sandbox")]
             Target::Sandbox => start_sandbox().await?,
         };
         let shown = url.to_string();

@@ -155,12 +155,16 @@ impl Cli {
     /// # Errors
     ///
     /// If the text of a flag or variable is not valid, or asks for help.
-    pub fn of_process() -> Result<Self, clap::Error> {
+    pub fn from_process() -> Result<Self, clap::Error> {
         let mut cli = Self::try_parse()?;
-        if let Command::Serve(flags) = &mut cli.command {
-            let invalid =
-                |problem| Self::command().error(ErrorKind::InvalidUtf8, problem);
-            flags.auth.partner_key = auth::partner_key().map_err(invalid)?;
+        match &mut cli.command {
+            Command::Serve(flags) => {
+                let invalid =
+                    |problem| Self::command().error(ErrorKind::InvalidUtf8, problem);
+                flags.auth.partner_key = auth::partner_key().map_err(invalid)?;
+            }
+            #[cfg(feature = "sandbox")]
+            Command::Sandbox(_) | Command::Demo => {}
         }
         Ok(cli)
     }

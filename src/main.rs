@@ -34,7 +34,7 @@ const USAGE: u8 = 2;
 const EXIT_LIMIT: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let cli = match Cli::of_process() {
+    let cli = match Cli::from_process() {
         Ok(cli) => cli,
         Err(error) if is_mistake(&error) => return usage(&first_line(&error)),
         Err(error) => error.exit(),

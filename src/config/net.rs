@@ -26,7 +26,9 @@ pub(super) struct NetFlags {
     write_timeout: Duration,
 
     /// Seconds to keep serving after SIGTERM or SIGINT with health NOT_SERVING, so
-    /// that load balancers stop sending RPCs. Default: 5, with --sandbox 0
+    /// that load balancers stop sending RPCs. Default:
+    #[cfg_attr(feature = "sandbox", doc = "5, with --sandbox 0")]
+    #[cfg_attr(not(feature = "sandbox"), doc = "5")]
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_LAME_DUCK",

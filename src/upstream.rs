@@ -25,6 +25,10 @@ use self::{
 };
 use crate::status::{BoxError, Failure};
 
+/// How long an unused connection is kept. Below the 60 s after which common
+/// load balancers close one, so that a call seldom meets a closing connection.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
 /// How often an HTTP/2 connection with calls on it is asked whether it still
 /// lives, and how long it may take to say so. A call that times out leaves such
 /// a connection open, and the next call would be lost on it too.
@@ -68,8 +72,6 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long Polytomic may be silent within an answer's body.
     pub read_timeout: Duration,
-    /// How long an unused connection is kept.
-    pub pool_idle_timeout: Duration,
     /// Certificate authorities to trust beside the system's, in PEM.
     pub authorities: Option<Vec<u8>>,
 }
@@ -120,7 +122,7 @@ impl Upstream {
             .referer(false)
             .retry(reqwest::retry::never())
             .connect_timeout(settings.connect_timeout)
-            .pool_idle_timeout(settings.pool_idle_timeout)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .tcp_nodelay(true)
             .http1_max_headers(MAX_HEADERS)
             .http2_adaptive_window(true)

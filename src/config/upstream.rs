@@ -59,16 +59,6 @@ pub(super) struct UpstreamFlags {
     )]
     connect_timeout: Duration,
 
-    /// Seconds an unused connection to Polytomic is kept
-    #[arg(
-        long,
-        env = "POLYTOMIC_GATEWAY_POOL_IDLE_TIMEOUT",
-        value_name = "SECONDS",
-        default_value = "50",
-        value_parser = some_seconds
-    )]
-    pool_idle_timeout: Duration,
-
     /// Maximum seconds per chunk of Polytomic's response body
     #[arg(
         long,
@@ -142,7 +132,6 @@ impl UpstreamFlags {
             answer_limit: self.answer_limit,
             connect_timeout: self.connect_timeout,
             read_timeout: self.read_timeout,
-            pool_idle_timeout: self.pool_idle_timeout,
             authorities: self.upstream_ca_file.as_ref().map(read).transpose()?,
         })
     }

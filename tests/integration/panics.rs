@@ -33,7 +33,6 @@ async fn an_rpc_that_panics_is_internal_and_the_next_is_served() {
         answer_limit: 1 << 20,
         connect_timeout: Duration::from_secs(5),
         read_timeout: Duration::from_secs(5),
-        pool_idle_timeout: Duration::from_secs(5),
         authorities: None,
     };
     let upstream = Upstream::new(fake.url().parse().unwrap(), &settings).unwrap();

@@ -40,12 +40,12 @@ pub enum Error {
     #[error("the descriptors cannot be served by reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// The address is not free, or not of this machine.
-    #[error("cannot listen on {address}: {error}")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
         /// The error of the system.
-        error: io::Error,
+        source: io::Error,
     },
 }
 
@@ -81,7 +81,7 @@ impl App {
         let address = settings.listen;
         let server = Server::bind(address, routes, settings.net, capacities)
             .await
-            .map_err(|error| Error::Listen { address, error })?;
+            .map_err(|source| Error::Listen { address, source })?;
         Ok(Self { server, upstream: shown, authenticator })
     }
 
@@ -116,7 +116,7 @@ async fn start_sandbox() -> Result<upstream::BaseUrl, Error> {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let sandbox = crate::sandbox::Sandbox::bind(address)
         .await
-        .map_err(|error| Error::Listen { address, error })?;
+        .map_err(|source| Error::Listen { address, source })?;
     let url = sandbox.url();
     tracing::info!(%url, "the sandbox listens");
     tokio::spawn(sandbox.run(std::future::pending()));

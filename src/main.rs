@@ -87,11 +87,7 @@ async fn serve(flags: &Serve) -> Result<(), Box<dyn Error>> {
         "the gateway listens"
     );
     tokio::spawn(reload_on_hangup(app.authenticator(), hangup));
-    until_signaled(signals, async |shutdown| {
-        app.run(shutdown).await;
-        Ok(())
-    })
-    .await?;
+    until_signaled(signals, |shutdown| app.run(shutdown)).await?;
     info!("the gateway has stopped");
     Ok(())
 }
@@ -102,7 +98,7 @@ async fn sandbox(flags: &config::Sandbox) -> Result<(), Box<dyn Error>> {
     let address = flags.listen;
     let sandbox = Sandbox::bind(address)
         .await
-        .map_err(|error| app::Error::Listen { address, error })?;
+        .map_err(|source| app::Error::Listen { address, source })?;
     info!(url = sandbox.url(), "the sandbox listens");
     until_signaled(signals, |shutdown| sandbox.run(shutdown)).await?;
     info!("the sandbox has stopped");
@@ -128,20 +124,24 @@ async fn until_signaled<R>(
     run: impl FnOnce(BoxFuture<'static, ()>) -> R,
 ) -> io::Result<()>
 where
-    R: Future<Output = io::Result<()>>,
+    R: Future<Output = ()>,
 {
     let (stop, stopped) = oneshot::channel::<()>();
     let mut running = pin!(run(Box::pin(async {
         let _ = stopped.await;
     })));
     tokio::select! {
-        ended = running.as_mut() => return ended,
-        signal = signals.next() => info!(signal, "shutting down; a second signal exits immediately"),
+        () = running.as_mut() => return Ok(()),
+        signal = signals.next() => {
+            info!(signal, "shutting down; a second signal exits immediately");
+        }
     }
     drop(stop);
     tokio::select! {
-        ended = running => ended,
-        _ = signals.next() => Err(io::Error::other("stopped by a second signal before the drain ended")),
+        () = running => Ok(()),
+        _ = signals.next() => {
+            Err(io::Error::other("stopped by a second signal before the drain ended"))
+        }
     }
 }
 

@@ -172,18 +172,10 @@ impl Sandbox {
 
     /// Serves until `shutdown` completes, then for up to two seconds more to finish
     /// requests in flight.
-    ///
-    /// # Errors
-    ///
-    /// None today: a failure to accept a connection is retried.
-    pub async fn run(
-        self,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, state, .. } = self;
         let app = api::router(&state);
         serve::serve(listener, app, &state, shutdown).await;
-        Ok(())
     }
 }
 

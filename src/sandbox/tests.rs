@@ -24,7 +24,7 @@ struct Running {
     url: String,
     client: reqwest::Client,
     stop: oneshot::Sender<()>,
-    served: JoinHandle<std::io::Result<()>>,
+    served: JoinHandle<()>,
 }
 
 impl Running {

@@ -149,7 +149,7 @@ async fn stops_although_clients_still_wait() {
     rejection(sandbox.get("/", seed::PARTNER_KEY)).await;
     until(|| sandbox.handle.requests().len() == 2).await;
     sandbox.stop.send(()).unwrap();
-    timeout(LONG, sandbox.served).await.unwrap().unwrap().unwrap();
+    timeout(LONG, sandbox.served).await.unwrap().unwrap();
     for stream in [&mut held, &mut stuck] {
         let mut received = Vec::new();
         drop(timeout(LONG, stream.read_to_end(&mut received)).await.unwrap());

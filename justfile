@@ -25,6 +25,11 @@ lint:
 test *words:
     cargo test {{ words }}
 
+# Builds the release binary, without paths of this machine in it. For one without
+# the sandbox and the demo: `just release --no-default-features`.
+release *flags:
+    .ci/release {{ flags }}
+
 # Builds the documentation.
 doc:
     .ci/run doc

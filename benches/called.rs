@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use polytomic_gateway::{
     auth::{Authenticator, Mode, Settings as AuthSettings},
-    budget::{FairShare, Reservation, SharedCapacity},
+    budget::{self, Capacities, ResponseMemory},
     contract::{Contract, DESCRIPTOR_SET},
     gateway::{Gateway, Settings, Timeouts},
     upstream::{self, Upstream},
@@ -31,7 +31,7 @@ async fn upstream(work: Work) -> Upstream {
 pub(crate) struct Called {
     runtime: Runtime,
     gateway: Gateway,
-    place: Reservation,
+    memory: ResponseMemory,
     path: String,
     message: Bytes,
     metadata: HeaderMap,
@@ -55,12 +55,17 @@ impl Called {
             let contract = Contract::compile(DESCRIPTOR_SET).unwrap();
             Gateway::new(contract, Arc::new(authenticator.unwrap()), upstream, settings)
         });
-        let share = FairShare { floor: 64, reserved: 1024, guaranteed: 64 };
-        let place = SharedCapacity::new(4096, share, 4096).on_connection().try_reserve();
+        let budget = budget::Settings {
+            response_memory: 256 << 20,
+            max_in_flight: 1024,
+            max_connections: 1024,
+        };
+        let reserved = Capacities::new(&budget).on_connection().try_reserve_rpc();
+        let (_, memory) = reserved.unwrap();
         let called = Self {
             runtime,
             gateway,
-            place: place.unwrap(),
+            memory,
             path: work.path(),
             message: work.message(),
             metadata: work.metadata(),
@@ -82,7 +87,7 @@ impl Called {
             rpc,
             Instant::now(),
             request,
-            Some(&self.place),
+            Ok(&self.memory),
         ));
         outcome.unwrap().into_inner()
     }

@@ -1,7 +1,7 @@
-//! The gateway at work, for someone who sees it for the first time.
+//! The gateway at work, for newcomers.
 //!
-//! A caller on the generated client lists, shares and lists again, over real
-//! sockets, on an embedded Polytomic.
+//! A generated client lists, shares and lists again, over real sockets, on the
+//! embedded simulator of Polytomic.
 
 use std::{error::Error, io::Write, net::SocketAddr};
 
@@ -23,17 +23,17 @@ use crate::{
 
 type Client = PartnerSharedConnectionsServiceClient<Channel>;
 
-/// Runs the demonstration and writes what happens.
+/// Runs the demo and writes each RPC and its result.
 ///
 /// # Errors
 ///
 /// If a server does not start, a call fails or `out` cannot be written to.
 pub async fn run(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let command = "polytomic-gateway serve --sandbox --listen 127.0.0.1:0 --lame-duck 0";
-    let Command::Serve(settings) = Cli::parse_from(command.split(' ')).command else {
+    let Command::Serve(flags) = Cli::parse_from(command.split(' ')).command else {
         unreachable!("the command is serve")
     };
-    let app = App::bind(&settings, DESCRIPTOR_SET).await?;
+    let app = App::bind(&flags, DESCRIPTOR_SET).await?;
     let address = app.local_addr();
     writeln!(
         out,
@@ -44,16 +44,13 @@ pub async fn run(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let gateway = tokio::spawn(app.run(async {
         let _ = stopped.await;
     }));
-    converse(address, out).await?;
+    call(address, out).await?;
     drop(stop);
-    gateway.await??;
-    say_how_to_go_on(out)
+    gateway.await?;
+    write_grpcurl_commands(out)
 }
 
-async fn converse(
-    address: SocketAddr,
-    out: &mut impl Write,
-) -> Result<(), Box<dyn Error>> {
+async fn call(address: SocketAddr, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let mut client = Client::connect(format!("http://{address}")).await?;
     list(&mut client, out).await?;
     create(&mut client, out).await?;
@@ -112,7 +109,7 @@ async fn create(client: &mut Client, out: &mut impl Write) -> Result<(), Box<dyn
     Ok(())
 }
 
-/// Adds the credentials that every call needs.
+/// Adds the credentials that every RPC needs.
 fn authorized<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     let bearer = format!("Bearer {}", seed::PARTNER_KEY);
@@ -121,7 +118,7 @@ fn authorized<T>(message: T) -> Request<T> {
     request
 }
 
-fn say_how_to_go_on(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+fn write_grpcurl_commands(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     writeln!(
         out,
         r#"To do the same with grpcurl, start the gateway in one terminal:

@@ -9,17 +9,21 @@ pub mod auth;
 pub mod budget;
 pub mod config;
 pub mod contract;
+#[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod gateway;
 pub mod grpc;
 pub mod net;
+#[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod status;
 pub mod telemetry;
 pub mod transcode;
 pub mod upstream;
 
-/// The messages and the client generated from `proto/`.
+/// The messages and the client generated from `proto/`, for the demo and tests: the
+/// gateway serves from descriptors.
+#[cfg(feature = "sandbox")]
 pub mod proto {
     #![allow(
         missing_docs,

@@ -1,7 +1,6 @@
 //! The `polytomic-gateway` command.
 
 use std::{
-    env::{self, VarError},
     error::Error,
     io::{self, Write},
     pin::pin,
@@ -10,44 +9,37 @@ use std::{
     time::Duration,
 };
 
-use clap::{Parser, error::ErrorKind};
+use clap::error::ErrorKind;
 use futures_util::future::BoxFuture;
 use polytomic_gateway::{
     app::{self, App},
     auth::Authenticator,
-    config::{Cli, Command, Sandbox as SandboxSettings, Serve},
+    config::{Cli, Command, Serve},
     contract::DESCRIPTOR_SET,
-    demo,
-    sandbox::Sandbox,
-    telemetry,
+    telemetry, upstream,
 };
-use secrecy::SecretString;
+#[cfg(feature = "sandbox")]
+use polytomic_gateway::{config, demo, sandbox::Sandbox};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
 use tracing::{info, warn};
 
-/// How the process ends if it was told something that cannot be meant.
+/// The exit code for settings that are not valid.
 const USAGE: u8 = 2;
 
-/// The variable that holds a partner key. Not a flag, which would show the key
-/// in the list of processes.
-const PARTNER_KEY: &str = "POLYTOMIC_PARTNER_KEY";
-
-/// How long to wait for threads that are busy when all else has stopped, such as
-/// one that looks up a name. A drain ends within its limit whatever they do.
+/// The wait for threads that are still busy after the drain, for example with a
+/// look-up of a name. They must not make a drain longer than its limit.
 const EXIT_LIMIT: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::from_process() {
         Ok(cli) => cli,
         Err(error) if is_mistake(&error) => return usage(&first_line(&error)),
         Err(error) => error.exit(),
     };
-    // What the demo does stands in its output; the log would only repeat it.
-    let level = if matches!(cli.command, Command::Demo) { "warn" } else { "info" };
-    let filter = cli.log.as_deref().unwrap_or(level);
+    let filter = cli.log.as_deref().unwrap_or_else(|| default_filter(&cli.command));
     if let Err(problem) = telemetry::init(filter, cli.log_format) {
         return usage(&problem);
     }
@@ -60,26 +52,34 @@ fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match cli.command {
-            Command::Serve(settings) => serve(*settings).await,
-            Command::Sandbox(settings) => sandbox(settings).await,
+            Command::Serve(flags) => serve(&flags).await,
+            #[cfg(feature = "sandbox")]
+            Command::Sandbox(flags) => sandbox(&flags).await,
+            #[cfg(feature = "sandbox")]
             Command::Demo => demo::run(&mut io::stdout().lock()).await,
         }
     });
     runtime.shutdown_timeout(EXIT_LIMIT);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref() {
-            Some(app::Error::Usage(problem)) => usage(problem),
-            _ => failed(&*error),
-        },
+        Err(error) if is_usage(&*error) => usage(&error.to_string()),
+        Err(error) => failed(&*error),
     }
 }
 
-async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
-    settings.partner_key = partner_key()?;
+fn default_filter(command: &Command) -> &'static str {
+    match command {
+        // The output of the demo says the same as its log would.
+        #[cfg(feature = "sandbox")]
+        Command::Demo => "warn",
+        _ => "info",
+    }
+}
+
+async fn serve(flags: &Serve) -> Result<(), Box<dyn Error>> {
     let signals = Signals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
-    let app = App::bind(&settings, DESCRIPTOR_SET).await?;
+    let app = App::bind(flags, DESCRIPTOR_SET).await?;
     info!(
         address = %app.local_addr(),
         upstream = app.upstream(),
@@ -92,36 +92,21 @@ async fn serve(mut settings: Serve) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn sandbox(settings: SandboxSettings) -> Result<(), Box<dyn Error>> {
+#[cfg(feature = "sandbox")]
+async fn sandbox(flags: &config::Sandbox) -> Result<(), Box<dyn Error>> {
     let signals = Signals::listen()?;
-    let address = settings.listen;
+    let address = flags.listen;
     let sandbox = Sandbox::bind(address)
         .await
-        .map_err(|error| app::Error::Listen { address, error })?;
+        .map_err(|source| app::Error::Listen { address, source })?;
     info!(url = sandbox.url(), "the sandbox listens");
     until_signaled(signals, |shutdown| sandbox.run(shutdown)).await?;
     info!("the sandbox has stopped");
     Ok(())
 }
 
-/// Returns the partner key of the variable, if it has one. The error shows none
-/// of it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a flag would show the key in the list of processes, and in --help"
-)]
-fn partner_key() -> Result<Option<SecretString>, app::Error> {
-    match env::var(PARTNER_KEY) {
-        Ok(key) => Ok(Some(key).filter(|key| !key.is_empty()).map(SecretString::from)),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(_)) => {
-            Err(app::Error::Usage(format!("{PARTNER_KEY} is not UTF-8")))
-        }
-    }
-}
-
-/// Keeps what is in memory, credentials among it, from being written to disk
-/// when the process crashes, or read by a debugger that is not root's.
+/// Keeps the memory of the process, which holds credentials, out of core dumps and
+/// from debuggers of other users than root.
 fn forbid_core_dumps() -> rustix::io::Result<()> {
     use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -132,31 +117,35 @@ fn forbid_core_dumps() -> rustix::io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
 }
 
-/// Runs a server until it has drained after Ctrl-C or SIGTERM. A second signal
-/// ends it at once.
+/// Runs a server until it has drained after SIGINT or SIGTERM. A second signal
+/// stops it immediately.
 async fn until_signaled<R>(
     mut signals: Signals,
     run: impl FnOnce(BoxFuture<'static, ()>) -> R,
 ) -> io::Result<()>
 where
-    R: Future<Output = io::Result<()>>,
+    R: Future<Output = ()>,
 {
     let (stop, stopped) = oneshot::channel::<()>();
     let mut running = pin!(run(Box::pin(async {
         let _ = stopped.await;
     })));
     tokio::select! {
-        ended = running.as_mut() => return ended,
-        signal = signals.next() => info!(signal, "stopping; a second signal ends at once"),
+        () = running.as_mut() => return Ok(()),
+        signal = signals.next() => {
+            info!(signal, "shutting down; a second signal exits immediately");
+        }
     }
     drop(stop);
     tokio::select! {
-        ended = running => ended,
-        _ = signals.next() => Err(io::Error::other("a second signal came; nothing was waited for")),
+        () = running => Ok(()),
+        _ = signals.next() => {
+            Err(io::Error::other("stopped by a second signal before the drain ended"))
+        }
     }
 }
 
-/// Reads the credential files again at every SIGHUP.
+/// Reads the credential files again on every SIGHUP.
 async fn reload_on_hangup(authenticator: Arc<Authenticator>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         authenticator.reload().await;
@@ -164,7 +153,7 @@ async fn reload_on_hangup(authenticator: Arc<Authenticator>, mut hangup: Signal)
     }
 }
 
-/// The signals that ask a process to end.
+/// The signals that ask the process to stop.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -186,7 +175,7 @@ impl Signals {
     }
 }
 
-/// Tells a mistake on the command line from a wish for help.
+/// Reports whether an error is more than a request for help.
 fn is_mistake(error: &clap::Error) -> bool {
     !matches!(
         error.kind(),
@@ -196,7 +185,19 @@ fn is_mistake(error: &clap::Error) -> bool {
     )
 }
 
-/// Returns what is wrong, without the usage that clap adds.
+/// Reports whether an operator must change the settings to start the gateway.
+fn is_usage(error: &(dyn Error + 'static)) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(
+            app::Error::Settings(_)
+                | app::Error::Auth(_)
+                | app::Error::Upstream(upstream::Error::Authorities(_))
+        )
+    )
+}
+
+/// Returns the problem without the usage that clap adds.
 fn first_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let problem = text.split("\n\n").next().unwrap_or_default();
@@ -222,7 +223,7 @@ fn failed(error: &dyn Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Writes one line to standard error. There is nowhere to report that it fails.
+/// Writes one line to standard error. A failure has nowhere to be reported.
 fn say(line: &str) {
     let _ = writeln!(io::stderr(), "polytomic-gateway: {line}");
 }

@@ -1,8 +1,8 @@
-//! An embedded Polytomic: the upstream of the demo and of the tests.
+//! An embedded simulator of Polytomic: the upstream of the demo and of the tests.
 //!
-//! It serves the two shared-connection endpoints and the neighbours that show
-//! what they did, over real HTTP, from memory, with fixed data ([`seed`]). What
-//! Polytomic documents it does; the rest is assumed, in one list below.
+//! The sandbox serves the two shared-connection endpoints, and others that show their
+//! effects, over real HTTP, from memory, with fixed data ([`seed`]). It does what
+//! Polytomic documents; the list of assumptions below has the rest.
 //!
 //! # Endpoints
 //!
@@ -16,21 +16,20 @@
 //! | `GET /api/connections/{id}/shared` | user, organization |
 //! | `GET /api/me` | any |
 //!
-//! Of a connection that does not exist, is not owned by `org_id`, or belongs to
-//! another partner account, only a 404 is told, the same for all. POST honours
-//! `Idempotency-Key`: the first outcome is replayed, errors included. Every answer
-//! carries `X-Polytomic-Version`.
+//! The 404 is the same for a connection that does not exist, is not owned by `org_id`,
+//! or belongs to another partner account. POST honours `Idempotency-Key`: the first
+//! outcome is replayed, errors included. Every response has `X-Polytomic-Version`.
 //!
 //! # Failures on demand
 //!
-//! Both partner endpoints answer these connection ids, under the caller's owner
-//! organization, always in the same way. The ids are
-//! `00000000-0000-4000-8000-` and twelve digits; these are the last three:
+//! Both partner endpoints always fail for these connection IDs, if `org_id` is the
+//! client's owner organization. The IDs are `00000000-0000-4000-8000-` and twelve
+//! digits; these are the last three:
 //!
-//! | id | what happens | constant |
+//! | ID | effect | constant |
 //! |---|---|---|
-//! | `…001` | no answer, for as long as the caller waits | [`seed::NEVER_ANSWERED`] |
-//! | `…002` | the connection is reset before any answer | [`seed::RESET`] |
+//! | `…001` | no response, as long as the client waits | [`seed::NEVER_ANSWERED`] |
+//! | `…002` | the connection is reset before any response | [`seed::RESET`] |
 //! | `…003` | `200`, half of a JSON, then the connection closes | [`seed::HALF_ANSWERED`] |
 //! | `…004` | `200` with `{}` | [`seed::EMPTY_OBJECT`] |
 //! | `…200` | `200` with an HTML page | [`seed::HTML_PAGE`] |
@@ -42,22 +41,22 @@
 //!
 //! # Failures at random
 //!
-//! After [`Handle::set_faults`] requests to the partner endpoints are lost,
-//! delayed, doubled, or answered by something in between, as [`Faults`] says.
+//! With the cargo feature `testing`, `Handle::set_faults` makes the partner endpoints
+//! lose, delay and double requests, or respond as a proxy in between would.
 //!
 //! # Assumptions
 //!
-//! Polytomic does not document these; only the first can be switched.
+//! Polytomic does not document these. Only the first can be changed.
 //!
-//! | what | assumed |
+//! | subject | assumption |
 //! |---|---|
-//! | a list without elements | `[]`; `null` after [`Handle::answer_null_when_empty`] |
+//! | a list without elements | `[]`; `null` after [`Handle::send_null_when_empty`] |
 //! | `key` and `message` of every error | the sandbox's own words |
 //! | order of checks | version, size, route, key (401), `Idempotency-Key`, class (403), path, 404, body |
 //! | a partner key on a user's or organization's endpoint | 403 |
 //! | keys sent in another way than as one `Bearer` | 401 (Polytomic also has a Basic form) |
 //! | `organization_id` and `organization_name` of a partner in `/api/me` | its owner organization |
-//! | an id in the path that is not a hyphenated UUID | 422 |
+//! | an ID in the path that is not a hyphenated UUID | 422 |
 //! | a body that is no JSON, no object, or of wrong types | 400 |
 //! | another `Content-Type` than `application/json` | 415 |
 //! | a body above 1 MiB | 413 |
@@ -67,52 +66,57 @@
 //! | sharing a connection that is not in the owner organization, or a copy | 422 |
 //! | sharing twice with the same child, or by the same name | another copy |
 //! | an empty or `null` `name` | as if it were absent |
-//! | the id of a copy | a UUIDv5 of parent, child and how many there were |
+//! | the ID of a copy | a UUIDv5 of parent, child and the number of earlier copies |
 //! | a copy's fields | its parent's, but made by the partner, with `null` calls |
 //! | the order of lists | oldest first |
 //! | `Idempotency-Key` malformed or given twice | 400 |
 //! | the same `Idempotency-Key` with another body | 422; bodies are compared as bytes |
 //! | `Idempotency-Key` on a GET | ignored |
-//! | a create that the service dies in | made and its outcome recorded, or neither |
-//! | requests refused with 401, 413 or for their version | not recorded under the key |
-//! | how long outcomes are kept | as long as the sandbox runs |
-//! | no version named | 2025-09-18 |
+//! | a create while the service crashes | made and its outcome recorded, or neither |
+//! | requests rejected with 401, 413 or for their version | not recorded under the key |
+//! | life of outcomes | as long as the sandbox runs |
+//! | no version requested | 2025-09-18 |
 //! | an unknown version | 400, served by 2025-09-18 |
-//! | older versions | the same answers, without the two partner endpoints (404) |
+//! | older versions | the same responses, without the two partner endpoints (404) |
 //! | an unknown path, a wrong method | 404, 405, whatever the key |
 
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpListener;
 
-use self::world::World;
+use self::state::SandboxState;
 
 mod api;
-mod caller;
+mod body;
+mod client;
 mod directory;
+mod error_response;
 mod exchange;
 mod failures;
+#[cfg(feature = "testing")]
 mod faults;
 mod idempotency;
-mod journal;
+mod in_flight;
 mod model;
-mod refusal;
+mod request_log;
 pub mod seed;
 mod serve;
+mod state;
 mod version;
 mod wire;
-mod world;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::{faults::Faults, journal::Request};
+#[cfg(feature = "testing")]
+pub use self::faults::Faults;
+pub use self::request_log::Request;
 
-/// An embedded Polytomic, bound to its port.
+/// A sandbox, bound to its port.
 pub struct Sandbox {
     listener: TcpListener,
     address: SocketAddr,
-    world: Arc<World>,
+    state: Arc<SandboxState>,
 }
 
 impl fmt::Debug for Sandbox {
@@ -125,30 +129,30 @@ impl fmt::Debug for Sandbox {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Share {
-    /// The id of the copy.
+    /// The ID of the copy.
     pub id: String,
-    /// The id of the connection that it is a copy of.
+    /// The ID of the connection that was shared.
     pub parent_connection_id: String,
-    /// The id of the organization that has got it.
+    /// The ID of the organization that received the copy.
     pub organization_id: String,
-    /// Its name.
+    /// The name of the copy.
     pub name: String,
 }
 
 impl Sandbox {
-    /// Binds a sandbox with the seed data; port 0 takes any free one.
+    /// Binds a sandbox with the seed data; port 0 takes a free port.
     ///
-    /// Connections are accepted by the system from here on, and answered once
-    /// the sandbox [runs](Self::run).
+    /// The system accepts connections from here on; requests get responses once the
+    /// sandbox [runs](Self::run).
     ///
     /// # Errors
     ///
-    /// Those of binding a socket, such as an address that is in use.
+    /// If the address cannot be bound, for example because it is in use.
     pub async fn bind(listen: SocketAddr) -> io::Result<Self> {
-        Handle(Arc::new(World::new())).bind(listen).await
+        Handle(Arc::new(SandboxState::new())).bind(listen).await
     }
 
-    /// Returns the address bound, with the port that was taken.
+    /// Returns the address that is bound, with the port.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
@@ -163,37 +167,29 @@ impl Sandbox {
     /// Returns a handle, which stays usable after the sandbox has stopped.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle(Arc::clone(&self.world))
+        Handle(Arc::clone(&self.state))
     }
 
-    /// Serves until `shutdown` resolves, then lets answers under way finish, for
-    /// two seconds at most.
-    ///
-    /// # Errors
-    ///
-    /// None today; failures to accept a connection are retried.
-    pub async fn run(
-        self,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        let Self { listener, world, .. } = self;
-        let app = api::router(&world);
-        serve::serve(listener, app, &world, shutdown).await;
-        Ok(())
+    /// Serves until `shutdown` completes, then for up to two seconds more to finish
+    /// requests in flight.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { listener, state, .. } = self;
+        let app = api::router(&state);
+        serve::serve(listener, app, &state, shutdown).await;
     }
 }
 
-/// What tests and the demo look at and steer a sandbox by; cheap to clone.
+/// Inspects and changes a sandbox; cheap to clone.
 #[derive(Clone)]
-pub struct Handle(Arc<World>);
+pub struct Handle(Arc<SandboxState>);
 
 impl Handle {
-    /// Binds a sandbox to what this one holds, as a service starts again on the
-    /// database that it left.
+    /// Binds another sandbox to the same data, as a service starts again on its
+    /// database.
     ///
-    /// A sandbox is killed by dropping the runtime that it runs on. A create under
-    /// way has then been made, and its outcome is recorded, or neither is so and
-    /// its key is free: the two are one transaction.
+    /// To kill a sandbox, drop the runtime that it runs on. A create in flight has then
+    /// been made, with its outcome recorded, or not been made, with its key free: the
+    /// two are one transaction.
     ///
     /// # Errors
     ///
@@ -201,18 +197,18 @@ impl Handle {
     pub async fn bind(&self, listen: SocketAddr) -> io::Result<Sandbox> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
-        Ok(Sandbox { listener, address, world: Arc::clone(&self.0) })
+        Ok(Sandbox { listener, address, state: Arc::clone(&self.0) })
     }
 
-    /// Returns the latest requests (65,536 at most), in order of arrival.
+    /// Returns the latest requests (up to 65,536), in order of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
-        self.0.journal.requests()
+        self.0.request_log.requests()
     }
 
-    /// Forgets the requests so far.
+    /// Clears the request log.
     pub fn clear_requests(&self) {
-        self.0.journal.clear();
+        self.0.request_log.clear();
     }
 
     /// Returns every shared copy, oldest first, the seeded ones included.
@@ -230,30 +226,29 @@ impl Handle {
         shares.collect()
     }
 
-    /// Revokes a key: it is answered 401 from now on.
+    /// Revokes a key: its requests get 401 from now on.
     pub fn revoke(&self, key: &str) {
         self.0.directory.revoke(key);
     }
 
-    /// Gives the holder of a key another one: both are good until one is revoked.
-    pub fn issue(&self, key: &str, holder_of: &str) {
-        self.0.directory.issue(key, holder_of);
+    /// Issues a second key to the owner of a key. Both are valid until revoked.
+    pub fn issue(&self, key: &str, owner_of: &str) {
+        self.0.directory.issue(key, owner_of);
     }
 
-    /// Lets requests to the partner endpoints fail at random, or no longer.
+    /// Injects faults into requests to the partner endpoints, or stops to.
+    #[cfg(feature = "testing")]
     pub fn set_faults(&self, faults: Option<Faults>) {
         self.0.faults.set(faults);
     }
 
-    /// Waits until no request is being handled, whether or not its caller waits
-    /// for the answer.
+    /// Waits until no request is in flight, whether or not its client still waits.
     pub async fn idle(&self) {
-        self.0.faults.idle().await;
+        self.0.in_flight.idle().await;
     }
 
-    /// Chooses between `data: null` and `data: []` for connection lists without
-    /// elements.
-    pub fn answer_null_when_empty(&self, null: bool) {
+    /// Chooses between `data: null` and `data: []` for empty lists of connections.
+    pub fn send_null_when_empty(&self, null: bool) {
         self.0.directory.set_null_when_empty(null);
     }
 }

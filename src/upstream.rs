@@ -76,19 +76,6 @@ pub struct Settings {
     pub authorities: Option<Vec<u8>>,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            answer_limit: 32 * 1024 * 1024,
-            // A connection that takes longer is not coming, and the caller's time
-            // is better spent on another.
-            connect_timeout: Duration::from_secs(5),
-            read_timeout: Duration::from_secs(10),
-            authorities: None,
-        }
-    }
-}
-
 /// A request to Polytomic.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -308,7 +295,7 @@ fn within(limit: usize, bytes: usize) -> Result<(), Failure> {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file of certificate authorities is of no use; says why.
-    #[error("the certificate authorities cannot be used: {0}")]
+    #[error("--upstream-ca-file cannot be used: {0}")]
     Authorities(String),
     /// Anything else.
     #[error("the HTTP client cannot be set up")]

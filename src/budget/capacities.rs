@@ -148,7 +148,7 @@ impl Capacities {
 
     /// Returns the same capacities for another connection.
     #[must_use]
-    pub(crate) fn on_connection(&self) -> Self {
+    pub fn on_connection(&self) -> Self {
         Self {
             receiving: self.receiving.for_client(),
             auxiliary: self.auxiliary.for_client(),
@@ -164,9 +164,11 @@ impl Capacities {
 
     /// Reserves what an RPC needs: a unit while it is in flight, and the memory of
     /// its response until that is read.
-    pub(crate) fn try_reserve_rpc(
-        &self,
-    ) -> Result<(Reservation, ResponseMemory), Exhausted> {
+    ///
+    /// # Errors
+    ///
+    /// Names the capacity that is in use.
+    pub fn try_reserve_rpc(&self) -> Result<(Reservation, ResponseMemory), Exhausted> {
         let in_flight = self.in_flight.try_reserve()?;
         let open = self.open_rpcs.try_reserve()?;
         let bytes = self.response_memory.try_reserve_bytes(self.initial_response)?;

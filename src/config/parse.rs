@@ -4,16 +4,22 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::RpcTimeout;
+/// The timeout of one RPC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RpcTimeout {
+    /// The name of the RPC, as the operator wrote it.
+    pub(super) rpc: String,
+    pub(super) timeout: Duration,
+}
 
-/// Parses where to listen.
+/// Parses an address to listen on.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "give an IP address and a port, such as 127.0.0.1:50051 or [::]:50051".to_owned()
     })
 }
 
-/// Parses how many of something there may be.
+/// Parses a number of RPCs or connections.
 pub(super) fn number(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
@@ -29,37 +35,38 @@ pub(super) fn bytes(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "give a number of bytes, such as 33554432".to_owned())
 }
 
-/// Parses the limit of one answer.
+/// Parses the size limit of one response.
 pub(super) fn answer_bytes(text: &str) -> Result<usize, String> {
-    /// A message may take five times the bytes of its JSON, and a frame of gRPC
-    /// has 4 GiB at most.
+    /// A message may take five times the bytes of its JSON, and a gRPC frame has
+    /// at most 4 GiB.
     const MOST: usize = 512 * 1024 * 1024;
 
     let bytes = bytes(text)?;
     if bytes > MOST {
-        return Err(format!("it must be {MOST} at most"));
+        return Err(format!("give at most {MOST}"));
     }
     Ok(bytes)
 }
 
-/// Parses how long one RPC may take. Whether there is such an RPC is seen later.
+/// Parses the timeout of one RPC. The contract, which knows the RPCs, checks the
+/// name later.
 pub(super) fn rpc_timeout(text: &str) -> Result<RpcTimeout, String> {
     let (rpc, length) = text
         .split_once('=')
-        .ok_or_else(|| "give an RPC and its seconds, with = between".to_owned())?;
+        .ok_or_else(|| "give an RPC, = and its seconds, such as ListX=5".to_owned())?;
     Ok(RpcTimeout { rpc: rpc.to_owned(), timeout: some_seconds(length)? })
 }
 
-/// Parses a length of time that cannot be none.
+/// Parses a number of seconds greater than 0.
 pub(super) fn some_seconds(text: &str) -> Result<Duration, String> {
     let length = seconds(text)?;
     if length.is_zero() {
-        return Err("it must be more than 0".to_owned());
+        return Err("give more than 0 seconds".to_owned());
     }
     Ok(length)
 }
 
-/// Parses a length of time as operators write it: `30`, `0.5`.
+/// Parses a number of seconds as operators write it: `30`, `0.5`.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
         .parse()

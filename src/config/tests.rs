@@ -2,7 +2,12 @@
 
 use clap::CommandFactory;
 
-use super::*;
+use std::time::Duration;
+
+use super::{
+    parse::{RpcTimeout, seconds},
+    *,
+};
 
 #[test]
 fn the_command_line_is_consistent() {
@@ -26,7 +31,7 @@ fn every_flag_has_a_variable() {
 }
 
 #[test]
-fn lengths_of_time_are_bounded_numbers_of_seconds() {
+fn a_duration_is_a_bounded_number_of_seconds() {
     assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
     for bad in ["", "1s", "-1", "NaN", "inf", "1e300", "86401"] {
         assert!(seconds(bad).is_err(), "{bad:?}");
@@ -34,7 +39,7 @@ fn lengths_of_time_are_bounded_numbers_of_seconds() {
 }
 
 #[test]
-fn timeouts_of_rpcs_are_given_one_by_one_or_with_commas() {
+fn rpc_timeouts_are_repeated_or_separated_by_commas() {
     let own = |rpc: &str, seconds| RpcTimeout {
         rpc: rpc.to_owned(),
         timeout: Duration::from_secs(seconds),
@@ -43,7 +48,7 @@ fn timeouts_of_rpcs_are_given_one_by_one_or_with_commas() {
     let arguments = |flags: &[&str]| {
         let command = ["polytomic-gateway", "serve"].iter().chain(flags);
         match Cli::try_parse_from(command).unwrap().command {
-            Command::Serve(settings) => settings.rpc_timeout,
+            Command::Serve(flags) => flags.gateway.rpc_timeout,
             other => panic!("not serve: {other:?}"),
         }
     };

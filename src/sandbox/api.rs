@@ -1,12 +1,12 @@
-//! The routes and what they do.
+//! The routes and their handlers.
 
 use std::sync::Arc;
 
 use axum::{
     Extension, Json, Router,
     body::Bytes,
-    extract::{FromRequestParts, Path, State},
-    middleware::{from_fn, from_fn_with_state},
+    extract::{FromRequestParts, Path, Request, State},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -15,30 +15,18 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    caller::{Caller, Class, Member, Partner, authenticate},
+    client::{Class, Client, Member, Partner},
+    error_response::ErrorResponse,
     exchange::exchange,
-    failures, faults, idempotency,
+    failures, idempotency,
     model::{Actor, Connection, Data, Identity, Organization},
-    refusal::ErrorResponse,
-    seed, version,
-    world::World,
+    seed,
+    state::SandboxState,
+    version,
 };
 
 /// Builds the API.
-///
-/// Faults befall a request outside of `idempotency::once`, so that what is lost
-/// or delayed is an answer that was recorded; but a create is kept in flight
-/// inside of it.
-pub(super) fn router(world: &Arc<World>) -> Router {
-    let shared = Router::new()
-        .route(
-            "/api/organizations/{org_id}/connections/{connection_id}/shared",
-            get(list_shared).post(share),
-        )
-        .route_layer(from_fn(faults::linger))
-        .route_layer(from_fn_with_state(Arc::clone(world), idempotency::once))
-        .route_layer(from_fn(version::only_latest))
-        .route_layer(from_fn_with_state(Arc::clone(world), faults::befall));
+pub(super) fn router(state: &Arc<SandboxState>) -> Router {
     Router::new()
         .route("/api/me", get(me))
         .route("/api/organization", get(current_organization))
@@ -47,12 +35,49 @@ pub(super) fn router(world: &Arc<World>) -> Router {
         .route("/api/connections", get(connections))
         .route("/api/connections/{id}", get(connection))
         .route("/api/connections/{id}/shared", get(list_shared_by_owner))
-        .merge(shared)
-        .route_layer(from_fn_with_state(Arc::clone(world), authenticate))
+        .merge(partner_routes(state))
+        .route_layer(from_fn_with_state(Arc::clone(state), authenticate))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(Arc::clone(world), exchange))
-        .with_state(Arc::clone(world))
+        .layer(from_fn_with_state(Arc::clone(state), exchange))
+        .with_state(Arc::clone(state))
+}
+
+/// Builds the two partner endpoints, the only ones that honour `Idempotency-Key`
+/// and that faults are injected into.
+///
+/// A fault is outside of the key, so that a lost or delayed response is one that was
+/// recorded. Only [`faults::hold_key`](super::faults::hold_key) is inside of it.
+fn partner_routes(state: &Arc<SandboxState>) -> Router<Arc<SandboxState>> {
+    let routes = Router::new().route(
+        "/api/organizations/{org_id}/connections/{connection_id}/shared",
+        get(list_shared).post(share),
+    );
+    #[cfg(feature = "testing")]
+    let routes = routes.route_layer(from_fn(super::faults::hold_key));
+    let outcomes = Arc::clone(&state.outcomes);
+    let routes = routes
+        .route_layer(from_fn_with_state(outcomes, idempotency::once))
+        .route_layer(from_fn(version::only_latest));
+    #[cfg(feature = "testing")]
+    let routes = routes.route_layer(from_fn_with_state(
+        (Arc::clone(&state.faults), state.in_flight.clone()),
+        super::faults::inject_fault,
+    ));
+    routes
+}
+
+/// Rejects a request without a known key, and adds its [`Client`].
+async fn authenticate(
+    State(state): State<Arc<SandboxState>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(client) = state.directory.client(request.headers()) else {
+        return ErrorResponse::unauthorized().into_response();
+    };
+    request.extensions_mut().insert(client);
+    next.run(request).await
 }
 
 async fn unknown_route() -> ErrorResponse {
@@ -68,15 +93,15 @@ type Connections = Json<Data<Option<Vec<Arc<Connection>>>>>;
 
 /// Lists the shared copies of a partner's connection.
 async fn list_shared(
-    State(world): State<Arc<World>>,
+    State(state): State<Arc<SandboxState>>,
     Partner(partner): Partner,
     Ids([organization, connection]): Ids<2>,
 ) -> Result<Response, ErrorResponse> {
     if let Some(failure) = failure(partner, &Method::GET, organization, connection) {
         return Ok(failure);
     }
-    let parent = world.directory.parent(partner, organization, connection)?;
-    let copies = world.directory.copies_of(parent.id);
+    let parent = state.directory.parent(partner, organization, connection)?;
+    let copies = state.directory.copies_of(parent.id);
     Ok(Json(Data { data: copies }).into_response())
 }
 
@@ -87,7 +112,7 @@ struct Share {
     name: Option<String>,
 }
 
-/// The answer of a create.
+/// The response to a create.
 #[derive(Serialize)]
 struct Shared {
     id: Uuid,
@@ -95,7 +120,7 @@ struct Shared {
 
 /// Shares a partner's connection with an organization of its account.
 async fn share(
-    State(world): State<Arc<World>>,
+    State(state): State<Arc<SandboxState>>,
     Partner(partner): Partner,
     Ids([organization, connection]): Ids<2>,
     headers: HeaderMap,
@@ -104,7 +129,7 @@ async fn share(
     if let Some(failure) = failure(partner, &Method::POST, organization, connection) {
         return Ok(failure);
     }
-    let directory = &world.directory;
+    let directory = &state.directory;
     let parent = directory.parent(partner, organization, connection)?;
     let Share { child_organization_id, name } = read_json(&headers, &body)?;
     let Some(child) = child_organization_id else {
@@ -126,9 +151,9 @@ async fn share(
     Ok(Json(Data { data: Shared { id } }).into_response())
 }
 
-/// Failures are found where a partner's own connections are.
+/// Returns the failure of a connection in the partner's owner organization.
 fn failure(
-    partner: Caller,
+    partner: Client,
     method: &Method,
     organization: Uuid,
     connection: Uuid,
@@ -136,21 +161,21 @@ fn failure(
     if organization != partner.organization {
         return None;
     }
-    failures::answer(method, connection)
+    failures::response(method, connection)
 }
 
-/// Tells whose the key is.
+/// Returns the owner of the key.
 async fn me(
-    State(world): State<Arc<World>>,
-    Extension(caller): Extension<Caller>,
+    State(state): State<Arc<SandboxState>>,
+    Extension(client): Extension<Client>,
 ) -> Result<Json<Data<Identity>>, ErrorResponse> {
-    let organization = home(&world, caller)?;
-    let user = caller.class == Class::User;
+    let organization = home(&state, client)?;
+    let user = client.class == Class::User;
     let data = Identity {
         email: user.then_some(seed::USER_EMAIL),
         id: user.then_some(seed::USER_ID),
-        is_organization: caller.class == Class::Organization,
-        is_partner: caller.class == Class::Partner,
+        is_organization: client.class == Class::Organization,
+        is_partner: client.class == Class::Partner,
         is_system: false,
         is_user: user,
         organization_id: organization.id,
@@ -161,56 +186,56 @@ async fn me(
 }
 
 async fn current_organization(
-    State(world): State<Arc<World>>,
+    State(state): State<Arc<SandboxState>>,
     Member(member): Member,
 ) -> Result<Json<Data<Organization>>, ErrorResponse> {
-    Ok(Json(Data { data: home(&world, member)? }))
+    Ok(Json(Data { data: home(&state, member)? }))
 }
 
 async fn organizations(
-    State(world): State<Arc<World>>,
+    State(state): State<Arc<SandboxState>>,
     Partner(partner): Partner,
 ) -> Json<Data<Vec<Organization>>> {
-    Json(Data { data: world.directory.account(partner).to_vec() })
+    Json(Data { data: state.directory.account(partner).to_vec() })
 }
 
 async fn organization(
-    State(world): State<Arc<World>>,
+    State(state): State<Arc<SandboxState>>,
     Partner(partner): Partner,
     Ids([organization]): Ids<1>,
 ) -> Result<Json<Data<Organization>>, ErrorResponse> {
-    let organization = world.directory.organization_of(partner, organization)?;
+    let organization = state.directory.organization_of(partner, organization)?;
     Ok(Json(Data { data: *organization }))
 }
 
 async fn connections(
-    State(world): State<Arc<World>>,
+    State(state): State<Arc<SandboxState>>,
     Member(member): Member,
 ) -> Connections {
-    Json(Data { data: world.directory.connections_of(member.organization) })
+    Json(Data { data: state.directory.connections_of(member.organization) })
 }
 
 async fn connection(
-    State(world): State<Arc<World>>,
+    State(state): State<Arc<SandboxState>>,
     Member(member): Member,
     Ids([connection]): Ids<1>,
 ) -> Result<Json<Data<Arc<Connection>>>, ErrorResponse> {
-    let data = world.directory.connection(member.organization, connection)?;
+    let data = state.directory.connection(member.organization, connection)?;
     Ok(Json(Data { data }))
 }
 
-/// Lists the shared copies of a connection of the caller's own organization.
+/// Lists the shared copies of a connection of the client's own organization.
 async fn list_shared_by_owner(
-    State(world): State<Arc<World>>,
+    State(state): State<Arc<SandboxState>>,
     Member(member): Member,
     Ids([connection]): Ids<1>,
 ) -> Result<Connections, ErrorResponse> {
-    let parent = world.directory.connection(member.organization, connection)?;
-    Ok(Json(Data { data: world.directory.copies_of(parent.id) }))
+    let parent = state.directory.connection(member.organization, connection)?;
+    Ok(Json(Data { data: state.directory.copies_of(parent.id) }))
 }
 
-fn home(world: &World, caller: Caller) -> Result<Organization, ErrorResponse> {
-    let home = world.directory.organization(caller.organization).copied();
+fn home(state: &SandboxState, client: Client) -> Result<Organization, ErrorResponse> {
+    let home = state.directory.organization(client.organization).copied();
     home.ok_or_else(|| ErrorResponse::not_found("organization not found"))
 }
 
@@ -231,7 +256,7 @@ fn read_json<'a, T: Deserialize<'a>>(
     })
 }
 
-/// The ids of a path, in its order.
+/// The IDs of a path, in its order.
 struct Ids<const N: usize>([Uuid; N]);
 
 impl<const N: usize, S: Send + Sync> FromRequestParts<S> for Ids<N> {
@@ -251,7 +276,7 @@ impl<const N: usize, S: Send + Sync> FromRequestParts<S> for Ids<N> {
     }
 }
 
-/// Reads a UUID in its usual, hyphenated form only.
+/// Parses a UUID in its hyphenated form only.
 fn id(name: &str, raw: &str) -> Result<Uuid, ErrorResponse> {
     let hyphenated = raw.len() == uuid::fmt::Hyphenated::LENGTH;
     Uuid::try_parse(raw)

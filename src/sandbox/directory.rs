@@ -1,4 +1,4 @@
-//! Who and what the sandbox knows: keys, organizations, connections, copies.
+//! The data of the sandbox: keys, organizations, connections, copies.
 
 use std::{
     collections::HashMap,
@@ -12,15 +12,15 @@ use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use super::{
-    caller::{self, Caller},
+    client::{self, Client},
+    error_response::ErrorResponse,
     model::{Actor, Connection, Organization},
-    refusal::ErrorResponse,
     seed,
 };
 
 const UNKNOWN_CONNECTION: &str = "connection not found";
 
-/// The accounts of the sandbox and what they own.
+/// The accounts of the sandbox, their keys and connections.
 pub(super) struct Directory {
     keys: Mutex<HashMap<String, Key>>,
     accounts: Vec<Vec<Organization>>,
@@ -31,7 +31,7 @@ pub(super) struct Directory {
 
 /// A key that was issued once.
 struct Key {
-    holder: Caller,
+    owner: Client,
     revoked: bool,
 }
 
@@ -39,7 +39,7 @@ struct Key {
 #[derive(Default)]
 struct Copies {
     all: Vec<Arc<Connection>>,
-    /// How many copies of a parent a child has got.
+    /// The number of copies of a parent that a child has got.
     made: HashMap<(Uuid, Uuid), u64>,
 }
 
@@ -51,7 +51,7 @@ impl Directory {
         }
         let keys = seed::keys()
             .into_iter()
-            .map(|(key, holder)| (key.to_owned(), Key { holder, revoked: false }))
+            .map(|(key, owner)| (key.to_owned(), Key { owner, revoked: false }))
             .collect();
         Self {
             keys: Mutex::new(keys),
@@ -62,20 +62,20 @@ impl Directory {
         }
     }
 
-    /// Returns the caller whose key the headers bear, unless it is revoked.
-    pub(super) fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
-        let bearer = caller::bearer_key(headers)?;
+    /// Returns the owner of the key in the headers, unless it is revoked.
+    pub(super) fn client(&self, headers: &HeaderMap) -> Option<Client> {
+        let bearer = client::bearer_key(headers)?;
         let keys = self.keys();
         let key = keys.get(bearer)?;
-        (!key.revoked).then_some(key.holder)
+        (!key.revoked).then_some(key.owner)
     }
 
     /// Names the key in an `authorization` value, for the request log.
     pub(super) fn key_name(&self, value: &HeaderValue) -> &'static str {
         let keys = self.keys();
-        caller::key_of(value)
+        client::key_of(value)
             .and_then(|key| keys.get(key))
-            .map_or("unknown", |key| key.holder.name)
+            .map_or("unknown", |key| key.owner.name)
     }
 
     pub(super) fn revoke(&self, key: &str) {
@@ -84,11 +84,11 @@ impl Directory {
         }
     }
 
-    /// Gives the holder of a key another one. Does nothing without a holder.
-    pub(super) fn issue(&self, key: &str, holder_of: &str) {
+    /// Gives the owner of a known key another one.
+    pub(super) fn issue(&self, key: &str, owner_of: &str) {
         let mut keys = self.keys();
-        if let Some(holder) = keys.get(holder_of).map(|key| key.holder) {
-            keys.insert(key.to_owned(), Key { holder, revoked: false });
+        if let Some(owner) = keys.get(owner_of).map(|key| key.owner) {
+            keys.insert(key.to_owned(), Key { owner, revoked: false });
         }
     }
 
@@ -101,7 +101,7 @@ impl Directory {
     }
 
     /// Lists the organizations of a partner's account, its owner first.
-    pub(super) fn account(&self, partner: Caller) -> &[Organization] {
+    pub(super) fn account(&self, partner: Client) -> &[Organization] {
         self.accounts
             .iter()
             .find(|account| account[0].id == partner.organization)
@@ -116,7 +116,7 @@ impl Directory {
     /// Finds an organization of a partner's account.
     pub(super) fn organization_of(
         &self,
-        partner: Caller,
+        partner: Client,
         id: Uuid,
     ) -> Result<&Organization, ErrorResponse> {
         self.account(partner)
@@ -125,8 +125,8 @@ impl Directory {
             .ok_or_else(|| ErrorResponse::not_found("organization not found"))
     }
 
-    /// Finds a connection by id and owner. Every reason not to have it is told
-    /// alike, so that nothing is revealed to those who do not own it.
+    /// Finds a connection by ID and owner. The error is the same for every reason, so
+    /// that it reveals nothing about connections of others.
     pub(super) fn connection(
         &self,
         organization: Uuid,
@@ -142,10 +142,10 @@ impl Directory {
         copy.ok_or_else(|| ErrorResponse::not_found(UNKNOWN_CONNECTION))
     }
 
-    /// Finds the connection that a partner addresses by owner and id.
+    /// Finds the connection that a partner names by owner and ID.
     pub(super) fn parent(
         &self,
-        partner: Caller,
+        partner: Client,
         organization: Uuid,
         id: Uuid,
     ) -> Result<Arc<Connection>, ErrorResponse> {
@@ -155,7 +155,7 @@ impl Directory {
         self.connection(organization, id)
     }
 
-    /// Lists all that an organization owns, copies last.
+    /// Lists the connections of an organization, copies last.
     pub(super) fn connections_of(
         &self,
         organization: Uuid,
@@ -205,7 +205,7 @@ impl Directory {
         id
     }
 
-    /// An empty list is `[]`, or `None` where `null` is wanted.
+    /// Returns the list, or `None` if an empty one is to be `null`.
     fn list(&self, found: Vec<Arc<Connection>>) -> Option<Vec<Arc<Connection>>> {
         let null = found.is_empty() && self.null_when_empty.load(Ordering::Relaxed);
         (!null).then_some(found)

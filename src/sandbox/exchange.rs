@@ -1,4 +1,4 @@
-//! The life of one request, around what the API makes of it.
+//! The life of one request, around its handler.
 
 use std::sync::Arc;
 
@@ -16,47 +16,44 @@ use http::{
 };
 
 use super::{
-    journal,
-    refusal::ErrorResponse,
+    body::{Payload, half},
+    error_response::ErrorResponse,
+    request_log,
+    state::SandboxState,
     version::{self, Version},
-    wire::{self, Fault, Line},
-    world::World,
+    wire::{ConnectionControl, Fault},
 };
 
 /// The largest body that is accepted.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// The largest body that is read: refusing one unread would reset the connection
-/// before the caller could see why.
+/// The largest body that is read: to reject one unread would reset the connection
+/// before the client could see why.
 const READ_LIMIT: usize = 8 * BODY_LIMIT;
 
-/// The whole body of a request, for those who must see it before its handler.
-#[derive(Clone, Debug)]
-pub(super) struct Payload(pub(super) Bytes);
-
-/// Logs a request, has it answered, and sees the answer off.
+/// Logs a request, gets its response, and delivers that.
 pub(super) async fn exchange(
-    State(world): State<Arc<World>>,
-    Extension(line): Extension<Line>,
+    State(state): State<Arc<SandboxState>>,
+    Extension(control): Extension<ConnectionControl>,
     request: Request,
     next: Next,
 ) -> Response {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, READ_LIMIT).await.ok();
-    let entry = world.journal.arrived(logged(&world, &head, body.clone()));
+    let entry = state.request_log.record(logged(&state, &head, body.clone()));
 
-    // In a task of its own: a request that has arrived takes effect even if its
-    // caller hangs up before the answer.
-    let under_way = world.faults.under_way();
-    let answering = respond(Arc::clone(&world), entry, head, body, next);
-    let answering = async move {
-        let answer = answering.await;
-        drop(under_way);
-        answer
+    // In a task, so that a request takes effect even if its client hangs up before
+    // the response.
+    let guard = state.in_flight.enter();
+    let responding = respond(Arc::clone(&state), entry, head, body, next);
+    let responding = async move {
+        let response = responding.await;
+        drop(guard);
+        response
     };
-    let answer = match tokio::spawn(answering).await {
-        Ok(answer) => answer,
-        // The sandbox is killed, and this connection is about to be.
+    let response = match tokio::spawn(responding).await {
+        Ok(response) => response,
+        // The runtime is dropped, and this connection with it.
         Err(end) if end.is_cancelled() => std::future::pending().await,
         Err(panic) => {
             tracing::error!(%panic, "sandbox handler failed");
@@ -64,44 +61,48 @@ pub(super) async fn exchange(
             ErrorResponse::new(status, "internal_error", "internal error").into_response()
         }
     };
-    deliver(&world, &line, answer).await
+    deliver(&state, &control, response).await
 }
 
-/// Has a request answered, in the version that it asks for.
+/// Returns the response in the version that the request asks for.
 async fn respond(
-    world: Arc<World>,
-    entry: journal::Entry,
+    state: Arc<SandboxState>,
+    entry: request_log::EntryId,
     head: Parts,
     body: Option<Bytes>,
     next: Next,
 ) -> Response {
     let (method, path) = (head.method.clone(), head.uri.path().to_owned());
-    let key = world.directory.caller(&head.headers).map_or("none", |it| it.name);
+    let key = state.directory.client(&head.headers).map_or("none", |it| it.name);
     let version = version::requested(&head.headers);
     let served_by = *version.as_ref().unwrap_or(&version::LATEST);
 
-    let mut answer = match admit(head, body, version) {
+    let mut response = match admit(head, body, version) {
         Ok(request) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+        Err(error) => error.into_response(),
     };
     let echo = HeaderValue::from_static(served_by.0);
-    answer.headers_mut().insert(version::HEADER, echo);
+    response.headers_mut().insert(version::HEADER, echo);
 
-    let status = status_seen(&answer);
-    world.journal.answered(entry, status);
+    let status = status_seen(&response);
+    state.request_log.record_status(entry, status);
     let status = status.map(|status| status.as_u16());
     tracing::debug!(%method, path, key, status, "sandbox request");
-    answer
+    response
 }
 
-fn logged(world: &World, head: &Parts, body: Option<Bytes>) -> journal::Request {
+fn logged(
+    state: &SandboxState,
+    head: &Parts,
+    body: Option<Bytes>,
+) -> request_log::Request {
     let mut headers = head.headers.clone();
     if let header::Entry::Occupied(mut values) = headers.entry(AUTHORIZATION) {
         for value in values.iter_mut() {
-            *value = HeaderValue::from_static(world.directory.key_name(value));
+            *value = HeaderValue::from_static(state.directory.key_name(value));
         }
     }
-    journal::Request {
+    request_log::Request {
         method: head.method.clone(),
         path: head.uri.to_string(),
         headers,
@@ -110,14 +111,14 @@ fn logged(world: &World, head: &Parts, body: Option<Bytes>) -> journal::Request 
     }
 }
 
-/// Refuses what no route could serve.
+/// Rejects a request that no route can serve.
 fn admit(
     mut head: Parts,
     body: Option<Bytes>,
     version: Result<Version, ErrorResponse>,
 ) -> Result<Request, ErrorResponse> {
     head.extensions.insert(version?);
-    // A body that could not be read was larger still, or its caller has gone.
+    // A body that could not be read was even larger, or its client has gone.
     let Some(body) = body.filter(|body| body.len() <= BODY_LIMIT) else {
         let message = "the request body is larger than 1 MiB";
         let status = StatusCode::PAYLOAD_TOO_LARGE;
@@ -127,32 +128,36 @@ fn admit(
     Ok(Request::from_parts(head, Body::from(body)))
 }
 
-/// The status that the caller will see, if it will see one.
-fn status_seen(answer: &Response) -> Option<StatusCode> {
-    match answer.extensions().get::<Fault>() {
-        None | Some(Fault::Half) => Some(answer.status()),
+/// Returns the status that the client will see, if any.
+fn status_seen(response: &Response) -> Option<StatusCode> {
+    match response.extensions().get::<Fault>() {
+        None | Some(Fault::Half) => Some(response.status()),
         Some(Fault::Reset | Fault::Hold) => None,
     }
 }
 
-/// Lets befall an answer what its [`Fault`] says.
-async fn deliver(world: &World, line: &Line, answer: Response) -> Response {
-    match answer.extensions().get::<Fault>() {
+/// Returns the response, with its [`Fault`] if it has one.
+async fn deliver(
+    state: &SandboxState,
+    control: &ConnectionControl,
+    response: Response,
+) -> Response {
+    match response.extensions().get::<Fault>() {
         None => {}
-        Some(Fault::Reset) => line.cut(),
+        Some(Fault::Reset) => control.reset(),
         Some(Fault::Hold) => {
             tokio::select! {
-                () = world.stopping() => {}
-                () = line.gone() => {}
+                () = state.stopping() => {}
+                () = control.client_gone() => {}
             }
-            line.cut();
+            control.reset();
         }
         Some(Fault::Half) => {
-            let (mut head, body) = answer.into_parts();
+            let (mut head, body) = response.into_parts();
             let whole = to_bytes(body, usize::MAX).await.unwrap_or_default();
             head.headers.insert(CONTENT_LENGTH, whole.len().into());
-            return Response::from_parts(head, wire::half(whole));
+            return Response::from_parts(head, half(whole));
         }
     }
-    answer
+    response
 }

@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: the first outcome of a POST, kept and replayed.
 //!
-//! An outcome is recorded before it is written to the caller, so a caller that
-//! never got its answer gets the same one by asking again with the same key.
+//! The outcome is recorded before the response is sent. A client that lost the
+//! response gets it by a retry with the same key.
 
 use std::{
     collections::{HashMap, hash_map},
@@ -17,21 +17,19 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
-use super::{
-    caller::Caller, exchange::Payload, refusal::ErrorResponse, wire::Fault, world::World,
-};
+use super::{body::Payload, client::Client, error_response::ErrorResponse, wire::Fault};
 
 /// The header that carries the key.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The outcomes of all keys, kept for as long as the sandbox runs.
+/// The outcomes of all keys, kept as long as the state of the sandbox.
 #[derive(Default)]
-pub(super) struct Store(Mutex<HashMap<Slot, Attempt>>);
+pub(super) struct Outcomes(Mutex<HashMap<Slot, Attempt>>);
 
-/// What a key is unique within.
+/// The scope of a key: within it, the key is unique.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Slot {
-    caller: &'static str,
+    client: &'static str,
     key: String,
     path: String,
 }
@@ -42,7 +40,7 @@ struct Attempt {
     outcome: Option<Outcome>,
 }
 
-/// An answer that can be given again.
+/// A response that can be sent again.
 #[derive(Clone)]
 struct Outcome {
     status: StatusCode,
@@ -51,10 +49,10 @@ struct Outcome {
     fault: Option<Fault>,
 }
 
-/// Handles a POST with a key once, however often it comes.
+/// Handles a POST with a key once, however often it arrives.
 pub(super) async fn once(
-    State(world): State<Arc<World>>,
-    Extension(caller): Extension<Caller>,
+    State(outcomes): State<Arc<Outcomes>>,
+    Extension(client): Extension<Client>,
     Extension(Payload(body)): Extension<Payload>,
     request: Request,
     next: Next,
@@ -65,21 +63,21 @@ pub(super) async fn once(
     let key = match key_of(request.headers()) {
         Ok(Some(key)) => key.to_owned(),
         Ok(None) => return next.run(request).await,
-        Err(refusal) => return refusal.into_response(),
+        Err(error) => return error.into_response(),
     };
     let path = request.uri().path().to_owned();
-    let slot = Slot { caller: caller.name, key, path };
-    match world.idempotency.replay(&slot, &body) {
+    let slot = Slot { client: client.name, key, path };
+    match outcomes.replay(&slot, &body) {
         Ok(Some(outcome)) => return outcome.into_response(),
         Ok(None) => {}
-        Err(refusal) => return refusal.into_response(),
+        Err(error) => return error.into_response(),
     }
-    let claim = Claim { world, slot };
-    let answer = next.run(request).await;
-    claim.settle(answer).await
+    let claim = Claim { outcomes, slot };
+    let response = next.run(request).await;
+    claim.settle(response).await
 }
 
-/// Reads the key, of which there may be one, of 8 to 255 of `[A-Za-z0-9_-]`.
+/// Parses the key: at most one, 8 to 255 of `[A-Za-z0-9_-]`.
 fn key_of(headers: &HeaderMap) -> Result<Option<&str>, ErrorResponse> {
     let malformed = || {
         let message = "Idempotency-Key must be 8 to 255 letters, digits, '_' or '-'";
@@ -96,8 +94,8 @@ fn key_of(headers: &HeaderMap) -> Result<Option<&str>, ErrorResponse> {
     Ok(Some(key))
 }
 
-impl Store {
-    /// Returns the outcome to give again, or claims the slot for a first one.
+impl Outcomes {
+    /// Returns the outcome to send again, or claims the slot for the first.
     fn replay(
         &self,
         slot: &Slot,
@@ -128,23 +126,22 @@ impl Store {
     }
 }
 
-/// A slot held by the request in flight; free again if that ends without an
-/// outcome.
+/// The slot of the request in flight, free again if that ends without an outcome.
 struct Claim {
-    world: Arc<World>,
+    outcomes: Arc<Outcomes>,
     slot: Slot,
 }
 
 impl Claim {
-    /// Records an answer, then hands it on.
-    async fn settle(self, mut answer: Response) -> Response {
-        let fault = answer.extensions().get::<Fault>().copied();
+    /// Records a response, then passes it on.
+    async fn settle(self, mut response: Response) -> Response {
+        let fault = response.extensions().get::<Fault>().copied();
         if fault == Some(Fault::Hold) {
-            // In flight for as long as the answer is withheld.
-            answer.extensions_mut().insert(Arc::new(self));
-            return answer;
+            // In flight as long as the response is withheld.
+            response.extensions_mut().insert(Arc::new(self));
+            return response;
         }
-        let (head, body) = answer.into_parts();
+        let (head, body) = response.into_parts();
         let outcome = Outcome {
             status: head.status,
             headers: head.headers,
@@ -152,7 +149,7 @@ impl Claim {
             body: to_bytes(body, usize::MAX).await.unwrap_or_default(),
             fault,
         };
-        if let Some(attempt) = self.world.idempotency.lock().get_mut(&self.slot) {
+        if let Some(attempt) = self.outcomes.lock().get_mut(&self.slot) {
             attempt.outcome = Some(outcome.clone());
         }
         outcome.into_response()
@@ -161,7 +158,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut attempts = self.world.idempotency.lock();
+        let mut attempts = self.outcomes.lock();
         if attempts.get(&self.slot).is_some_and(|attempt| attempt.outcome.is_none()) {
             attempts.remove(&self.slot);
         }
@@ -170,12 +167,12 @@ impl Drop for Claim {
 
 impl IntoResponse for Outcome {
     fn into_response(self) -> Response {
-        let mut answer = Response::new(Body::from(self.body));
-        *answer.status_mut() = self.status;
-        *answer.headers_mut() = self.headers;
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
         if let Some(fault) = self.fault {
-            answer.extensions_mut().insert(fault);
+            response.extensions_mut().insert(fault);
         }
-        answer
+        response
     }
 }

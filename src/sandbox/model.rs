@@ -1,13 +1,13 @@
-//! What Polytomic's answers are made of.
+//! The JSON objects of Polytomic's responses.
 //!
-//! The fields stand in the order of the documented examples, and an absent one
-//! is left out, not `null`, except where the API says that it may be `null`.
+//! Fields have the order of the documented examples. An absent field is left out;
+//! it is `null` only where the API documents that.
 
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// The envelope of every successful answer.
+/// The envelope of every success.
 #[derive(Debug, Serialize)]
 pub(super) struct Data<T> {
     pub(super) data: T,
@@ -36,7 +36,7 @@ pub(super) struct Connection {
     pub(super) updated_by: Actor,
 }
 
-/// `OutputActor`: who created or last changed something.
+/// `OutputActor`: the creator or last editor of an object.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Actor {
     pub(super) id: Uuid,
@@ -63,9 +63,9 @@ pub(super) struct Organization {
     pub(super) sso_domain: Option<&'static str>,
 }
 
-/// `GetIdentityResponseSchema`: the answer of `GET /api/me`.
+/// `GetIdentityResponseSchema`: the response to `GET /api/me`.
 #[derive(Debug, Serialize)]
-#[expect(clippy::struct_excessive_bools, reason = "Polytomic's answer has four")]
+#[expect(clippy::struct_excessive_bools, reason = "Polytomic's response has four")]
 pub(super) struct Identity {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) email: Option<&'static str>,

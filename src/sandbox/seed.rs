@@ -1,13 +1,13 @@
-//! What the sandbox holds when it starts: keys, organizations, connections.
+//! The data that a sandbox starts with: keys, organizations, connections.
 //!
-//! Everything is fixed, so that documentation can show true output and two runs
-//! can be compared byte for byte.
+//! All of it is fixed, so that the documentation shows true output and two runs are
+//! equal byte for byte.
 
 use serde_json::json;
 use uuid::{Uuid, uuid};
 
 use super::{
-    caller::{Caller, Class},
+    client::{Class, Client},
     model::{Actor, Connection, Kind, Organization},
 };
 
@@ -20,7 +20,7 @@ pub const USER_KEY: &str = "sandbox-user-key";
 /// The key of the child organization [`FIRST_CHILD_ORGANIZATION`] itself.
 pub const ORGANIZATION_KEY: &str = "sandbox-organization-key";
 
-/// The id that Polytomic's pages use for everything: here the partner's owner
+/// The ID that Polytomic's pages use for everything: here the partner's owner
 /// organization, a connection of it, and the one shared copy of that.
 pub const DOCUMENTED_ID: &str = "248df4b7-aa70-47b8-a036-33ac447e668d";
 
@@ -49,7 +49,7 @@ pub const OTHER_ORGANIZATION_NAME: &str = "Elsewhere Labs";
 pub const DOCUMENTED_CONNECTION: &str = DOCUMENTED_ID;
 /// The name of [`DOCUMENTED_CONNECTION`].
 pub const DOCUMENTED_CONNECTION_NAME: &str = "My Postgres Connection";
-/// A `PostgreSQL` connection of [`OWNER_ORGANIZATION`] that nobody shares yet.
+/// A `PostgreSQL` connection of [`OWNER_ORGANIZATION`] that is not shared yet.
 pub const UNSHARED_CONNECTION: &str = "1d6f0b7a-52c8-4f93-9e0b-48a7c3d2f105";
 /// The name of [`UNSHARED_CONNECTION`].
 pub const UNSHARED_CONNECTION_NAME: &str = "Orders Database";
@@ -73,21 +73,19 @@ pub const OTHER_CONNECTION: &str = "62be50cf-a71d-4e48-8350-9dfc1827e60a";
 /// The name of [`OTHER_CONNECTION`].
 pub const OTHER_CONNECTION_NAME: &str = "Elsewhere Bucket";
 
-/// A connection id that is never answered.
+/// A connection ID whose requests get no response.
 pub const NEVER_ANSWERED: &str = "00000000-0000-4000-8000-000000000001";
-/// A connection id at which the connection is reset before any answer.
+/// A connection ID whose requests get their connection reset before a response.
 pub const RESET: &str = "00000000-0000-4000-8000-000000000002";
-/// A connection id answered with half a JSON, then a closed connection.
+/// A connection ID whose requests get half a JSON, then a closed connection.
 pub const HALF_ANSWERED: &str = "00000000-0000-4000-8000-000000000003";
-/// A connection id answered with `200 OK` and `{}`.
+/// A connection ID whose requests get `200 OK` and `{}`.
 pub const EMPTY_OBJECT: &str = "00000000-0000-4000-8000-000000000004";
-/// A connection id answered with `200 OK` and an HTML page.
+/// A connection ID whose requests get `200 OK` and an HTML page.
 pub const HTML_PAGE: &str = "00000000-0000-4000-8000-000000000200";
 
-/// Returns the connection id that is always answered with `status`.
-///
-/// See the table of failures in [the module](super#failures-on-demand) for the
-/// statuses that there are.
+/// Returns the connection ID whose requests always get `status`: one in the table of
+/// failures in [the module](super#failures-on-demand).
 #[must_use]
 pub fn failing_connection(status: u16) -> String {
     format!("00000000-0000-4000-8000-{status:012}")
@@ -102,20 +100,19 @@ const USER: Actor = Actor {
     class: "user",
 };
 
-/// Who made the seeded copies, since only a partner can share.
+/// The creator of the seeded copies: only a partner can share.
 const PARTNER: Actor = Actor {
     id: uuid!(OWNER_ORGANIZATION),
     name: OWNER_ORGANIZATION_NAME,
     class: "partner",
 };
 
-/// When every share that is not seeded was made: a clock would make two runs
-/// differ.
+/// The time of every share that is not seeded: a clock would make two runs differ.
 pub(super) const SHARED_AT: &str = "2025-09-18T12:00:00Z";
 
 /// The email of the user of [`USER_KEY`].
 pub(super) const USER_EMAIL: &str = "mail@example.com";
-/// The id of the user of [`USER_KEY`].
+/// The ID of the user of [`USER_KEY`].
 pub(super) const USER_ID: Uuid = USER.id;
 
 const POSTGRESQL: Kind = Kind {
@@ -144,16 +141,16 @@ const S3: Kind = Kind {
 };
 
 /// Lists every key with whom it stands for.
-pub(super) fn keys() -> Vec<(&'static str, Caller)> {
-    let caller = |name, class, organization| Caller { name, class, organization };
+pub(super) fn keys() -> Vec<(&'static str, Client)> {
+    let client = |name, class, organization| Client { name, class, organization };
     let owner = uuid!(OWNER_ORGANIZATION);
     let child = uuid!(FIRST_CHILD_ORGANIZATION);
     let other = uuid!(OTHER_ORGANIZATION);
     vec![
-        (PARTNER_KEY, caller("partner", Class::Partner, owner)),
-        (OTHER_PARTNER_KEY, caller("other-partner", Class::Partner, other)),
-        (USER_KEY, caller("user", Class::User, owner)),
-        (ORGANIZATION_KEY, caller("organization", Class::Organization, child)),
+        (PARTNER_KEY, client("partner", Class::Partner, owner)),
+        (OTHER_PARTNER_KEY, client("other-partner", Class::Partner, other)),
+        (USER_KEY, client("user", Class::User, owner)),
+        (ORGANIZATION_KEY, client("organization", Class::Organization, child)),
     ]
 }
 

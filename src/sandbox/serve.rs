@@ -1,8 +1,8 @@
 //! The serving loop.
 //!
-//! Not `axum::serve`, for two reasons: a caller that closes its end right after
-//! its request must still be served, and whoever hangs must not keep a stopping
-//! sandbox alive.
+//! Not `axum::serve`, for two reasons: a client that closes its end right after its
+//! request must still get a response, and a client that hangs must not keep a
+//! stopping sandbox alive.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -16,33 +16,32 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{wire::Wire, world::World};
+use super::{state::SandboxState, wire::Wire};
 
-/// How long a stopping sandbox waits for answers that are under way.
+/// The time for requests in flight after the sandbox is told to stop.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long to wait after a failed accept, which mostly means that the process
-/// is out of file descriptors.
+/// The pause after a failed accept, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `app` until `shutdown` resolves, and [`GRACE`] longer at most.
+/// Serves `app` until `shutdown` completes, then for up to [`GRACE`].
 pub(super) async fn serve(
     listener: TcpListener,
     app: Router,
-    world: &Arc<World>,
+    state: &Arc<SandboxState>,
     shutdown: impl Future<Output = ()>,
 ) {
-    world.start();
+    state.start();
     let mut shutdown = pin!(shutdown);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, app.clone(), Arc::clone(world)));
+                    connections.spawn(connection(stream, app.clone(), Arc::clone(state)));
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "sandbox accepts no connection");
+                    tracing::debug!(%error, "sandbox failed to accept a connection");
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -51,7 +50,7 @@ pub(super) async fn serve(
         }
     }
     drop(listener);
-    world.stop();
+    state.stop();
     if timeout(GRACE, async { while connections.join_next().await.is_some() {} })
         .await
         .is_err()
@@ -60,14 +59,14 @@ pub(super) async fn serve(
     }
 }
 
-async fn connection(stream: TcpStream, app: Router, world: Arc<World>) {
+async fn connection(stream: TcpStream, app: Router, state: Arc<SandboxState>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "sandbox connection without TCP_NODELAY");
     }
     let wire = Wire::new(stream);
-    let line = wire.line();
+    let control = wire.control();
     let app = app.map_request(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(line.clone());
+        request.extensions_mut().insert(control.clone());
         request
     });
     let mut serving = pin!(
@@ -77,7 +76,7 @@ async fn connection(stream: TcpStream, app: Router, world: Arc<World>) {
     );
     let served = tokio::select! {
         served = serving.as_mut() => served,
-        () = world.stopping() => {
+        () = state.stopping() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

@@ -13,18 +13,18 @@ mod idempotency;
 mod killed;
 mod network;
 mod pages;
-mod refusals;
+mod rejections;
 
-/// Longer than anything here takes on a busy machine.
+/// Longer than any test takes on a busy machine.
 const LONG: Duration = Duration::from_secs(30);
 
-/// A sandbox that serves, and a client of it.
+/// A sandbox that serves, and its client.
 struct Running {
     handle: Handle,
     url: String,
     client: reqwest::Client,
     stop: oneshot::Sender<()>,
-    served: JoinHandle<std::io::Result<()>>,
+    served: JoinHandle<()>,
 }
 
 impl Running {
@@ -56,7 +56,7 @@ impl Running {
             .body(body)
     }
 
-    /// A create of the connection nobody shares yet, for the third child.
+    /// A create of the unshared connection, for the third child.
     fn create(&self) -> RequestBuilder {
         self.post(&shared(seed::UNSHARED_CONNECTION), third_child())
     }
@@ -75,23 +75,23 @@ fn third_child() -> String {
     json!({ "child_organization_id": seed::THIRD_CHILD_ORGANIZATION }).to_string()
 }
 
-async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
-    let answer = timeout(LONG, request.send()).await.unwrap().unwrap();
-    let status = answer.status();
-    let body = answer.text().await.unwrap();
+async fn response(request: RequestBuilder) -> (StatusCode, Value) {
+    let response = timeout(LONG, request.send()).await.unwrap().unwrap();
+    let status = response.status();
+    let body = response.text().await.unwrap();
     (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
 }
 
-/// Sends a request that must succeed, and returns the `data` of its answer.
+/// Sends a request that must succeed, and returns the `data` of its response.
 async fn data(request: RequestBuilder) -> Value {
-    let (status, body) = answer(request).await;
+    let (status, body) = response(request).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     body["data"].clone()
 }
 
-/// Sends a request that must be refused with an `ApiError`, and returns its key.
-async fn refusal(request: RequestBuilder) -> (u16, String) {
-    let (status, body) = answer(request).await;
+/// Sends a request that must get an `ApiError`, and returns its status and key.
+async fn rejection(request: RequestBuilder) -> (u16, String) {
+    let (status, body) = response(request).await;
     assert_eq!(body["status"], status.as_u16(), "{body}");
     assert!(!body["message"].as_str().unwrap().is_empty(), "{body}");
     (status.as_u16(), body["key"].as_str().unwrap().to_owned())

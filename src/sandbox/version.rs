@@ -1,4 +1,4 @@
-//! API versions: which are known, and which one serves a request.
+//! API versions: the known ones, and the one that serves a request.
 
 use axum::{
     extract::Request,
@@ -7,12 +7,12 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName};
 
-use super::refusal::ErrorResponse;
+use super::error_response::ErrorResponse;
 
-/// The header that asks for a version and tells which one served.
+/// The header for the requested version, and for the one that served.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-polytomic-version");
 
-/// The version that serves a request that names none.
+/// The version of requests that name none.
 pub(super) const LATEST: Version = Version("2025-09-18");
 
 const KNOWN: [Version; 5] = [
@@ -36,7 +36,7 @@ pub(super) fn requested(headers: &HeaderMap) -> Result<Version, ErrorResponse> {
         .ok_or_else(|| ErrorResponse::bad_request("unknown X-Polytomic-Version"))
 }
 
-/// Hides a route from the versions that came before it.
+/// Hides a route from versions older than it.
 pub(super) async fn only_latest(request: Request, next: Next) -> Response {
     if request.extensions().get() == Some(&LATEST) {
         return next.run(request).await;

@@ -1,8 +1,7 @@
-//! Connections that can be ended rudely, as networks do.
+//! Connections that can fail as networks do.
 //!
-//! A handler asks for it by putting a [`Fault`] into the extensions of its
-//! answer; the HTTP server, which only knows answers, then finds that the socket
-//! has failed under it.
+//! A handler puts a [`Fault`] into the extensions of its response. The HTTP server
+//! knows responses only, so the socket under it fails.
 
 use std::{
     io,
@@ -14,58 +13,55 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use axum::body::{Body, Bytes, HttpBody};
-use http_body::Frame;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
-/// What befalls an answer on its way to the caller.
+/// A fault of a response on its way to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The connection is reset before the first byte of the answer.
+    /// The connection is reset before the first byte of the response.
     Reset,
     /// Half of the body is sent, then the connection closes.
     Half,
-    /// The answer is withheld until the caller or the sandbox goes away.
+    /// The response is withheld until the client has gone or the sandbox stops.
     Hold,
 }
 
-/// What the handlers of a connection know of it, and do to it.
+/// Lets handlers watch and reset their connection.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(super) struct ConnectionControl {
     stream: Arc<TcpStream>,
-    cut: Arc<AtomicBool>,
+    reset: Arc<AtomicBool>,
 }
 
-impl Line {
+impl ConnectionControl {
     /// Resets the connection in place of its next write.
-    pub(super) fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
+    pub(super) fn reset(&self) {
+        self.reset.store(true, Ordering::Release);
     }
 
-    /// Waits until the caller has closed its end.
-    ///
-    /// The server does not look for it while it owes an answer.
-    pub(super) async fn gone(&self) {
+    /// Waits until the client has closed its end, which the server does not watch
+    /// while it owes a response.
+    pub(super) async fn client_gone(&self) {
         if matches!(self.stream.peek(&mut [0]).await, Ok(1..)) {
-            // More requests wait behind this one, and hide the end.
+            // Pipelined requests hide the end.
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// A connection that its [`Line`] can reset.
+/// A connection that its [`ConnectionControl`] can reset.
 #[derive(Debug)]
-pub(super) struct Wire(Line);
+pub(super) struct Wire(ConnectionControl);
 
 impl Wire {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self(Line { stream: Arc::new(stream), cut: Arc::default() })
+        Self(ConnectionControl { stream: Arc::new(stream), reset: Arc::default() })
     }
 
-    pub(super) fn line(&self) -> Line {
+    pub(super) fn control(&self) -> ConnectionControl {
         self.0.clone()
     }
 
@@ -75,9 +71,9 @@ impl Wire {
         cx: &mut Context<'_>,
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let Line { stream, cut } = &self.0;
-        if cut.load(Ordering::Acquire) {
-            // Without lingering the close that follows is a reset, not a FIN.
+        let ConnectionControl { stream, reset } = &self.0;
+        if reset.load(Ordering::Acquire) {
+            // With zero linger, the close that follows sends a reset, not a FIN.
             stream.set_zero_linger()?;
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
@@ -136,47 +132,8 @@ impl AsyncWrite for Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// Leaves it to the drop that follows to close the socket.
+    /// Does nothing: the drop that follows closes the socket.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
-    }
-}
-
-/// Wraps the first half of `whole` as a body that then fails.
-pub(super) fn half(mut whole: Bytes) -> Body {
-    whole.truncate(whole.len() / 2);
-    Body::new(Half::Unsent(whole))
-}
-
-/// The stages of a body that stops short.
-enum Half {
-    Unsent(Bytes),
-    Sent,
-    Flushed,
-}
-
-impl HttpBody for Half {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match std::mem::replace(&mut *self, Self::Flushed) {
-            Self::Unsent(bytes) => {
-                *self = Self::Sent;
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            Self::Sent => {
-                // The server flushes what it has whenever a body is not ready;
-                // failing at once would drop the half with the connection.
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Self::Flushed => {
-                Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
-            }
-        }
     }
 }

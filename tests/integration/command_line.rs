@@ -1,4 +1,4 @@
-//! The program as an operator meets it: flags, exit codes, signals.
+//! The program as operators use it: flags, exit codes, signals.
 
 use std::{ffi::OsStr, io::Write, os::unix::ffi::OsStrExt};
 
@@ -12,28 +12,27 @@ use crate::support::{
     process::{Process, command, run, run_command},
 };
 
-/// Runs the program with something that cannot be meant and returns what it
-/// says.
-async fn refusal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
-    refusal_of(command(arguments, variables)).await
+/// Runs the program with invalid settings and returns its error.
+async fn usage_error(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    usage_error_of(command(arguments, variables)).await
 }
 
-async fn refusal_of(command: Command) -> String {
+async fn usage_error_of(command: Command) -> String {
     let called = format!("{command:?}");
     let output = run_command(command).await;
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{called}: {told}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{called}: {error}");
     assert!(output.stdout.is_empty(), "{called}");
-    assert_eq!(told.lines().count(), 1, "{called}: {told}");
-    assert!(told.starts_with("polytomic-gateway: "), "{told}");
-    told
+    assert_eq!(error.lines().count(), 1, "{called}: {error}");
+    assert!(error.starts_with("polytomic-gateway: "), "{error}");
+    error
 }
 
-/// Arguments, variables, and what must be told of them.
+/// Arguments, variables, and a part of the error.
 type Mistake<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 
 #[tokio::test]
-async fn a_mistake_is_one_line_and_exit_code_2() {
+async fn invalid_settings_are_one_line_and_exit_code_2() {
     let own = |seconds: &str| format!("ListPartnerSharedConnections={seconds}");
     let static_mode = ["serve", "--listen", "127.0.0.1:0", "--auth-mode", "static"];
     let cases: [Mistake<'_>; 26] = [
@@ -43,10 +42,10 @@ async fn a_mistake_is_one_line_and_exit_code_2() {
         (&["serve", "--listen", "127.0.0.1:70000"], &[], "--listen"),
         (&["serve"], &[("POLYTOMIC_GATEWAY_LISTEN", "here")], "--listen"),
         (&["serve", "--timeout", "soon"], &[], "a number of seconds"),
-        (&["serve", "--timeout", "0"], &[], "must be more than 0"),
-        (&["serve", "--rpc-timeout", "5"], &[], "with = between"),
+        (&["serve", "--timeout", "0"], &[], "give more than 0 seconds"),
+        (&["serve", "--rpc-timeout", "5"], &[], "give an RPC, = and its seconds"),
         (&["serve", "--rpc-timeout", &own("soon")], &[], "a number of seconds"),
-        (&["serve", "--rpc-timeout", &own("0")], &[], "must be more than 0"),
+        (&["serve", "--rpc-timeout", &own("0")], &[], "give more than 0 seconds"),
         (
             &["serve", "--rpc-timeout", "Nope=5"],
             &[],
@@ -64,8 +63,8 @@ async fn a_mistake_is_one_line_and_exit_code_2() {
         ),
         (&["serve", "--log", "verbose"], &[], "is not a level"),
         (&["serve", "--answer-limit", "32MiB"], &[], "a number of bytes"),
-        (&["serve", "--answer-limit", "1000000000"], &[], "536870912 at most"),
-        (&["serve", "--answer-memory", "1000"], &[], "room for answers of"),
+        (&["serve", "--answer-limit", "1000000000"], &[], "give at most 536870912"),
+        (&["serve", "--answer-memory", "1000"], &[], "allows responses of"),
         (&["serve", "--api-version", "latest"], &[], "2025-09-18"),
         (&["serve", "--upstream-url", "ftp://x"], &[], "use https"),
         (&["serve", "--upstream-url", "http://polytomic.example"], &[], "unencrypted"),
@@ -74,25 +73,25 @@ async fn a_mistake_is_one_line_and_exit_code_2() {
             &[],
             "user name or password",
         ),
-        (&["serve", "--sandbox", "--upstream-url", "https://x"], &[], "leave one out"),
+        (&["serve", "--sandbox", "--upstream-url", "https://x"], &[], "remove one"),
         (&["serve", "--log", "a=b=c"], &[], "log filter"),
         (&["serve", "--partner-key-file", "key"], &[], "--auth-mode static"),
         (&static_mode, &[], "needs a partner key"),
         (
             &["serve", "--listen", "0.0.0.0:0", "--auth-mode", "static"],
             &[("POLYTOMIC_PARTNER_KEY", "secret-key")],
-            "listen on loopback",
+            "loopback",
         ),
     ];
     for (arguments, variables, expected) in cases {
-        let told = refusal(arguments, variables).await;
-        assert!(told.contains(expected), "{arguments:?}: {told}");
-        assert!(!told.contains("secret"), "{told}");
+        let error = usage_error(arguments, variables).await;
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+        assert!(!error.contains("secret"), "{error}");
     }
 }
 
 #[tokio::test]
-async fn authorities_that_cannot_be_used_are_a_mistake() {
+async fn unusable_ca_file_is_invalid() {
     let mut junk = NamedTempFile::new().unwrap();
     // Three bytes, which are no certificate.
     junk.write_all(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
@@ -101,26 +100,26 @@ async fn authorities_that_cannot_be_used_are_a_mistake() {
     for (file, expected) in
         [("/nowhere", "cannot be read"), ("/dev/null", "cannot be used"), (junk, "used")]
     {
-        let told = refusal(&["serve", "--upstream-ca-file", file], &[]).await;
-        assert!(told.contains(&format!("--upstream-ca-file {file} ")), "{told}");
-        assert!(told.contains(expected), "{told}");
+        let error = usage_error(&["serve", "--upstream-ca-file", file], &[]).await;
+        assert!(error.contains("--upstream-ca-file "), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_partner_key_that_is_no_text_is_a_mistake_and_not_shown() {
+async fn partner_key_that_is_not_text_is_invalid_and_not_shown() {
     for mode in ["static", "passthrough"] {
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--auth-mode", mode];
         let mut command = command(&arguments, &[]);
         command.env("POLYTOMIC_PARTNER_KEY", OsStr::from_bytes(b"zyxw-\xffvuts"));
-        let told = refusal_of(command).await;
-        assert!(told.contains("POLYTOMIC_PARTNER_KEY is not"), "{told}");
-        assert!(!told.contains("zyxw") && !told.contains("vuts"), "{told}");
+        let error = usage_error_of(command).await;
+        assert!(error.contains("POLYTOMIC_PARTNER_KEY is not"), "{error}");
+        assert!(!error.contains("zyxw") && !error.contains("vuts"), "{error}");
     }
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_one_line_and_exit_code_1() {
+async fn address_in_use_is_one_line_and_exit_code_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     for command in [
@@ -128,15 +127,15 @@ async fn an_address_that_is_taken_is_one_line_and_exit_code_1() {
         &["sandbox", "--listen", &address],
     ] {
         let output = run(command, &[("POLYTOMIC_GATEWAY_LOG", "error")]).await;
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
-        assert!(told.contains(&format!("cannot listen on {address}")), "{told}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.contains(&format!("cannot listen on {address}")), "{error}");
     }
 }
 
 #[tokio::test]
-async fn help_and_version_are_no_mistakes() {
+async fn help_and_version_exit_with_code_0() {
     for arguments in
         [&["--help"][..], &["serve", "--help"], &["help", "sandbox"], &["--version"]]
     {
@@ -147,7 +146,7 @@ async fn help_and_version_are_no_mistakes() {
 }
 
 #[tokio::test]
-async fn the_demo_lists_shares_and_lists_again() {
+async fn demo_lists_shares_and_lists_again() {
     let output = run(&["demo"], &[]).await;
     assert_eq!(output.status.code(), Some(0));
     let shown = String::from_utf8(output.stdout).unwrap();
@@ -158,7 +157,7 @@ async fn the_demo_lists_shares_and_lists_again() {
 }
 
 #[tokio::test]
-async fn a_signal_stops_it_cleanly() {
+async fn signal_stops_the_gateway_cleanly() {
     for signal in ["TERM", "INT"] {
         let arguments = ["serve", "--sandbox", "--listen", "127.0.0.1:0"];
         let process = Process::start(&arguments, &[]).await;
@@ -172,7 +171,7 @@ async fn a_signal_stops_it_cleanly() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_a_lame_duck_at_once() {
+async fn second_signal_stops_a_lame_duck_immediately() {
     for (first, second) in [("TERM", "TERM"), ("TERM", "INT"), ("INT", "TERM")] {
         let arguments = ["serve", "--sandbox", "--listen", "127.0.0.1:0"];
         let lame_duck = ["--lame-duck", "3600"];
@@ -181,12 +180,12 @@ async fn a_second_signal_ends_a_lame_duck_at_once() {
         process.signal(first).await;
         process.logs("lame duck", 1).await;
         assert_eq!(Caller::list(process.address).send().await.code(), Code::Ok);
-        assert_ends_at_once(process, second).await;
+        assert_stops_immediately(process, second).await;
     }
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_a_drain_at_once() {
+async fn second_signal_stops_a_drain_immediately() {
     let upstream = Held::start().await;
     let url = upstream.url();
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--no-key-check"];
@@ -196,18 +195,18 @@ async fn a_second_signal_ends_a_drain_at_once() {
     let request = upstream.request().await;
     process.signal("TERM").await;
     process.logs("draining", 1).await;
-    assert_ends_at_once(process, "TERM").await;
+    assert_stops_immediately(process, "TERM").await;
     assert!(call.await.unwrap().is_err(), "the call was cut");
     request.given_up().await;
 }
 
-async fn assert_ends_at_once(process: Process, signal: &str) {
+async fn assert_stops_immediately(process: Process, signal: &str) {
     process.signal(signal).await;
     let (code, written) = process.wait().await;
     assert_eq!(code, Some(1), "{written}");
     let last = written.lines().last().unwrap();
-    let told = "polytomic-gateway: a second signal came; nothing was waited for";
-    assert_eq!(last, told);
+    let error = "polytomic-gateway: stopped by a second signal before the drain ended";
+    assert_eq!(last, error);
     assert!(!written.contains("has stopped"), "{written}");
 }
 
@@ -216,7 +215,7 @@ async fn every_line_of_the_json_log_is_json() {
     let flags = ["--log-format", "json", "--log", "debug"];
     let arguments = ["serve", "--sandbox", "--listen", "127.0.0.1:0"];
     let process = Process::start(&[&arguments[..], &flags].concat(), &[]).await;
-    // What a caller sends must not break out of its line.
+    // Metadata of a client must not break out of its line.
     let id = r#"","level":"ERROR"}"#;
     let reply = Caller::list(process.address).with("x-request-id", id).send().await;
     assert_eq!(reply.code(), Code::Ok);

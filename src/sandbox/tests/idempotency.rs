@@ -1,9 +1,9 @@
-//! `Idempotency-Key`, as a caller sees it.
+//! `Idempotency-Key`, as a client sees it.
 
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::{Running, answer, data, refusal, seed, shared, third_child, until};
+use super::{Running, data, rejection, response, seed, shared, third_child, until};
 
 const KEY: &str = "create-0001";
 
@@ -64,7 +64,7 @@ async fn replays_errors_too() {
 }
 
 #[tokio::test]
-async fn keeps_keys_apart_by_path_and_by_caller() {
+async fn keys_are_separate_by_path_and_client() {
     let sandbox = Running::start().await;
     let mut ids = Vec::new();
     for connection in [seed::UNSHARED_CONNECTION, seed::SHARED_CONNECTION] {
@@ -77,34 +77,34 @@ async fn keeps_keys_apart_by_path_and_by_caller() {
         .header("content-type", "application/json")
         .header("idempotency-key", KEY)
         .body(third_child());
-    assert_eq!(refusal(by_other).await.0, 404);
+    assert_eq!(rejection(by_other).await.0, 404);
 }
 
 #[tokio::test]
-async fn refuses_a_key_with_another_body() {
+async fn rejects_a_key_with_another_body() {
     let sandbox = Running::start().await;
     let path = shared(seed::UNSHARED_CONNECTION);
     data(sandbox.create().header("idempotency-key", KEY)).await;
     let other = json!({ "child_organization_id": seed::SECOND_CHILD_ORGANIZATION });
     let other = sandbox.post(&path, other.to_string()).header("idempotency-key", KEY);
-    assert_eq!(refusal(other).await, (422, "idempotency_key_reused".to_owned()));
+    assert_eq!(rejection(other).await, (422, "idempotency_key_reused".to_owned()));
     assert_eq!(sandbox.handle.shares().len(), 4);
 }
 
 #[tokio::test]
-async fn refuses_malformed_keys_and_shares_nothing() {
+async fn rejects_malformed_keys_and_shares_nothing() {
     let sandbox = Running::start().await;
     let (longest, too_long) = ("k".repeat(255), "k".repeat(256));
     for key in ["", "1234567", "with space", "dot.dot.dot", "colon:colon", &*too_long] {
         let create = sandbox.create().header("idempotency-key", key);
         let expected = (400, "invalid_idempotency_key".to_owned());
-        assert_eq!(refusal(create).await, expected, "{key}");
+        assert_eq!(rejection(create).await, expected, "{key}");
     }
     let bytes =
         sandbox.create().header("idempotency-key", &b"k\xfc\xfc\xfc\xfc\xfc\xfck"[..]);
-    assert_eq!(refusal(bytes).await.0, 400);
+    assert_eq!(rejection(bytes).await.0, 400);
     let twice = sandbox.create().header("idempotency-key", KEY);
-    assert_eq!(refusal(twice.header("idempotency-key", KEY)).await.0, 400);
+    assert_eq!(rejection(twice.header("idempotency-key", KEY)).await.0, 400);
     assert_eq!(sandbox.handle.shares().len(), 3);
     for key in ["12345678", "A-Za-z0-9_-", &*longest] {
         data(sandbox.create().header("idempotency-key", key)).await;
@@ -119,35 +119,35 @@ async fn ignores_a_key_on_a_get() {
     assert_eq!(data(list()).await, json!([]));
     data(sandbox.create()).await;
     assert_eq!(data(list()).await.as_array().unwrap().len(), 1);
-    let (status, _) = answer(list().header("idempotency-key", "short")).await;
+    let (status, _) = response(list().header("idempotency-key", "short")).await;
     assert_eq!(status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn records_nothing_for_whoever_has_no_key_or_the_wrong_version() {
+async fn records_nothing_for_an_unknown_key_or_the_wrong_version() {
     let sandbox = Running::start().await;
     let old = sandbox.create().header("x-polytomic-version", "2024-02-08");
-    assert_eq!(refusal(old.header("idempotency-key", KEY)).await.0, 404);
+    assert_eq!(rejection(old.header("idempotency-key", KEY)).await.0, 404);
     let path = shared(seed::UNSHARED_CONNECTION);
     let stranger = sandbox.call(Method::POST, &path, "wrong").body(third_child());
-    assert_eq!(refusal(stranger.header("idempotency-key", KEY)).await.0, 401);
+    assert_eq!(rejection(stranger.header("idempotency-key", KEY)).await.0, 401);
     data(sandbox.create().header("idempotency-key", KEY)).await;
 }
 
 #[tokio::test]
-async fn answers_409_while_the_first_is_in_flight_and_only_then() {
+async fn responds_409_only_while_the_first_is_in_flight() {
     let sandbox = Running::start().await;
     let path = shared(seed::NEVER_ANSWERED);
     let create = || sandbox.post(&path, third_child()).header("idempotency-key", KEY);
     let first = tokio::spawn(create().send());
     until(|| sandbox.handle.requests().len() == 1).await;
-    // The first has arrived, but perhaps not yet claimed its key; then this one
-    // does, and is the one that is never answered.
+    // The first has arrived, but may not hold the key yet. Then the second holds
+    // it, and gets no response.
     let second = tokio::spawn(create().send());
     let winner = tokio::select! {
         first = first => first,
         second = second => second,
     };
     assert_eq!(winner.unwrap().unwrap().status(), StatusCode::CONFLICT);
-    assert_eq!(refusal(create()).await, (409, "conflict".to_owned()));
+    assert_eq!(rejection(create()).await, (409, "conflict".to_owned()));
 }

@@ -1,4 +1,4 @@
-//! A sandbox that dies, and one that takes over what it has left.
+//! A sandbox that is killed, and its successor on the same data.
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
@@ -7,10 +7,10 @@ use tokio::{runtime::Runtime, sync::oneshot, task::spawn_blocking, time::timeout
 
 use super::{
     super::{Faults, Handle, Sandbox},
-    LONG, answer, data, seed, shared, third_child, until,
+    LONG, data, response, seed, shared, third_child, until,
 };
 
-/// A sandbox on a runtime of its own, to die with all that it has begun.
+/// A sandbox on a separate runtime, which can be killed with all its tasks.
 struct Mortal {
     runtime: Runtime,
     handle: Handle,
@@ -33,7 +33,7 @@ impl Mortal {
         runtime.spawn(async move {
             let sandbox = state.bind(address).await.unwrap();
             bound.send(()).unwrap();
-            sandbox.run(std::future::pending()).await.unwrap();
+            sandbox.run(std::future::pending()).await;
         });
         listens.await.unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -67,17 +67,17 @@ async fn each_create_is_made_and_recorded_or_neither() {
     }
     until(|| sandbox.handle.requests().len() == CREATES).await;
     sandbox.handle.set_faults(None);
-    // Some of them are held within their key, for an hour.
+    // Some creates hold their key, for an hour.
     let mut held = 0;
     for key in &keys {
         let create = sandbox.create(seed::UNSHARED_CONNECTION, key);
-        held += usize::from(answer(create).await.0 == StatusCode::CONFLICT);
+        held += usize::from(response(create).await.0 == StatusCode::CONFLICT);
     }
     assert!((1..CREATES).contains(&held), "{held}");
     assert_eq!(sandbox.handle.shares().len(), 3 + CREATES - held);
 
     let (handle, address) = sandbox.killed().await;
-    timeout(LONG, handle.idle()).await.expect("nothing of it is left");
+    timeout(LONG, handle.idle()).await.expect("no request is left");
     assert_eq!(handle.shares().len(), 3 + CREATES - held);
 
     let sandbox = Mortal::again(handle, address).await;
@@ -94,21 +94,21 @@ async fn each_create_is_made_and_recorded_or_neither() {
 }
 
 #[tokio::test]
-async fn a_key_whose_answer_was_withheld_is_free_again() {
+async fn killing_the_sandbox_frees_a_key_in_flight() {
     let sandbox = Mortal::start().await;
     let create = |sandbox: &Mortal| {
         tokio::spawn(sandbox.create(seed::NEVER_ANSWERED, "create-0001").send())
     };
-    // One of them holds the key, and the other is told so.
+    // One create holds the key; the other gets a 409.
     let (mut one, mut two) = (create(&sandbox), create(&sandbox));
-    let (told, held) = tokio::select! {
-        told = &mut one => (told, two),
-        told = &mut two => (told, one),
+    let (rejected, held) = tokio::select! {
+        rejected = &mut one => (rejected, two),
+        rejected = &mut two => (rejected, one),
     };
-    assert_eq!(told.unwrap().unwrap().status(), StatusCode::CONFLICT);
+    assert_eq!(rejected.unwrap().unwrap().status(), StatusCode::CONFLICT);
 
     let (handle, address) = sandbox.killed().await;
-    assert!(held.await.unwrap().is_err(), "its connection died too");
+    assert!(held.await.unwrap().is_err(), "its connection was killed too");
     let sandbox = Mortal::again(handle, address).await;
     let again = sandbox.create(seed::NEVER_ANSWERED, "create-0001");
     let again = again.timeout(Duration::from_millis(200)).send().await;
@@ -117,14 +117,14 @@ async fn a_key_whose_answer_was_withheld_is_free_again() {
 }
 
 #[tokio::test]
-async fn a_sandbox_that_was_stopped_serves_again() {
+async fn stopped_sandbox_serves_again() {
     let stopped = Sandbox::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let (handle, address) = (stopped.handle(), stopped.local_addr());
-    stopped.run(std::future::ready(())).await.unwrap();
+    stopped.run(std::future::ready(())).await;
 
     let sandbox = Mortal::again(handle, address).await;
     let held = sandbox.create(seed::NEVER_ANSWERED, "create-0001");
     let held = held.timeout(Duration::from_millis(200)).send().await;
-    assert!(held.unwrap_err().is_timeout(), "it does not believe that it stops");
+    assert!(held.unwrap_err().is_timeout(), "the new server does not stop");
     sandbox.killed().await;
 }

@@ -1,4 +1,4 @@
-//! What happens when connections, callers or the sandbox itself go away.
+//! Connections, clients and sandboxes that go away.
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{LONG, Running, data, refusal, seed, shared, third_child, until};
+use super::{LONG, Running, data, rejection, seed, shared, third_child, until};
 
 /// A request as it stands on the wire.
 fn raw(connection: &str, key: &str) -> Vec<u8> {
@@ -68,7 +68,7 @@ async fn closes_after_half_a_json_on_demand() {
 }
 
 #[tokio::test]
-async fn frees_a_key_in_flight_when_its_caller_goes_away() {
+async fn frees_a_key_in_flight_when_its_client_disconnects() {
     let sandbox = Running::start().await;
     let path = shared(seed::NEVER_ANSWERED);
     let request = raw(seed::NEVER_ANSWERED, "held-0001");
@@ -77,7 +77,7 @@ async fn frees_a_key_in_flight_when_its_caller_goes_away() {
         || sandbox.post(&path, third_child()).header("idempotency-key", "held-0001");
     let is_held = || create().timeout(Duration::from_millis(200)).send();
     until(|| sandbox.handle.requests().len() == 1).await;
-    while !matches!(is_held().await, Ok(answer) if answer.status() == 409) {}
+    while !matches!(is_held().await, Ok(response) if response.status() == 409) {}
     drop(first);
     let freed =
         async { while !is_held().await.is_err_and(|error| error.is_timeout()) {} };
@@ -85,7 +85,7 @@ async fn frees_a_key_in_flight_when_its_caller_goes_away() {
 }
 
 #[tokio::test]
-async fn completes_a_create_whose_caller_has_hung_up() {
+async fn completes_a_create_whose_client_disconnected() {
     let sandbox = Running::start().await;
     for attempt in 0..50 {
         let key = format!("hung-up-{attempt}");
@@ -100,17 +100,17 @@ async fn completes_a_create_whose_caller_has_hung_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn makes_each_share_once_under_many_callers() {
+async fn makes_each_share_once_under_many_clients() {
     const PAIRS: usize = 16;
     const EACH: usize = 100;
     let sandbox = Arc::new(Running::start().await);
-    let mut callers = JoinSet::new();
-    for caller in 0..2 * PAIRS {
+    let mut clients = JoinSet::new();
+    for client in 0..2 * PAIRS {
         let sandbox = Arc::clone(&sandbox);
-        callers.spawn(async move {
+        clients.spawn(async move {
             for attempt in 0..EACH {
-                // Every create is sent by two callers at about the same time.
-                let key = format!("create-{}-{attempt}", caller / 2);
+                // Two clients send every create at about the same time.
+                let key = format!("create-{}-{attempt}", client / 2);
                 let create = sandbox.create().header("idempotency-key", key);
                 let status = create.send().await.unwrap().status();
                 let expected = [StatusCode::OK, StatusCode::CONFLICT];
@@ -118,7 +118,7 @@ async fn makes_each_share_once_under_many_callers() {
             }
         });
     }
-    callers.join_all().await;
+    clients.join_all().await;
     let mut ids: Vec<_> = sandbox.handle.shares().into_iter().map(|it| it.id).collect();
     ids.sort();
     ids.dedup();
@@ -127,7 +127,7 @@ async fn makes_each_share_once_under_many_callers() {
 }
 
 #[tokio::test]
-async fn answers_pipelined_requests_in_turn() {
+async fn serves_pipelined_requests_in_order() {
     let sandbox = Running::start().await;
     let mut requests = raw(seed::UNSHARED_CONNECTION, "pipelined-1");
     requests.extend(raw(seed::RESET, "pipelined-2"));
@@ -142,14 +142,14 @@ async fn answers_pipelined_requests_in_turn() {
 }
 
 #[tokio::test]
-async fn stops_when_told_whoever_still_waits() {
+async fn stops_although_clients_still_wait() {
     let sandbox = Running::start().await;
     let mut held = send_raw(&sandbox, &raw(seed::NEVER_ANSWERED, "held-0001")).await;
     let mut stuck = send_raw(&sandbox, &raw(seed::RESET, "stuck-0001")[..40]).await;
-    refusal(sandbox.get("/", seed::PARTNER_KEY)).await;
+    rejection(sandbox.get("/", seed::PARTNER_KEY)).await;
     until(|| sandbox.handle.requests().len() == 2).await;
     sandbox.stop.send(()).unwrap();
-    timeout(LONG, sandbox.served).await.unwrap().unwrap().unwrap();
+    timeout(LONG, sandbox.served).await.unwrap().unwrap();
     for stream in [&mut held, &mut stuck] {
         let mut received = Vec::new();
         drop(timeout(LONG, stream.read_to_end(&mut received)).await.unwrap());

@@ -1,22 +1,22 @@
-//! What Polytomic's pages show, and what else a share can be seen by.
+//! The responses on Polytomic's pages, and the other effects of a share.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Running, answer, data, seed, shared};
+use super::{Running, data, response, seed, shared};
 
 #[tokio::test]
-async fn answers_the_documented_list_as_documented() {
+async fn list_is_as_documented() {
     let sandbox = Running::start().await;
     let request = sandbox.get(
         "/api/organizations/248df4b7-aa70-47b8-a036-33ac447e668d/connections/248df4b7-aa70-47b8-a036-33ac447e668d/shared",
         "sandbox-partner-key",
     );
-    let answer = request.send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()["content-type"], "application/json");
-    assert_eq!(answer.headers()["x-polytomic-version"], "2025-09-18");
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert_eq!(response.headers()["x-polytomic-version"], "2025-09-18");
     let page = concat!(
         r#"{"data":[{"api_calls_last_24_hours":2021,"#,
         r#""configuration":{"database":"example","hostname":"postgres.example.com","#,
@@ -37,27 +37,27 @@ async fn answers_the_documented_list_as_documented() {
         r#""updated_by":{"id":"12345678-1234-1234-1234-123456789012","#,
         r#""name":"John Doe","type":"user"}}]}"#,
     );
-    assert_eq!(answer.text().await.unwrap(), page);
+    assert_eq!(response.text().await.unwrap(), page);
 }
 
 #[tokio::test]
-async fn answers_the_documented_create_as_documented() {
+async fn create_is_as_documented() {
     let sandbox = Running::start().await;
     let path = "/api/organizations/248df4b7-aa70-47b8-a036-33ac447e668d/connections/248df4b7-aa70-47b8-a036-33ac447e668d/shared";
     let body =
         "{\n  \"child_organization_id\": \"248df4b7-aa70-47b8-a036-33ac447e668d\"\n}";
-    let (status, answer) = answer(sandbox.post(path, body)).await;
+    let (status, response) = response(sandbox.post(path, body)).await;
     assert_eq!(status, StatusCode::OK);
-    let id = answer["data"]["id"].as_str().unwrap();
-    assert!(Uuid::try_parse(id).is_ok(), "{answer}");
-    assert_eq!(answer, json!({ "data": { "id": id } }));
+    let id = response["data"]["id"].as_str().unwrap();
+    assert!(Uuid::try_parse(id).is_ok(), "{response}");
+    assert_eq!(response, json!({ "data": { "id": id } }));
     let list = data(sandbox.get(path, seed::PARTNER_KEY)).await;
     assert_eq!(list.as_array().unwrap().len(), 2);
     assert_eq!(list[1]["id"], id);
 }
 
 #[tokio::test]
-async fn shows_a_new_share_wherever_it_can_be_seen() {
+async fn new_share_is_in_every_list() {
     let sandbox = Running::start().await;
     let path = shared(seed::UNSHARED_CONNECTION);
     let body = json!({
@@ -91,7 +91,7 @@ async fn shows_a_new_share_wherever_it_can_be_seen() {
 }
 
 #[tokio::test]
-async fn names_a_copy_like_its_parent_when_no_name_is_given() {
+async fn copy_without_a_name_gets_its_parents() {
     let sandbox = Running::start().await;
     let path = shared(seed::UNSHARED_CONNECTION);
     let child = seed::SECOND_CHILD_ORGANIZATION;
@@ -121,24 +121,24 @@ async fn lists_the_seeded_copies_with_the_nulls_that_the_api_allows() {
 }
 
 #[tokio::test]
-async fn answers_an_empty_list_as_an_array_or_as_null() {
+async fn empty_list_is_an_array_or_null() {
     let sandbox = Running::start().await;
     let by_partner = sandbox.get(&shared(seed::UNSHARED_CONNECTION), seed::PARTNER_KEY);
     let path = format!("/api/connections/{}/shared", seed::UNSHARED_CONNECTION);
     let by_owner = sandbox.get(&path, seed::USER_KEY);
     for request in [by_partner, by_owner] {
         let again = request.try_clone().unwrap();
-        sandbox.handle.answer_null_when_empty(false);
-        let (_, body) = answer(request).await;
+        sandbox.handle.send_null_when_empty(false);
+        let (_, body) = response(request).await;
         assert_eq!(body, json!({ "data": [] }));
-        sandbox.handle.answer_null_when_empty(true);
-        let (_, body) = answer(again).await;
+        sandbox.handle.send_null_when_empty(true);
+        let (_, body) = response(again).await;
         assert_eq!(body, json!({ "data": null }));
     }
 }
 
 #[tokio::test]
-async fn tells_a_key_whose_it_is() {
+async fn me_returns_the_owner_of_the_key() {
     let sandbox = Running::start().await;
     let partner = data(sandbox.get("/api/me", seed::PARTNER_KEY)).await;
     let expected = json!({
@@ -210,9 +210,13 @@ async fn echoes_the_version_that_served() {
         if let Some(version) = version {
             request = request.header("x-polytomic-version", version);
         }
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), status, "{version:?} {path}");
-        assert_eq!(answer.headers()["x-polytomic-version"], served, "{version:?} {path}");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), status, "{version:?} {path}");
+        assert_eq!(
+            response.headers()["x-polytomic-version"],
+            served,
+            "{version:?} {path}"
+        );
     }
 }
 
@@ -223,8 +227,8 @@ async fn logs_requests_without_their_keys() {
     data(sandbox.create().header("idempotency-key", "logged-create")).await;
     let queried = format!("{path}?limit=5");
     data(sandbox.get(&queried, seed::PARTNER_KEY)).await;
-    answer(sandbox.get("/api/me", "a-real-secret")).await;
-    answer(sandbox.client.request(Method::DELETE, format!("{}/api/me", sandbox.url)))
+    response(sandbox.get("/api/me", "a-real-secret")).await;
+    response(sandbox.client.request(Method::DELETE, format!("{}/api/me", sandbox.url)))
         .await;
 
     let log = sandbox.handle.requests();

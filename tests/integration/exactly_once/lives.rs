@@ -232,7 +232,7 @@ impl Upstream {
         runtime.spawn(async move {
             let sandbox = bind_again(|| state.bind(address)).await;
             bound.send(()).unwrap();
-            sandbox.run(std::future::pending()).await.unwrap();
+            sandbox.run(std::future::pending()).await;
         });
         is_bound.await.expect("the address is free");
         Self { handle: handle.clone(), runtime: Some(runtime) }

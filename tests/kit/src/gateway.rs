@@ -21,7 +21,7 @@ pub struct Gateway {
     sandbox: Option<sandbox::Handle>,
     authenticator: Arc<Authenticator>,
     stop: oneshot::Sender<()>,
-    running: JoinHandle<std::io::Result<()>>,
+    running: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -107,7 +107,7 @@ impl Gateway {
     /// Stops the gateway and waits until it has drained.
     pub async fn stop(self) {
         self.stop.send(()).unwrap();
-        self.running.await.unwrap().unwrap();
+        self.running.await.unwrap();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Polytomic's error bodies.
 //!
 //! The shape, `ApiError`, is documented; the values of `key` and `message` are
-//! not, so they are the sandbox's own.
+//! not, so the sandbox has its own.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::Value;
 
-/// An answer other than success.
+/// A response other than success.
 #[derive(Debug)]
 pub(super) struct ErrorResponse {
     status: StatusCode,
@@ -63,7 +63,7 @@ impl ErrorResponse {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
-    /// Refuses a path that leads nowhere.
+    /// Returns the error of an unknown path.
     pub(super) fn unknown_route() -> Self {
         Self::not_found("no such endpoint")
     }
@@ -85,10 +85,10 @@ impl IntoResponse for ErrorResponse {
             metadata: self.metadata.as_ref(),
             status: self.status.as_u16(),
         };
-        let mut answer = (self.status, Json(&body)).into_response();
+        let mut response = (self.status, Json(&body)).into_response();
         if let Some(seconds) = self.retry_after {
-            answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
-        answer
+        response
     }
 }

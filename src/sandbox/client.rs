@@ -1,24 +1,18 @@
-//! Who calls: the bearer key, its class, and what that class may do.
+//! Clients: their bearer keys, the classes of keys, and what a class may do.
 
-use std::sync::Arc;
-
-use axum::{
-    extract::{FromRequestParts, Request, State},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::extract::FromRequestParts;
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 use uuid::Uuid;
 
-use super::{refusal::ErrorResponse, world::World};
+use super::error_response::ErrorResponse;
 
-/// The holder of a key, without the key.
+/// The owner of a key, without the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Caller {
-    /// What the logs call the key.
+pub(super) struct Client {
+    /// The name of the key in logs.
     pub(super) name: &'static str,
     pub(super) class: Class,
-    /// The caller's organization; for a partner, the owner of its account.
+    /// The client's organization; for a partner, the owner of its account.
     pub(super) organization: Uuid,
 }
 
@@ -28,19 +22,6 @@ pub(super) enum Class {
     User,
     Organization,
     Partner,
-}
-
-/// Lets a request pass only with a known key, and notes whose it is.
-pub(super) async fn authenticate(
-    State(world): State<Arc<World>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let Some(caller) = world.directory.caller(request.headers()) else {
-        return ErrorResponse::unauthorized().into_response();
-    };
-    request.extensions_mut().insert(caller);
-    next.run(request).await
 }
 
 /// Returns the key of the one `authorization` header, if it is a bearer's.
@@ -59,38 +40,38 @@ pub(super) fn key_of(value: &HeaderValue) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
-/// A caller with a partner key.
-pub(super) struct Partner(pub(super) Caller);
+/// A client with a partner key.
+pub(super) struct Partner(pub(super) Client);
 
 impl<S: Sync> FromRequestParts<S> for Partner {
     type Rejection = ErrorResponse;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
-        let caller = caller(parts)?;
-        if caller.class != Class::Partner {
+        let client = client(parts)?;
+        if client.class != Class::Partner {
             return Err(ErrorResponse::forbidden("a partner key is required"));
         }
-        Ok(Self(caller))
+        Ok(Self(client))
     }
 }
 
-/// A caller with the key of an organization or of one of its users.
-pub(super) struct Member(pub(super) Caller);
+/// A client with the key of an organization or of one of its users.
+pub(super) struct Member(pub(super) Client);
 
 impl<S: Sync> FromRequestParts<S> for Member {
     type Rejection = ErrorResponse;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
-        let caller = caller(parts)?;
-        if caller.class == Class::Partner {
+        let client = client(parts)?;
+        if client.class == Class::Partner {
             return Err(ErrorResponse::forbidden(
                 "a user or organization key is required",
             ));
         }
-        Ok(Self(caller))
+        Ok(Self(client))
     }
 }
 
-fn caller(parts: &Parts) -> Result<Caller, ErrorResponse> {
-    parts.extensions.get::<Caller>().copied().ok_or_else(ErrorResponse::unauthorized)
+fn client(parts: &Parts) -> Result<Client, ErrorResponse> {
+    parts.extensions.get::<Client>().copied().ok_or_else(ErrorResponse::unauthorized)
 }

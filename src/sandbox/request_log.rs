@@ -1,4 +1,4 @@
-//! The request log: what a test asserts on, and what a demo shows.
+//! The request log, for tests to assert on.
 
 use std::{
     collections::VecDeque,
@@ -8,10 +8,10 @@ use std::{
 use axum::body::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
-/// How many requests are remembered; under a load test older ones are dropped.
+/// Maximum requests kept; a load test sends more, and the oldest are dropped.
 const CAPACITY: usize = 65_536;
 
-/// A request as it arrived at the sandbox, and how it was answered.
+/// A request as it arrived at the sandbox, and the status of its response.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Request {
@@ -19,46 +19,45 @@ pub struct Request {
     pub method: Method,
     /// The path as sent, still escaped, with the query if there is one.
     pub path: String,
-    /// The headers, as sent, but for `authorization`, which only names the key:
-    /// `partner`, `other-partner`, `user`, `organization` or `unknown`.
+    /// The headers, as sent. `authorization` only names the key: `partner`,
+    /// `other-partner`, `user`, `organization` or `unknown`.
     pub headers: HeaderMap,
     /// The body, as sent; empty if it was too large to be read.
     pub body: Bytes,
-    /// The status answered: `None` while the request is being handled, and for
-    /// ever if the sandbox resets the connection or never answers.
+    /// The status of the response: `None` before it is sent, and if it never is.
     pub status: Option<StatusCode>,
 }
 
 /// The latest requests in the order in which they arrived.
 #[derive(Default)]
-pub(super) struct Journal(Mutex<Entries>);
+pub(super) struct RequestLog(Mutex<Entries>);
 
 #[derive(Default)]
 struct Entries {
-    /// How many entries were dropped before the first of `kept`.
+    /// The number of requests dropped before the first of `kept`.
     dropped: usize,
     kept: VecDeque<Request>,
 }
 
-/// The place of a request in the [`Journal`].
+/// The number of a request in the [`RequestLog`].
 #[derive(Clone, Copy)]
-pub(super) struct Entry(usize);
+pub(super) struct EntryId(usize);
 
-impl Journal {
-    pub(super) fn arrived(&self, request: Request) -> Entry {
+impl RequestLog {
+    pub(super) fn record(&self, request: Request) -> EntryId {
         let mut entries = self.lock();
         if entries.kept.len() == CAPACITY {
             entries.kept.pop_front();
             entries.dropped += 1;
         }
         entries.kept.push_back(request);
-        Entry(entries.dropped + entries.kept.len() - 1)
+        EntryId(entries.dropped + entries.kept.len() - 1)
     }
 
-    pub(super) fn answered(&self, Entry(entry): Entry, status: Option<StatusCode>) {
+    pub(super) fn record_status(&self, EntryId(id): EntryId, status: Option<StatusCode>) {
         let mut entries = self.lock();
-        let Some(place) = entry.checked_sub(entries.dropped) else { return };
-        if let Some(request) = entries.kept.get_mut(place) {
+        let Some(index) = id.checked_sub(entries.dropped) else { return };
+        if let Some(request) = entries.kept.get_mut(index) {
             request.status = status;
         }
     }

@@ -1,0 +1,124 @@
+//! The flags of credentials, and the partner key, which has a variable alone.
+
+use std::{
+    env::{self, VarError},
+    net::SocketAddr,
+    path::PathBuf,
+};
+
+use clap::{Args, ValueEnum, builder::BoolishValueParser};
+use secrecy::SecretString;
+use tracing::warn;
+
+use super::Error;
+use crate::auth::{KeySource, Mode, Settings};
+
+/// The variable that holds a partner key. Not a flag, which would show the key
+/// in the list of processes.
+const PARTNER_KEY: &str = "POLYTOMIC_PARTNER_KEY";
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct AuthFlags {
+    /// Whose key is sent to Polytomic
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_AUTH_MODE",
+        value_name = "MODE",
+        value_enum,
+        default_value_t = AuthMode::Passthrough
+    )]
+    auth_mode: AuthMode,
+
+    /// Static mode: file with the partner key, read again when it changes
+    #[arg(long, env = "POLYTOMIC_GATEWAY_PARTNER_KEY_FILE", value_name = "FILE")]
+    partner_key_file: Option<PathBuf>,
+
+    /// The partner key of the variable.
+    #[arg(skip)]
+    pub(super) partner_key: Option<SecretString>,
+
+    /// Static mode: file with the token that every client must send as
+    /// `authorization: Bearer <token>`
+    #[arg(long, env = "POLYTOMIC_GATEWAY_CALLER_TOKEN_FILE", value_name = "FILE")]
+    caller_token_file: Option<PathBuf>,
+
+    /// Do not look up the owner of a key (`GET /api/me`) before its first use
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_NO_KEY_CHECK",
+        value_parser = BoolishValueParser::new()
+    )]
+    no_key_check: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AuthMode {
+    /// The client's, from its `authorization` metadata
+    Passthrough,
+    /// The gateway's own, for every client
+    Static,
+}
+
+impl AuthFlags {
+    /// Returns the settings of a gateway that listens on `listen`, if the flags of
+    /// the mode, and no others, are set.
+    pub(super) fn settings(
+        &self,
+        listen: SocketAddr,
+        upstream: String,
+        api_version: &str,
+    ) -> Result<Settings, Error> {
+        let mode = match self.auth_mode {
+            AuthMode::Passthrough => self.passthrough()?,
+            AuthMode::Static => Mode::Static {
+                key: self.key_source()?,
+                caller_token: self.caller_token_file.clone(),
+            },
+        };
+        let mut settings = Settings::new(mode, upstream, api_version);
+        settings.verify = !self.no_key_check;
+        settings.check(listen).map_err(|error| Error::new(error.to_string()))?;
+        Ok(settings)
+    }
+
+    fn passthrough(&self) -> Result<Mode, Error> {
+        if self.partner_key_file.is_some() || self.caller_token_file.is_some() {
+            return Err(Error::new(
+                "--partner-key-file and --caller-token-file need --auth-mode static; set \
+                 that too, or remove them",
+            ));
+        }
+        if self.partner_key.is_some() {
+            warn!("{PARTNER_KEY} is set but not used: --auth-mode is passthrough");
+        }
+        Ok(Mode::Passthrough)
+    }
+
+    fn key_source(&self) -> Result<KeySource, Error> {
+        match (&self.partner_key_file, &self.partner_key) {
+            (Some(file), None) => Ok(KeySource::File(file.clone())),
+            (None, Some(key)) => Ok(KeySource::Value(key.clone())),
+            (Some(_), Some(_)) => Err(Error::new(format!(
+                "both --partner-key-file and {PARTNER_KEY} are set; remove one"
+            ))),
+            (None, None) => Err(Error::new(format!(
+                "--auth-mode static needs a partner key; set --partner-key-file or \
+                 {PARTNER_KEY}"
+            ))),
+        }
+    }
+}
+
+/// Returns the partner key of the variable, if it has one. The error shows none
+/// of it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a flag would show the key in the list of processes, and in --help"
+)]
+pub(super) fn partner_key() -> Result<Option<SecretString>, String> {
+    match env::var(PARTNER_KEY) {
+        Ok(key) => Ok(Some(key).filter(|key| !key.is_empty()).map(SecretString::from)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(format!("{PARTNER_KEY} is not UTF-8")),
+    }
+}

@@ -1,0 +1,63 @@
+//! The flags that bound what clients can make the gateway hold.
+
+use clap::Args;
+
+use super::{
+    Error,
+    parse::{bytes, number},
+};
+use crate::budget::Settings;
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct BudgetFlags {
+    /// Maximum concurrent RPCs; others fail immediately with RESOURCE_EXHAUSTED. One
+    /// connection gets up to 7/16 of them, fewer while others are busy, but 4 if free
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_IN_FLIGHT",
+        value_name = "NUMBER",
+        default_value = "1024",
+        value_parser = number
+    )]
+    max_in_flight: usize,
+
+    /// Maximum bytes for responses being received or not yet read by clients; RPCs
+    /// beyond fail with RESOURCE_EXHAUSTED. 8 times --answer-limit is enough
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_ANSWER_MEMORY",
+        value_name = "BYTES",
+        default_value_t = 256 * 1024 * 1024,
+        value_parser = bytes
+    )]
+    answer_memory: usize,
+
+    /// Maximum concurrent connections; others are closed immediately
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_CONNECTIONS",
+        value_name = "NUMBER",
+        default_value = "1024",
+        value_parser = number
+    )]
+    max_connections: usize,
+}
+
+impl BudgetFlags {
+    /// Returns the budget, if the largest response that Polytomic may send fits.
+    pub(super) fn settings(&self, answer_limit: usize) -> Result<Settings, Error> {
+        let settings = Settings {
+            response_memory: self.answer_memory,
+            max_in_flight: self.max_in_flight,
+            max_connections: self.max_connections,
+        };
+        let largest = settings.largest_response();
+        if largest < answer_limit {
+            return Err(Error::new(format!(
+                "--answer-memory allows responses of {largest} bytes, less than \
+                 --answer-limit; raise the first or lower the second"
+            )));
+        }
+        Ok(settings)
+    }
+}

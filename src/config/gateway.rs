@@ -1,0 +1,93 @@
+//! The flags of RPCs: their time and their attempts.
+
+use std::time::Duration;
+
+use clap::{Args, builder::PossibleValuesParser};
+use http::HeaderValue;
+
+use super::{
+    Error,
+    parse::{RpcTimeout, rpc_timeout, some_seconds},
+};
+use crate::{
+    contract::{API_VERSIONS, Contract},
+    gateway::{Settings, Timeouts},
+};
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct GatewayFlags {
+    /// Version of Polytomic's API for clients that name none
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_API_VERSION",
+        value_name = "VERSION",
+        default_value = API_VERSIONS[0],
+        value_parser = PossibleValuesParser::new(API_VERSIONS)
+    )]
+    pub(super) api_version: String,
+
+    /// Maximum seconds per RPC, from its headers; also the deadline if the client
+    /// sets none
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "30",
+        value_parser = some_seconds
+    )]
+    timeout: Duration,
+
+    /// Seconds replacing --timeout for one RPC (`Rpc` or `package.Service/Rpc`).
+    /// Repeat, or separate with commas
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_RPC_TIMEOUT",
+        value_name = "RPC=SECONDS",
+        value_delimiter = ',',
+        value_parser = rpc_timeout
+    )]
+    pub(super) rpc_timeout: Vec<RpcTimeout>,
+
+    /// Seconds until an attempt is abandoned for a retry, if at least twice this time
+    /// is left; never for the last attempt
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_ATTEMPT_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "10",
+        value_parser = some_seconds
+    )]
+    attempt_timeout: Duration,
+
+    /// Maximum attempts per RPC (1 to 10), the first included; only retryable
+    /// failures are retried. A create keeps its idempotency key and gets up to 5 more
+    /// attempts on 409
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_ATTEMPTS",
+        value_name = "NUMBER",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..=10)
+    )]
+    attempts: u32,
+}
+
+impl GatewayFlags {
+    /// Returns the settings of the gateway, if the contract has every RPC that is
+    /// named.
+    pub(super) fn settings(&self, contract: &Contract) -> Result<Settings, Error> {
+        let mut timeouts = Timeouts::new(self.timeout);
+        for RpcTimeout { rpc, timeout } in &self.rpc_timeout {
+            timeouts
+                .set(contract, rpc, *timeout)
+                .map_err(|problem| Error::new(format!("--rpc-timeout: {problem}")))?;
+        }
+        Ok(Settings {
+            api_version: HeaderValue::from_str(&self.api_version)
+                .expect("the versions to choose from are visible ASCII"),
+            timeouts,
+            attempt_timeout: self.attempt_timeout,
+            attempts: self.attempts,
+        })
+    }
+}

@@ -1,0 +1,110 @@
+//! The flags of connections and of the shutdown.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::parse::{seconds, some_seconds};
+use crate::net::Settings;
+
+/// The lame duck of a gateway on Polytomic: Kubernetes and its proxies take a few
+/// seconds to notice that an instance stops.
+const LAME_DUCK: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct NetFlags {
+    /// Seconds (up to twice that) a response may stay unread before its connection
+    /// gets GOAWAY. The connection closes within the longer of this and
+    /// --max-connection-age-grace
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_WRITE_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "60",
+        value_parser = some_seconds
+    )]
+    write_timeout: Duration,
+
+    /// Seconds to keep serving after SIGTERM or SIGINT with health NOT_SERVING, so
+    /// that load balancers stop sending RPCs. Default:
+    #[cfg_attr(feature = "sandbox", doc = "5, with --sandbox 0")]
+    #[cfg_attr(not(feature = "sandbox"), doc = "5")]
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_LAME_DUCK",
+        value_name = "SECONDS",
+        value_parser = seconds
+    )]
+    lame_duck: Option<Duration>,
+
+    /// Maximum seconds for in-flight RPCs after --lame-duck; then connections close
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_DRAIN_LIMIT",
+        value_name = "SECONDS",
+        default_value = "20",
+        value_parser = seconds
+    )]
+    drain_limit: Duration,
+
+    /// Seconds (+/-10%) until a connection gets GOAWAY, so that clients spread over
+    /// instances. 0: never
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_CONNECTION_AGE",
+        value_name = "SECONDS",
+        default_value = "1800",
+        value_parser = seconds
+    )]
+    max_connection_age: Duration,
+
+    /// Maximum seconds for in-flight RPCs after GOAWAY for age or idleness; then the
+    /// connection closes. 0: no limit
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_CONNECTION_AGE_GRACE",
+        value_name = "SECONDS",
+        default_value = "60",
+        value_parser = seconds
+    )]
+    max_connection_age_grace: Duration,
+
+    /// Seconds (up to twice that) without a stream until a connection gets GOAWAY. 0:
+    /// never
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_CONNECTION_IDLE",
+        value_name = "SECONDS",
+        default_value = "300",
+        value_parser = seconds
+    )]
+    max_connection_idle: Duration,
+
+    /// Maximum seconds for a new connection to send the HTTP/2 preface before it is
+    /// closed
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_HANDSHAKE_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "10",
+        value_parser = some_seconds
+    )]
+    handshake_timeout: Duration,
+}
+
+impl NetFlags {
+    /// Returns the settings of the server. No load balancer knows a gateway on the
+    /// sandbox, so its default has no lame duck.
+    pub(super) fn settings(&self, sandbox: bool) -> Settings {
+        let lame_duck = if sandbox { Duration::ZERO } else { LAME_DUCK };
+        Settings {
+            lame_duck: self.lame_duck.unwrap_or(lame_duck),
+            drain_limit: self.drain_limit,
+            max_connection_age: self.max_connection_age,
+            max_connection_age_grace: self.max_connection_age_grace,
+            max_connection_idle: self.max_connection_idle,
+            handshake_timeout: self.handshake_timeout,
+            write_timeout: self.write_timeout,
+        }
+    }
+}

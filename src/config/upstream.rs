@@ -1,0 +1,138 @@
+//! The flags of the way to Polytomic.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use clap::{Args, builder::BoolishValueParser};
+
+use super::{
+    Error, Target,
+    parse::{answer_bytes, some_seconds},
+};
+use crate::upstream::{BaseUrl, Settings};
+
+/// Where Polytomic serves everyone.
+const POLYTOMIC: &str = "https://app.polytomic.com";
+
+/// Whether this program was built with the sandbox.
+const HAS_SANDBOX: bool = cfg!(feature = "sandbox");
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct UpstreamFlags {
+    /// URL of Polytomic. Default: `https://app.polytomic.com`
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_UPSTREAM_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    upstream_url: Option<String>,
+
+    /// Use an embedded simulator with sample data instead of --upstream-url
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_SANDBOX",
+        value_parser = BoolishValueParser::new(),
+        hide = !HAS_SANDBOX
+    )]
+    pub(super) sandbox: bool,
+
+    /// Allow an `http://` URL of another host; keys are then sent unencrypted
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_ALLOW_PLAINTEXT_UPSTREAM",
+        value_parser = BoolishValueParser::new()
+    )]
+    allow_plaintext_upstream: bool,
+
+    /// PEM file of CA certificates trusted in addition to the system's
+    #[arg(long, env = "POLYTOMIC_GATEWAY_UPSTREAM_CA_FILE", value_name = "FILE")]
+    upstream_ca_file: Option<PathBuf>,
+
+    /// Maximum seconds to connect to Polytomic, TLS included
+    // A connection that takes longer seldom comes, and another attempt may.
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_CONNECT_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "5",
+        value_parser = some_seconds
+    )]
+    connect_timeout: Duration,
+
+    /// Maximum seconds per chunk of Polytomic's response body
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_READ_TIMEOUT",
+        value_name = "SECONDS",
+        default_value = "10",
+        value_parser = some_seconds
+    )]
+    read_timeout: Duration,
+
+    /// Maximum bytes of a Polytomic response body; larger ones fail with
+    /// RESOURCE_EXHAUSTED
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_ANSWER_LIMIT",
+        value_name = "BYTES",
+        default_value_t = 32 * 1024 * 1024,
+        value_parser = answer_bytes
+    )]
+    pub(super) answer_limit: usize,
+}
+
+impl UpstreamFlags {
+    /// Returns where RPCs go.
+    pub(super) fn target(&self) -> Result<Target, Error> {
+        if self.sandbox {
+            return self.sandbox();
+        }
+        let url = self.upstream_url.as_deref().unwrap_or(POLYTOMIC);
+        let url: BaseUrl = url.parse().map_err(|problem| {
+            Error::new(format!("--upstream-url is not valid: {problem}"))
+        })?;
+        if url.is_plaintext() && !self.allow_plaintext_upstream {
+            return Err(Error::new(
+                "--upstream-url is http, which would send keys unencrypted; use https, \
+                 or set --allow-plaintext-upstream if a proxy encrypts the connection",
+            ));
+        }
+        Ok(Target::Url(url))
+    }
+
+    #[cfg(feature = "sandbox")]
+    fn sandbox(&self) -> Result<Target, Error> {
+        if self.upstream_url.is_some() {
+            return Err(Error::new(
+                "both --sandbox and --upstream-url (or their variables) are set; remove \
+                 one",
+            ));
+        }
+        Ok(Target::Sandbox)
+    }
+
+    #[cfg(not(feature = "sandbox"))]
+    #[expect(clippy::unused_self, reason = "with the sandbox it looks at the URL")]
+    fn sandbox(&self) -> Result<Target, Error> {
+        Err(Error::new(
+            "this program was built without the sandbox; remove --sandbox or \
+             POLYTOMIC_GATEWAY_SANDBOX, or build with the cargo feature `sandbox`",
+        ))
+    }
+
+    /// Returns the settings of the client. Reads the CA file.
+    pub(super) fn settings(&self) -> Result<Settings, Error> {
+        let read = |file: &PathBuf| {
+            fs::read(file).map_err(|error| {
+                let file = file.display();
+                Error::new(format!("--upstream-ca-file {file} cannot be read: {error}"))
+            })
+        };
+        Ok(Settings {
+            answer_limit: self.answer_limit,
+            connect_timeout: self.connect_timeout,
+            read_timeout: self.read_timeout,
+            authorities: self.upstream_ca_file.as_ref().map(read).transpose()?,
+        })
+    }
+}

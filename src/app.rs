@@ -48,7 +48,7 @@ pub enum Error {
     Reflection(#[from] tonic_reflection::server::Error),
     /// There can be no HTTP client.
     #[error(transparent)]
-    Upstream(#[from] upstream::Error),
+    Upstream(#[from] upstream::SetupError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -229,7 +229,7 @@ fn upstream_url(text: &str, allow_plaintext: bool) -> Result<BaseUrl, Error> {
 fn upstream(url: BaseUrl, settings: &Serve) -> Result<Upstream, Error> {
     Upstream::new(url, &upstream_settings(settings)?).map_err(|error| {
         match (error, &settings.upstream_ca_file) {
-            (upstream::Error::Authorities(problem), Some(file)) => {
+            (upstream::SetupError::Authorities(problem), Some(file)) => {
                 let file = file.display();
                 Error::Usage(format!(
                     "--upstream-ca-file {file} cannot be used: {problem}"

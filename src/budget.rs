@@ -6,12 +6,14 @@
 
 mod capacities;
 mod capacity;
+mod error;
 mod response;
 mod unread;
 
 pub use self::{
     capacities::{Capacities, Settings},
     capacity::{FairShare, Reservation, SharedCapacity},
+    error::Exhausted,
     response::{ResponseMemory, Sizes},
     unread::UnreadResponses,
 };

@@ -3,13 +3,13 @@
 //! The gateway knows no particular RPC. It follows the compiled [`Contract`],
 //! and whatever goes wrong becomes a status in one place.
 
-mod answer;
 mod deadline;
 mod idempotency;
 mod identity;
 mod metadata;
 mod outcome;
 mod record;
+mod response;
 mod retry;
 mod timeouts;
 
@@ -21,18 +21,20 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
-use self::{deadline::Deadline, idempotency::Key, record::Record, retry::Retries};
+use self::{
+    deadline::Deadline, idempotency::Key, outcome::Effect, record::Record, retry::Retries,
+};
 pub use self::{
     deadline::{parse_timeout, time_allowed},
     timeouts::Timeouts,
 };
 use crate::{
     auth::{self, Authenticator, Credentials},
-    budget::{Reservation, ResponseMemory, Sizes},
+    budget::{self, Reservation, ResponseMemory, Sizes},
     contract::{Contract, Rpc},
-    status::{self, Context, Failure, Violation},
-    transcode::{self, RequestError},
-    upstream::{Call, Upstream},
+    status::{Context, Failure},
+    transcode::{self, RequestError, Violation},
+    upstream::{self, Request, Upstream},
 };
 
 /// Serves the RPCs of a contract from one upstream.
@@ -59,10 +61,6 @@ pub struct Settings {
     /// How many attempts an RPC may take.
     pub attempts: u32,
 }
-
-/// How long a caller is told to wait that was one too many: about as long as
-/// those before it take.
-const SHED_WAIT: Duration = Duration::from_secs(1);
 
 impl Gateway {
     /// Makes a gateway that serves `contract` from `upstream`.
@@ -118,10 +116,17 @@ impl Gateway {
         // caller's answer late.
         let outcome = match place {
             Some(place) => {
-                survive(self.perform(rpc, &metadata, &message, key, place, &mut record))
-                    .await
+                catch_panic(self.perform(
+                    rpc,
+                    &metadata,
+                    &message,
+                    key,
+                    place,
+                    &mut record,
+                ))
+                .await
             }
-            None => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
+            None => Err(budget::Exhausted.into()),
         };
         record.finish(outcome)
     }
@@ -149,7 +154,7 @@ impl Gateway {
             (&call.method, &call.path_and_query),
             credentials.fingerprint(),
         )
-        .ok_or(Failure::Overloaded { retry_after: SHED_WAIT })?;
+        .ok_or(budget::Exhausted)?;
         self.send(rpc, call, deadline, credentials, &room, record).await
     }
 
@@ -165,7 +170,7 @@ impl Gateway {
                 {
                     record.whose_credentials = holder;
                 }
-                refused(&error)
+                error
             })?;
         record.whose_credentials = credentials.holder();
         record.credentials = Some(credentials.clone());
@@ -181,7 +186,7 @@ impl Gateway {
         key: Option<Result<Key, Violation>>,
         deadline: Result<Deadline, Violation>,
         record: &mut Record<'_>,
-    ) -> Result<Call, Failure> {
+    ) -> Result<Request, RequestError> {
         let mut violations = Vec::new();
         let mut headers = HeaderMap::new();
         note(&mut violations, deadline);
@@ -196,24 +201,22 @@ impl Gateway {
         }
 
         match transcode::request(rpc, message) {
-            Err(RequestError::Malformed(problem)) => {
-                Err(Failure::InvalidMessage(problem))
-            }
             Err(RequestError::Invalid(more)) => {
                 violations.extend(more);
-                Err(Failure::InvalidFields(violations))
+                Err(RequestError::Invalid(violations))
             }
+            Err(malformed @ RequestError::Malformed(_)) => Err(malformed),
             Ok(rest) if violations.is_empty() => {
                 record.resource = rest.resource;
-                Ok(Call {
+                Ok(Request {
                     method: rest.method,
                     path_and_query: rest.path_and_query,
                     headers,
                     body: rest.body.map(Bytes::from),
-                    recall: None,
+                    cancel: None,
                 })
             }
-            Ok(_) => Err(Failure::InvalidFields(violations)),
+            Ok(_) => Err(RequestError::Invalid(violations)),
         }
     }
 
@@ -221,7 +224,7 @@ impl Gateway {
     async fn send(
         &self,
         rpc: &Rpc,
-        call: Call,
+        call: Request,
         deadline: Deadline,
         mut credentials: Credentials,
         room: &ResponseMemory<'_>,
@@ -236,23 +239,20 @@ impl Gateway {
             } else {
                 deadline.of_attempt(self.settings.attempt_timeout)
             };
-            let begun = record.attempts();
             let attempt =
                 self.attempt(rpc, call.clone(), &credentials, until, room, record);
             let failure = match deadline.bound(attempt).await {
                 Ok(message) => return Ok(message),
                 Err(failure) => failure,
             };
-            if record.attempts() > begun {
-                record.failed(&failure);
-            }
+            record.failed(&failure);
             if is_unauthorized(&failure) {
                 // The rejected credentials must be forgotten in any case.
                 let rejected = self.authenticator.rejected(&credentials);
                 let newer = deadline.bound(async { Ok(rejected.await) }).await;
                 // Keys are unique among one holder's calls, perhaps: what others'
                 // credentials begin, newer ones might begin again.
-                let may_renew = is_repeatable && !renewed && !record.is_in_doubt();
+                let may_renew = is_repeatable && !renewed && !record.may_exist();
                 let Some(newer) = newer.ok().flatten().filter(|_| may_renew) else {
                     return Err(failure);
                 };
@@ -271,7 +271,7 @@ impl Gateway {
     async fn attempt(
         &self,
         rpc: &Rpc,
-        mut call: Call,
+        mut call: Request,
         credentials: &Credentials,
         until: Instant,
         room: &ResponseMemory<'_>,
@@ -279,66 +279,59 @@ impl Gateway {
     ) -> Result<Bytes, Failure> {
         call.headers.insert(AUTHORIZATION, credentials.authorization());
         let admission = self.upstream.admit()?;
-        call.recall = record.attempt();
+        call.cancel = record.attempt();
         let answer = admission.send(call, until, |bytes| room.has(bytes)).await?;
-        record.answered(answer.status);
+        record.responded(answer.status);
         room.note_whole(answer.body.len());
-        let message = answer::translate(rpc, &answer, credentials)?;
-        if room.keep(message.len()) { Ok(message) } else { Err(Failure::NoRoom) }
+        let message = response::translate(rpc, &answer, credentials)?;
+        if room.keep(message.len()) {
+            Ok(message)
+        } else {
+            Err(upstream::Error::NoMemory.into())
+        }
     }
 }
 
 /// Tells that Polytomic does not accept the credentials.
 fn is_unauthorized(failure: &Failure) -> bool {
-    matches!(failure, Failure::Refused(refusal) if refusal.status() == StatusCode::UNAUTHORIZED)
+    matches!(failure, Failure::ErrorResponse(response) if response.status() == StatusCode::UNAUTHORIZED)
 }
 
 /// Turns a panic into the failure of one RPC, which keeps its key and its id: the
 /// others have nothing to do with it. What panicked is gone with its future.
-fn survive<T>(
+fn catch_panic<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> impl Future<Output = Result<T, Failure>> {
-    let survived = AssertUnwindSafe(work).catch_unwind();
-    survived.map(|outcome| outcome.unwrap_or(Err(Failure::Panic)))
+    let catch_panicd = AssertUnwindSafe(work).catch_unwind();
+    catch_panicd.map(|outcome| outcome.unwrap_or(Err(Failure::Panic)))
 }
 
 /// Refuses a request before it has become an RPC, and logs that. The RPC is the one
 /// that it would have been, if there is such a one.
 #[must_use]
-pub fn refuse(rpc: Option<&Rpc>, metadata: &HeaderMap, failure: Failure) -> Status {
+pub fn reject(rpc: Option<&Rpc>, metadata: &HeaderMap, failure: Failure) -> Status {
     let request_id = metadata::request_id(metadata);
     let safe = rpc.is_none_or(|rpc| rpc.binding.is_safe());
-    let key = idempotency::given(metadata).and_then(|key| key.to_str().ok());
+    let key = idempotency::given(metadata);
+    let key = key.map(|value| Key { value: value.clone(), lasts: true });
+    let effect = Effect::new(safe, metadata::is_repeat(metadata));
+    let (outcome, retry) = effect.conclude(&failure, key.as_ref());
     let context = Context {
         safe,
-        in_doubt: !safe && metadata::is_repeat(metadata),
-        idempotency_key: key.map(|value| status::Key { value, lasts: true }),
+        outcome,
+        retry,
+        idempotency_key: key.as_ref().and_then(|key| key.value.to_str().ok()),
         ..Context::new(request_id.to_str().unwrap_or_default())
     };
     tracing::info!(
         target: "rpc",
-        code = ?failure.code(context.safe),
-        reason = failure.reason(&context).as_str(),
+        code = ?failure.code(safe),
+        reason = failure.reason(safe, context.whose_credentials).as_str(),
         error = %failure,
         request_id = context.request_id,
         "a request was refused"
     );
     failure.into_status(&context)
-}
-
-/// Translates why there are no credentials.
-fn refused(error: &auth::Error) -> Failure {
-    match error {
-        auth::Error::Missing => Failure::CredentialsMissing,
-        auth::Error::Malformed(problem) => Failure::CredentialsMalformed(problem),
-        auth::Error::Rejected { .. } => Failure::CredentialsRejected,
-        auth::Error::CallerToken => Failure::CallerTokenRejected,
-        auth::Error::NotPartner { class, .. } => {
-            Failure::NotPartnerKey { class: class.to_string() }
-        }
-        auth::Error::Unavailable(what) => Failure::CredentialsUnavailable(what),
-        _ => Failure::Panic,
-    }
 }
 
 /// Keeps a value, or notes the violation.
@@ -354,7 +347,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_failure_that_says_nothing_more() {
-        let failure = survive::<()>(async { panic!("a secret") }).await.unwrap_err();
+        let failure = catch_panic::<()>(async { panic!("a secret") }).await.unwrap_err();
         assert!(matches!(failure, Failure::Panic));
         let status = failure.into_status(&Context {
             safe: false,

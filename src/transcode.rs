@@ -8,12 +8,14 @@
 //! [`contract`]: crate::contract
 
 mod body;
+mod error;
 mod json;
 mod request;
 mod response;
 mod wire;
 
 pub use self::{
-    request::{RequestError, Resource, RestRequest, request},
+    error::{RequestError, Violation},
+    request::{Resource, RestRequest, request},
     response::{MAX_DEPTH, ResponseError, response},
 };

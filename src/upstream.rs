@@ -8,22 +8,28 @@ mod base_url;
 mod breaker;
 mod cancel;
 mod classify;
+mod error;
+mod response;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
+    HeaderValue,
     header::{ACCEPT, CONTENT_TYPE, USER_AGENT},
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub use self::{base_url::BaseUrl, cancel::CancelHandle};
+pub use self::{
+    base_url::BaseUrl,
+    cancel::CancelHandle,
+    error::{BoxError, Error, Progress, SetupError},
+    response::{Request, Response},
+};
 use self::{
     breaker::{Breaker, Permit},
-    classify::{failure, verdict},
+    classify::verdict,
 };
-use crate::status::{BoxError, Failure};
 
 /// How long an unused connection is kept. Below the 60 s after which common
 /// load balancers close one, so that a call seldom meets a closing connection.
@@ -42,7 +48,7 @@ const MAX_HEADER_LIST: u32 = 64 * 1024;
 
 /// The most bytes of an answer that the gateway reads for itself: an identity has
 /// some hundred.
-const ASIDE_LIMIT: usize = 64 * 1024;
+const OPTIONAL_LIMIT: usize = 64 * 1024;
 
 /// The most bytes that are set aside for a body because its length says so.
 const MAX_RESERVED: usize = 1024 * 1024;
@@ -89,32 +95,6 @@ impl Default for Settings {
     }
 }
 
-/// A request to Polytomic.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// The HTTP method.
-    pub method: Method,
-    /// The path and the query. Starts with `/`.
-    pub path_and_query: String,
-    /// The headers, but for those that every call has.
-    pub headers: HeaderMap,
-    /// The JSON body.
-    pub body: Option<Bytes>,
-    /// What calls it back, for who wants to know whether anything was sent.
-    pub recall: Option<CancelHandle>,
-}
-
-/// An answer of Polytomic, whatever its status.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The whole body.
-    pub body: Bytes,
-}
-
 /// The leave to send one call: the circuit is closed, or this is its probe.
 #[derive(Debug)]
 pub struct Admission<'a> {
@@ -128,7 +108,7 @@ impl Upstream {
     /// # Errors
     ///
     /// If the certificate authorities cannot be used.
-    pub fn new(url: BaseUrl, settings: &Settings) -> Result<Self, Error> {
+    pub fn new(url: BaseUrl, settings: &Settings) -> Result<Self, SetupError> {
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -148,9 +128,9 @@ impl Upstream {
             builder = builder.tls_certs_only([]);
         } else if let Some(pem) = &settings.authorities {
             let authorities = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| Error::Authorities(last_cause(&error)))?;
+                .map_err(|error| SetupError::Authorities(last_cause(&error)))?;
             if authorities.is_empty() {
-                return Err(Error::Authorities("it has no certificate".to_owned()));
+                return Err(SetupError::Authorities("it has no certificate".to_owned()));
             }
             builder = builder.tls_certs_merge(authorities);
         }
@@ -158,9 +138,9 @@ impl Upstream {
         let has_authorities = url.is_https() && settings.authorities.is_some();
         let client = builder.build().map_err(|error| {
             if has_authorities {
-                return Error::Authorities(last_cause(&error));
+                return SetupError::Authorities(last_cause(&error));
             }
-            Error::Client(error.without_url().into())
+            SetupError::Client(error.without_url().into())
         })?;
         Ok(Self {
             client,
@@ -175,11 +155,11 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// While Polytomic keeps failing: [`Failure::CircuitOpen`].
-    pub fn admit(&self) -> Result<Admission<'_>, Failure> {
+    /// While Polytomic keeps failing: [`Error::CircuitOpen`].
+    pub fn admit(&self) -> Result<Admission<'_>, Error> {
         match self.breaker.admit() {
             Ok(permit) => Ok(Admission { upstream: self, permit }),
-            Err(retry_after) => Err(Failure::CircuitOpen { retry_after }),
+            Err(retry_after) => Err(Error::CircuitOpen { retry_after }),
         }
     }
 
@@ -191,26 +171,26 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// As [`Admission::send`], and [`Failure::CircuitOpen`].
-    pub async fn send_aside(
+    /// As [`Admission::send`], and [`Error::CircuitOpen`].
+    pub async fn send_optional(
         &self,
-        call: Call,
+        call: Request,
         until: Instant,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Response, Error> {
         if !self.breaker.is_closed() {
-            return Err(Failure::CircuitOpen { retry_after: Duration::ZERO });
+            return Err(Error::CircuitOpen { retry_after: Duration::ZERO });
         }
-        self.send(call, until, |bytes| within(ASIDE_LIMIT, bytes)).await
+        self.send(call, until, |bytes| within(OPTIONAL_LIMIT, bytes)).await
     }
 
     /// Sends a call, and reads its answer for as long as that is `allowed` to have
     /// so many bytes.
     async fn send(
         &self,
-        call: Call,
+        call: Request,
         until: Instant,
-        allowed: impl Fn(usize) -> Result<(), Failure>,
-    ) -> Result<Answer, Failure> {
+        allowed: impl Fn(usize) -> Result<(), Error>,
+    ) -> Result<Response, Error> {
         let url = self.url.join(&call.path_and_query);
         let mut request = self
             .client
@@ -219,23 +199,23 @@ impl Upstream {
             .header(ACCEPT, JSON)
             .header(USER_AGENT, AGENT);
         if let Some(body) = call.body {
-            let body = cancel::body(body, call.recall);
+            let body = cancel::body(body, call.cancel);
             request = request.header(CONTENT_TYPE, JSON).body(body);
-        } else if let Some(recall) = call.recall {
-            recall.release();
+        } else if let Some(cancel) = call.cancel {
+            cancel.start_sending();
         }
         let exchange = async {
-            let response = request.send().await.map_err(failure)?;
+            let response = request.send().await.map_err(classify::error)?;
             self.read(response, allowed).await
         };
-        timeout_at(until, exchange).await.unwrap_or(Err(Failure::Timeout))
+        timeout_at(until, exchange).await.unwrap_or(Err(Error::Timeout))
     }
 
     async fn read(
         &self,
         mut response: reqwest::Response,
-        allowed: impl Fn(usize) -> Result<(), Failure>,
-    ) -> Result<Answer, Failure> {
+        allowed: impl Fn(usize) -> Result<(), Error>,
+    ) -> Result<Response, Error> {
         let stated = response.content_length().unwrap_or(0);
         let stated = usize::try_from(stated).unwrap_or(usize::MAX);
         allowed(stated)?;
@@ -257,17 +237,17 @@ impl Upstream {
         if !body.is_empty() {
             whole = body.freeze();
         }
-        Ok(Answer { status, headers, body: whole })
+        Ok(Response { status, headers, body: whole })
     }
 
     /// Reads the next part of a body.
     async fn chunk(
         &self,
         response: &mut reqwest::Response,
-    ) -> Result<Option<Bytes>, Failure> {
+    ) -> Result<Option<Bytes>, Error> {
         match timeout(self.read_timeout, response.chunk()).await {
-            Ok(chunk) => chunk.map_err(failure),
-            Err(_) => Err(Failure::Timeout),
+            Ok(chunk) => chunk.map_err(classify::error),
+            Err(_) => Err(Error::Timeout),
         }
     }
 }
@@ -283,36 +263,25 @@ impl Admission<'_> {
     /// If there is no whole answer within the time and the size limit.
     pub async fn send(
         self,
-        call: Call,
+        call: Request,
         until: Instant,
         has_room: impl Fn(usize) -> bool,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Response, Error> {
         let started = Instant::now();
         let allowed = |bytes| {
             within(self.upstream.answer_limit, bytes)?;
-            if has_room(bytes) { Ok(()) } else { Err(Failure::NoRoom) }
+            if has_room(bytes) { Ok(()) } else { Err(Error::NoMemory) }
         };
         let outcome = self.upstream.send(call, until, allowed).await;
         if let Some(failed) = verdict(&outcome, started.elapsed()) {
-            self.permit.judge(failed);
+            self.permit.record(failed);
         }
         outcome
     }
 }
 
-fn within(limit: usize, bytes: usize) -> Result<(), Failure> {
-    if bytes <= limit { Ok(()) } else { Err(Failure::ResponseTooLarge { limit }) }
-}
-
-/// Why there can be no client, without a URL.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file of certificate authorities is of no use; says why.
-    #[error("the certificate authorities cannot be used: {0}")]
-    Authorities(String),
-    /// Anything else.
-    #[error("the HTTP client cannot be set up")]
-    Client(#[source] BoxError),
+fn within(limit: usize, bytes: usize) -> Result<(), Error> {
+    if bytes <= limit { Ok(()) } else { Err(Error::TooLarge { limit }) }
 }
 
 /// Returns the innermost cause, which knows the most.

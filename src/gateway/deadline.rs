@@ -9,7 +9,7 @@ use futures_util::{FutureExt, future::Either};
 use http::HeaderMap;
 use tokio::time::{Instant, timeout_at};
 
-use crate::status::{Failure, Violation};
+use crate::{status::Failure, transcode::Violation, upstream};
 
 /// The metadata in which a caller says how long it will wait.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -22,7 +22,7 @@ const MARGIN: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     at: Instant,
-    callers: bool,
+    is_clients: bool,
 }
 
 impl Deadline {
@@ -49,12 +49,12 @@ impl Deadline {
         if asked > most {
             return Ok(Self::of_gateway(started, most));
         }
-        Ok(Self { at: started + less_margin(asked), callers: true })
+        Ok(Self { at: started + less_margin(asked), is_clients: true })
     }
 
     /// Returns the deadline of an RPC whose caller has set none.
     pub(super) fn of_gateway(started: Instant, most: Duration) -> Self {
-        Self { at: started + most, callers: false }
+        Self { at: started + most, is_clients: false }
     }
 
     /// Does some work of the RPC, until the deadline. If that has passed the work
@@ -67,7 +67,11 @@ impl Deadline {
             return Either::Left(ready(Err(self.failure())));
         }
         let outcome = timeout_at(self.at, work).map(move |outcome| match outcome {
-            Ok(Err(Failure::Timeout)) if self.left().is_zero() => Err(self.failure()),
+            Ok(Err(Failure::Upstream(upstream::Error::Timeout)))
+                if self.left().is_zero() =>
+            {
+                Err(self.failure())
+            }
             Ok(outcome) => outcome,
             Err(_) => Err(self.failure()),
         });
@@ -92,7 +96,11 @@ impl Deadline {
 
     /// Returns how an RPC fails that has come to its deadline.
     pub(super) fn failure(&self) -> Failure {
-        if self.callers { Failure::DeadlineExceeded } else { Failure::Timeout }
+        if self.is_clients {
+            Failure::DeadlineExceeded
+        } else {
+            upstream::Error::Timeout.into()
+        }
     }
 }
 
@@ -183,7 +191,7 @@ mod tests {
         let callers = Deadline::new(&metadata, now, most).unwrap();
         let ours = Deadline::new(&HeaderMap::new(), now, most).unwrap();
         assert!(matches!(callers.failure(), Failure::DeadlineExceeded));
-        assert!(matches!(ours.failure(), Failure::Timeout));
+        assert!(matches!(ours.failure(), Failure::Upstream(upstream::Error::Timeout)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -193,10 +201,13 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(9)).await;
             Ok(())
         };
-        assert!(matches!(deadline.bound(slow).await, Err(Failure::Timeout)));
+        assert!(matches!(
+            deadline.bound(slow).await,
+            Err(Failure::Upstream(upstream::Error::Timeout))
+        ));
         assert_eq!(deadline.left(), Duration::ZERO);
         let begun = deadline.bound::<()>(async { panic!("begun") });
-        assert!(matches!(begun.await, Err(Failure::Timeout)));
+        assert!(matches!(begun.await, Err(Failure::Upstream(upstream::Error::Timeout))));
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::metadata::{REQUEST_ID, is_repeat};
-use crate::{contract::Rpc, status::Violation};
+use crate::{contract::Rpc, transcode::Violation};
 
 /// The metadata in which a caller gives a key, and is told the key used.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     auth::{Identity, LookUp, LookUpError, Verdict},
-    upstream::{Call, Upstream},
+    upstream::{Request, Upstream},
 };
 
 /// The longest that a look-up may take, whoever waits for it.
@@ -16,21 +16,22 @@ const LONGEST: Duration = Duration::from_secs(5);
 impl LookUp for Upstream {
     /// Calls `GET /api/me`, which every class of key may.
     async fn identity(&self, authorization: HeaderValue) -> Result<Verdict, LookUpError> {
-        let call = Call {
+        let request = Request {
             method: Method::GET,
             path_and_query: "/api/me".to_owned(),
             headers: HeaderMap::from_iter([(AUTHORIZATION, authorization)]),
             body: None,
-            recall: None,
+            cancel: None,
         };
         let until = Instant::now() + LONGEST;
-        let answer = self.send_aside(call, until).await.map_err(LookUpError::new)?;
-        match answer.status {
-            StatusCode::OK => Identity::from_json(&answer.body)
+        let response =
+            self.send_optional(request, until).await.map_err(LookUpError::new)?;
+        match response.status {
+            StatusCode::OK => Identity::from_json(&response.body)
                 .map(Verdict::Known)
-                .ok_or_else(|| LookUpError::new("the answer is not an identity")),
+                .ok_or_else(|| LookUpError::new("the response is not an identity")),
             StatusCode::UNAUTHORIZED => Ok(Verdict::Unknown),
-            status => Err(LookUpError::new(format!("Polytomic answered {status}"))),
+            status => Err(LookUpError::new(format!("Polytomic responded with {status}"))),
         }
     }
 }

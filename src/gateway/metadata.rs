@@ -5,7 +5,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-use crate::{contract::API_VERSIONS, status::Violation};
+use crate::{contract::API_VERSIONS, transcode::Violation};
 
 /// The id that ties the log lines of one RPC together, across services.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -11,12 +11,13 @@ use tracing::info;
 
 use super::{
     idempotency::{self, Key},
-    metadata, outcome,
+    metadata,
+    outcome::Effect,
 };
 use crate::{
-    auth::Credentials,
+    auth::{CredentialOwner, Credentials},
     contract::Rpc,
-    status::{self, Context, CredentialOwner, Failure, Outcome},
+    status::{Context, Failure, Reason},
     transcode::Resource,
     upstream::CancelHandle,
 };
@@ -33,9 +34,7 @@ pub(super) struct Record<'a> {
     pub(super) whose_credentials: CredentialOwner,
     pub(super) resource: Option<Resource>,
     attempts: u32,
-    recall: Option<CancelHandle>,
-    unsent: bool,
-    in_doubt: bool,
+    effect: Effect,
     http_status: Option<StatusCode>,
     finished: bool,
 }
@@ -58,50 +57,33 @@ impl<'a> Record<'a> {
             whose_credentials: CredentialOwner::Caller,
             resource: None,
             attempts: 0,
-            recall: None,
-            unsent: true,
-            // Who sends an RPC again may show only the last answer to its own caller.
-            in_doubt: !rpc.binding.is_safe() && metadata::is_repeat(metadata),
+            effect: Effect::new(rpc.binding.is_safe(), metadata::is_repeat(metadata)),
             http_status: None,
             finished: false,
         }
     }
 
-    /// Notes that a call is about to be sent. Returns what calls it back, if it is
-    /// one that might have an effect.
+    /// Records that a request is about to be sent. Returns the handle to cancel it
+    /// with, if it may have an effect.
     pub(super) fn attempt(&mut self) -> Option<CancelHandle> {
         self.attempts += 1;
         self.http_status = None;
-        self.unsent = false;
-        self.recall = (!self.rpc.binding.is_safe()).then(CancelHandle::default);
-        self.recall.clone()
+        self.effect.begin()
     }
 
-    /// Returns how many calls were sent, or were about to be.
-    pub(super) fn attempts(&self) -> u32 {
-        self.attempts
-    }
-
-    /// Notes the status of Polytomic's answer.
-    pub(super) fn answered(&mut self, status: StatusCode) {
+    /// Records the status of Polytomic's response.
+    pub(super) fn responded(&mut self, status: StatusCode) {
         self.http_status = Some(status);
     }
 
-    /// Notes how an attempt has failed, and whether that leaves in doubt what
-    /// became of the RPC.
+    /// Records how the attempt failed.
     pub(super) fn failed(&mut self, failure: &Failure) {
-        let safe = self.rpc.binding.is_safe();
-        let is_late = matches!(failure, Failure::Timeout | Failure::DeadlineExceeded);
-        self.unsent = failure.outcome(safe) == Outcome::NotSent
-            || is_late && self.recall.as_ref().is_some_and(CancelHandle::recall);
-        if !safe && !self.unsent {
-            self.in_doubt = outcome::may_exist_after(self.in_doubt, failure);
-        }
+        self.effect.fail(failure);
     }
 
     /// Reports whether an attempt that failed may have taken effect.
-    pub(super) fn is_in_doubt(&self) -> bool {
-        self.in_doubt
+    pub(super) fn may_exist(&self) -> bool {
+        self.effect.may_exist()
     }
 
     /// Ends the RPC: logs it and makes its response.
@@ -117,7 +99,10 @@ impl<'a> Record<'a> {
             }
             Err(failure) => {
                 self.log_failure(&failure);
-                let mut status = failure.into_status(&self.context());
+                let mut status = {
+                    let context = self.context(&failure);
+                    failure.into_status(&context)
+                };
                 for (name, value) in &self.metadata().into_headers() {
                     status.metadata_mut().as_mut().insert(name, value.clone());
                 }
@@ -126,16 +111,14 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn context(&self) -> Context<'_> {
+    fn context(&self, failure: &Failure) -> Context<'_> {
+        let (outcome, retry) = self.effect.conclude(failure, self.key.as_ref());
         Context {
             safe: self.rpc.binding.is_safe(),
             attempts: self.attempts,
-            unsent: self.unsent,
-            in_doubt: self.in_doubt,
-            idempotency_key: self
-                .key
-                .as_ref()
-                .map(|key| status::Key { value: text(&key.value), lasts: key.lasts }),
+            outcome,
+            retry,
+            idempotency_key: self.idempotency_key(),
             resource: self
                 .resource
                 .as_ref()
@@ -166,20 +149,21 @@ impl<'a> Record<'a> {
     /// caller did wrong is no alarm of the operator's, and the code tells them
     /// apart.
     fn log(&self, code: Code, failure: Option<&Failure>) {
-        let context = self.context();
+        let safe = self.rpc.binding.is_safe();
+        let reason = failure.map(|failure| failure.reason(safe, self.whose_credentials));
         let identity = self.credentials.as_ref().and_then(Credentials::identity);
         info!(
             target: "rpc",
             rpc = self.rpc.path(),
             code = ?code,
-            reason = failure.map(|failure| failure.reason(&context).as_str()),
+            reason = reason.map(Reason::as_str),
             error = failure.map(describe),
             http_status = self.http_status.map(|status| status.as_u16()),
             attempts = self.attempts,
             duration_ms = self.duration_ms(),
-            request_id = context.request_id,
-            idempotency_key = context.idempotency_key.map(|key| key.value),
-            caller = context.fingerprint,
+            request_id = text(&self.request_id),
+            idempotency_key = self.idempotency_key(),
+            caller = self.fingerprint(),
             organization_id = identity.and_then(|identity| identity.organization_id.as_deref()),
             organization = identity.and_then(|identity| identity.organization_name.as_deref()),
             key_class = identity.map(|identity| identity.class.as_str()),
@@ -190,6 +174,10 @@ impl<'a> Record<'a> {
     /// Returns the duration so far in milliseconds, to the microsecond.
     fn duration_ms(&self) -> f64 {
         (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3
+    }
+
+    fn idempotency_key(&self) -> Option<&str> {
+        self.key.as_ref().map(|key| text(&key.value))
     }
 
     fn fingerprint(&self) -> Option<&str> {

@@ -120,7 +120,7 @@ fn ceiling(repeats: u32) -> Duration {
 
 /// Tells the answer to a key whose first use has not ended yet.
 fn is_in_flight(failure: &Failure) -> bool {
-    matches!(failure, Failure::Refused(refusal) if refusal.status() == StatusCode::CONFLICT)
+    matches!(failure, Failure::ErrorResponse(response) if response.status() == StatusCode::CONFLICT)
 }
 
 #[cfg(test)]

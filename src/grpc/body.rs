@@ -74,15 +74,14 @@ impl<B: Body<Data = Bytes> + Unpin> Body for LimitedBody<B> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::convert::Infallible;
+
     use futures_util::{StreamExt, stream};
     use http_body_util::{BodyExt, Full, StreamBody};
     use tonic::Code;
 
     use super::*;
-    use crate::{
-        budget::{FairShare, SharedCapacity},
-        status::BoxError,
-    };
+    use crate::budget::{FairShare, SharedCapacity};
 
     const PAUSE: Duration = Duration::from_secs(10);
 
@@ -100,7 +99,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stops_is_ended() {
-        let one = Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"one")));
+        let one = Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"one")));
         let body = StreamBody::new(stream::iter([one]).chain(stream::pending()));
         let mut body = LimitedBody::new(body, place(), 100, PAUSE);
         tokio::time::advance(PAUSE / 2).await;

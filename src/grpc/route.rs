@@ -16,12 +16,11 @@ use tonic::{
 };
 use tower::ServiceExt;
 
-use super::{body::LimitedBody, health::Health, reflection, unary};
+use super::{Error, body::LimitedBody, health::Health, reflection, unary};
 use crate::{
-    budget::{Capacities, Reservation},
+    budget::{self, Capacities, Reservation},
     contract::Rpc,
     gateway::{self, Gateway},
-    status::Failure,
 };
 
 /// Health, each RPC of which takes one message.
@@ -55,7 +54,7 @@ impl Routes {
     ) -> Result<Self, tonic_reflection::server::Error> {
         let health = Health::of(gateway.contract().services()).await;
         let unknown = async |metadata: HeaderMap| {
-            gateway::refuse(None, &metadata, Failure::UnknownRpc)
+            gateway::reject(None, &metadata, Error::UnknownRpc.into())
                 .into_http::<axum::body::Body>()
         };
         let mut services = RoutesBuilder::from(axum::Router::new().fallback(unknown));
@@ -112,7 +111,7 @@ impl Routes {
         let (message, body) = match unframed {
             Ok(both) => both,
             Err(failure) => {
-                return gateway::refuse(rpc, &parts.headers, failure).into_http();
+                return gateway::reject(rpc, &parts.headers, failure).into_http();
             }
         };
         let Some(rpc) = rpc else {
@@ -166,8 +165,7 @@ impl Routes {
 
 /// Refuses a request for which there is no place.
 fn shed(rpc: Option<&Rpc>, metadata: &HeaderMap) -> Response<Body> {
-    let overloaded = Failure::Overloaded { retry_after: unary::RETRY_AFTER };
-    gateway::refuse(rpc, metadata, overloaded).into_http()
+    gateway::reject(rpc, metadata, budget::Exhausted.into()).into_http()
 }
 
 /// Tells `application/grpc`, alone or with a message format, as gRPC has it

@@ -12,12 +12,10 @@ use uuid::Uuid;
 
 use super::{
     body::{self, Object},
+    error::{RequestError, Violation},
     wire::{self, Value, Values},
 };
-use crate::{
-    contract::{Body, Field, Place, Rpc, Schema, Segment},
-    status::Violation,
-};
+use crate::contract::{Body, Field, Place, Rpc, Schema, Segment};
 
 /// Everything but the characters that RFC 3986 §2.3 leaves without a meaning.
 const RESERVED: &AsciiSet =
@@ -50,17 +48,6 @@ pub struct Resource {
     pub kind: String,
     /// Its id.
     pub name: String,
-}
-
-/// Why a request message cannot be sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    /// The bytes are not a message of the request type.
-    #[error("{0}")]
-    Malformed(String),
-    /// Fields break their rules: every violation, in the order of the fields.
-    #[error("{} fields are not valid", .0.len())]
-    Invalid(Vec<Violation>),
 }
 
 /// Translates the wire bytes of a request message.

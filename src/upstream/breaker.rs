@@ -27,10 +27,10 @@ const FEWEST: u32 = 50;
 
 /// How long the circuit is open the first time. Doubles with each probe that
 /// fails.
-const FIRST_REST: Duration = Duration::from_secs(1);
+const FIRST_OPEN_FOR: Duration = Duration::from_secs(1);
 
 /// The longest that the circuit is open before a probe.
-const LONGEST_REST: Duration = Duration::from_secs(30);
+const LONGEST_OPEN_FOR: Duration = Duration::from_secs(30);
 
 /// A circuit breaker.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ pub(super) struct Breaker(Mutex<State>);
 #[derive(Debug)]
 enum State {
     Closed(Tally),
-    Open { until: Instant, rest: Duration },
-    Probing { rest: Duration },
+    Open { until: Instant, open_for: Duration },
+    Probing { open_for: Duration },
 }
 
 /// What happened of late.
@@ -81,15 +81,15 @@ impl Breaker {
         let mut state = self.state();
         match *state {
             State::Closed(_) => Ok(Permit { breaker: self, is_probe: false }),
-            State::Open { until, rest } => {
+            State::Open { until, open_for } => {
                 let left = until.saturating_duration_since(Instant::now());
                 if !left.is_zero() {
                     return Err(left);
                 }
-                *state = State::Probing { rest };
+                *state = State::Probing { open_for };
                 Ok(Permit { breaker: self, is_probe: true })
             }
-            State::Probing { .. } => Err(FIRST_REST),
+            State::Probing { .. } => Err(FIRST_OPEN_FOR),
         }
     }
 
@@ -100,18 +100,18 @@ impl Breaker {
 
 impl Permit<'_> {
     /// Notes whether Polytomic was there and able to answer.
-    pub(super) fn judge(mut self, failed: bool) {
+    pub(super) fn record(mut self, failed: bool) {
         let is_probe = std::mem::take(&mut self.is_probe);
         let mut state = self.breaker.state();
         match &mut *state {
             State::Closed(tally) => {
                 if tally.is_too_much(failed) {
-                    *state = State::open(FIRST_REST);
+                    *state = State::open(FIRST_OPEN_FOR);
                 }
             }
-            State::Probing { rest } if is_probe => {
+            State::Probing { open_for } if is_probe => {
                 *state = if failed {
-                    State::open((*rest * 2).min(LONGEST_REST))
+                    State::open((*open_for * 2).min(LONGEST_OPEN_FOR))
                 } else {
                     State::Closed(Tally::new())
                 };
@@ -126,17 +126,17 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.is_probe {
             let mut state = self.breaker.state();
-            if let State::Probing { rest } = *state {
-                *state = State::Open { until: Instant::now(), rest };
+            if let State::Probing { open_for } = *state {
+                *state = State::Open { until: Instant::now(), open_for };
             }
         }
     }
 }
 
 impl State {
-    fn open(rest: Duration) -> Self {
-        tracing::warn!(?rest, "Polytomic keeps failing; no calls for a while");
-        Self::Open { until: Instant::now() + rest, rest }
+    fn open(open_for: Duration) -> Self {
+        tracing::warn!(rest = ?open_for, "circuit breaker opened");
+        Self::Open { until: Instant::now() + open_for, open_for }
     }
 }
 
@@ -182,18 +182,18 @@ mod tests {
 
     use super::*;
 
-    fn judge(breaker: &Breaker, failed: bool, times: u32) {
+    fn record(breaker: &Breaker, failed: bool, times: u32) {
         for _ in 0..times {
-            breaker.admit().unwrap().judge(failed);
+            breaker.admit().unwrap().record(failed);
         }
     }
 
     /// A breaker that has just opened.
     async fn open() -> Breaker {
         let breaker = Breaker::new();
-        judge(&breaker, true, IN_A_ROW - 1);
+        record(&breaker, true, IN_A_ROW - 1);
         advance(LASTING).await;
-        judge(&breaker, true, 1);
+        record(&breaker, true, 1);
         assert!(!breaker.is_closed());
         breaker
     }
@@ -201,11 +201,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn failures_in_a_row_open_it_if_they_last() {
         let breaker = Breaker::new();
-        judge(&breaker, true, 10 * IN_A_ROW);
+        record(&breaker, true, 10 * IN_A_ROW);
         assert!(breaker.is_closed(), "they came all at once");
         advance(LASTING).await;
-        judge(&breaker, false, 1);
-        judge(&breaker, true, 1);
+        record(&breaker, false, 1);
+        record(&breaker, true, 1);
         assert!(breaker.is_closed(), "one succeeded in between");
         open().await;
     }
@@ -217,12 +217,12 @@ mod tests {
         {
             let breaker = Breaker::new();
             for _ in 0..failures.min(successes) {
-                judge(&breaker, true, 1);
-                judge(&breaker, false, 1);
+                record(&breaker, true, 1);
+                record(&breaker, false, 1);
             }
-            judge(&breaker, false, successes.saturating_sub(failures));
+            record(&breaker, false, successes.saturating_sub(failures));
             advance(WINDOW).await;
-            judge(&breaker, true, 1);
+            record(&breaker, true, 1);
             assert_eq!(breaker.is_closed(), is_closed, "{failures} and {successes}");
         }
     }
@@ -230,35 +230,35 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_success_and_what_is_long_past_open_nothing() {
         let breaker = Breaker::new();
-        judge(&breaker, true, 60);
+        record(&breaker, true, 60);
         advance(WINDOW).await;
-        judge(&breaker, false, 1);
+        record(&breaker, false, 1);
         assert!(breaker.is_closed(), "that was a success");
         advance(WINDOW).await;
-        judge(&breaker, true, 1);
+        record(&breaker, true, 1);
         assert!(breaker.is_closed(), "the failures are old");
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_probe_at_a_time_closes_it_or_opens_it_for_longer() {
         let breaker = open().await;
-        assert_eq!(breaker.admit().unwrap_err(), FIRST_REST);
-        advance(FIRST_REST).await;
+        assert_eq!(breaker.admit().unwrap_err(), FIRST_OPEN_FOR);
+        advance(FIRST_OPEN_FOR).await;
         let probe = breaker.admit().unwrap();
         assert!(breaker.admit().is_err(), "a probe is under way");
-        probe.judge(true);
-        assert_eq!(breaker.admit().unwrap_err(), FIRST_REST * 2);
-        advance(FIRST_REST * 2).await;
-        breaker.admit().unwrap().judge(false);
+        probe.record(true);
+        assert_eq!(breaker.admit().unwrap_err(), FIRST_OPEN_FOR * 2);
+        advance(FIRST_OPEN_FOR * 2).await;
+        breaker.admit().unwrap().record(false);
         assert!(breaker.is_closed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_probe_that_is_given_up_leaves_its_place_to_another() {
         let breaker = open().await;
-        advance(FIRST_REST).await;
+        advance(FIRST_OPEN_FOR).await;
         drop(breaker.admit().unwrap());
-        breaker.admit().unwrap().judge(false);
+        breaker.admit().unwrap().record(false);
         assert!(breaker.is_closed());
     }
 
@@ -266,20 +266,20 @@ mod tests {
     async fn the_rest_has_a_limit() {
         let breaker = open().await;
         for _ in 0..20 {
-            advance(LONGEST_REST).await;
-            breaker.admit().unwrap().judge(true);
+            advance(LONGEST_OPEN_FOR).await;
+            breaker.admit().unwrap().record(true);
         }
-        assert_eq!(breaker.admit().unwrap_err(), LONGEST_REST);
+        assert_eq!(breaker.admit().unwrap_err(), LONGEST_OPEN_FOR);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_from_before_it_opened_does_not_count() {
         let breaker = Breaker::new();
         let early = breaker.admit().unwrap();
-        judge(&breaker, true, IN_A_ROW);
+        record(&breaker, true, IN_A_ROW);
         advance(LASTING).await;
-        judge(&breaker, true, 1);
-        early.judge(false);
+        record(&breaker, true, 1);
+        early.record(false);
         assert!(!breaker.is_closed());
     }
 }

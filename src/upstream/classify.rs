@@ -3,39 +3,38 @@
 //! The HTTP client tells little by its own kinds of error, so their causes are
 //! looked at. In doubt a request counts as sent.
 
-use std::{error::Error, io, time::Duration};
+use std::{error, io, time::Duration};
 
 use http::StatusCode;
 
-use super::Answer;
-use crate::status::Failure;
+use super::{Error, Response};
 
 /// How long Polytomic must have been waited for before silence counts against
 /// it. A caller in a hurry must not open the circuit for all others.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Translates an error of the HTTP client. The result holds no URL.
-pub(super) fn failure(error: reqwest::Error) -> Failure {
+pub(super) fn error(error: reqwest::Error) -> Error {
     let error = error.without_url();
     if error.is_connect() || was_not_processed(&error) {
-        return Failure::ConnectFailed(error.into());
+        return Error::Connect(error.into());
     }
     if error.is_timeout() {
-        return Failure::Timeout;
+        return Error::Timeout;
     }
     if cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse_too_large) {
-        return Failure::BadResponse("its headers are too many or too large".to_owned());
+        return Error::Malformed("its headers are too many or too large");
     }
     if cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse) {
-        return Failure::BadResponse("it is not HTTP".to_owned());
+        return Error::Malformed("it is not HTTP");
     }
     let is_malformed = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
     };
     if cause::<io::Error>(&error).is_some_and(is_malformed) {
-        return Failure::BadResponse("its body is not framed as HTTP has it".to_owned());
+        return Error::Malformed("its body is not framed as HTTP has it");
     }
-    Failure::Reset(error.into())
+    Error::Reset(error.into())
 }
 
 /// Reports whether Polytomic cannot have looked at the request: it was never
@@ -52,7 +51,9 @@ fn was_not_processed(error: &reqwest::Error) -> bool {
 }
 
 /// Returns the first cause of a kind.
-fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+fn cause<'a, E: error::Error + 'static>(
+    error: &'a (dyn error::Error + 'static),
+) -> Option<&'a E> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref() {
@@ -68,11 +69,11 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
 ///
 /// Refusals (4xx) and errors about one request (500, 501) are answers too: were
 /// they counted, a caller with one request that fails could shut out all others.
-pub(super) fn verdict(outcome: &Result<Answer, Failure>, took: Duration) -> Option<bool> {
+pub(super) fn verdict(outcome: &Result<Response, Error>, took: Duration) -> Option<bool> {
     match outcome {
         Ok(answer) => Some(is_outage(answer.status)),
-        Err(Failure::ResponseTooLarge { .. } | Failure::NoRoom) => Some(false),
-        Err(Failure::Timeout) => (took >= PATIENCE).then_some(true),
+        Err(Error::TooLarge { .. } | Error::NoMemory) => Some(false),
+        Err(Error::Timeout) => (took >= PATIENCE).then_some(true),
         Err(_) => Some(true),
     }
 }
@@ -94,7 +95,7 @@ mod tests {
 
     fn answered(status: u16) -> Option<bool> {
         let status = StatusCode::from_u16(status).unwrap();
-        let answer = Answer { status, headers: HeaderMap::new(), body: Bytes::new() };
+        let answer = Response { status, headers: HeaderMap::new(), body: Bytes::new() };
         verdict(&Ok(answer), Duration::ZERO)
     }
 
@@ -106,21 +107,21 @@ mod tests {
         for status in [502, 503, 504, 520, 524, 529] {
             assert_eq!(answered(status), Some(true), "{status}");
         }
-        let lost = Failure::Reset("gone".into());
+        let lost = Error::Reset("gone".into());
         assert_eq!(verdict(&Err(lost), Duration::ZERO), Some(true));
     }
 
     #[test]
     fn an_answer_that_has_no_room_is_no_outage() {
-        for failure in [Failure::NoRoom, Failure::ResponseTooLarge { limit: 1 }] {
+        for failure in [Error::NoMemory, Error::TooLarge { limit: 1 }] {
             assert_eq!(verdict(&Err(failure), PATIENCE), Some(false));
         }
     }
 
     #[test]
     fn silence_counts_only_if_it_was_waited_for() {
-        assert_eq!(verdict(&Err(Failure::Timeout), PATIENCE), Some(true));
+        assert_eq!(verdict(&Err(Error::Timeout), PATIENCE), Some(true));
         let hurried = Duration::from_millis(100);
-        assert_eq!(verdict(&Err(Failure::Timeout), hurried), None);
+        assert_eq!(verdict(&Err(Error::Timeout), hurried), None);
     }
 }

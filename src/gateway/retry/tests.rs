@@ -3,7 +3,7 @@
 use http::HeaderMap;
 
 use super::*;
-use crate::status::ErrorResponse;
+use crate::{status::ErrorResponse, upstream::Error};
 
 const PLENTY: Duration = Duration::from_secs(30);
 
@@ -15,7 +15,11 @@ fn refused(status: u16, headers: &[(&'static str, &str)]) -> Failure {
         })
         .collect();
     let status = StatusCode::from_u16(status).unwrap();
-    Failure::Refused(Box::new(ErrorResponse::new(status, &headers, b"")))
+    Failure::ErrorResponse(Box::new(ErrorResponse::new(status, &headers, b"")))
+}
+
+fn timeout() -> Failure {
+    Error::Timeout.into()
 }
 
 /// The delays before the attempts after the first, all with the same draw.
@@ -29,7 +33,7 @@ fn delays(safe: bool, failure: &Failure, draw: f64) -> Vec<u128> {
 
 #[test]
 fn there_are_three_attempts_with_growing_random_delays() {
-    for failure in [Failure::Timeout, Failure::Reset("".into()), refused(502, &[])] {
+    for failure in [timeout(), Error::Reset("".into()).into(), refused(502, &[])] {
         for safe in [true, false] {
             assert_eq!(delays(safe, &failure, 1.0), [100, 200], "{failure}");
             assert_eq!(delays(safe, &failure, 0.5), [50, 100], "{failure}");
@@ -46,9 +50,9 @@ fn what_would_end_the_same_is_not_repeated() {
         refused(404, &[]),
         refused(500, &[]),
         Failure::DeadlineExceeded,
-        Failure::CircuitOpen { retry_after: Duration::ZERO },
-        Failure::ResponseTooLarge { limit: 1 },
-        Failure::NoRoom,
+        Error::CircuitOpen { retry_after: Duration::ZERO }.into(),
+        Error::TooLarge { limit: 1 }.into(),
+        Error::NoMemory.into(),
     ];
     for failure in failures {
         assert!(delays(true, &failure, 0.0).is_empty(), "{failure}");
@@ -58,7 +62,7 @@ fn what_would_end_the_same_is_not_repeated() {
 
 #[test]
 fn a_create_whose_answer_cannot_be_read_is_asked_for_once_more() {
-    let failure = Failure::BadResponse("half".to_owned());
+    let failure = Failure::from(Error::Malformed("half"));
     assert_eq!(delays(false, &failure, 1.0), [100]);
     assert!(delays(true, &failure, 1.0).is_empty());
 }
@@ -73,11 +77,11 @@ fn a_create_in_flight_is_waited_for() {
     let retries = Retries::new(3);
     let mut retry = retries.first(false);
     retry.delay(&conflict, PLENTY, 0.0).unwrap();
-    retry.delay(&Failure::Timeout, PLENTY, 0.0).unwrap();
+    retry.delay(&timeout(), PLENTY, 0.0).unwrap();
     retry.delay(&conflict, PLENTY, 0.0).unwrap();
-    retry.delay(&Failure::Timeout, PLENTY, 0.0).unwrap();
+    retry.delay(&timeout(), PLENTY, 0.0).unwrap();
     assert!(retry.is_last());
-    assert_eq!(retry.delay(&Failure::Timeout, PLENTY, 0.0), None);
+    assert_eq!(retry.delay(&timeout(), PLENTY, 0.0), None);
 }
 
 #[test]
@@ -96,15 +100,15 @@ fn a_delay_that_leaves_no_time_is_not_waited_for() {
     let retries = Retries::new(3);
     let mut retry = retries.first(true);
     let left = Duration::from_millis(100);
-    assert_eq!(retry.delay(&Failure::Timeout, left, 0.95), None);
-    assert!(retry.delay(&Failure::Timeout, left, 0.85).is_some());
-    assert_eq!(retry.delay(&Failure::Timeout, Duration::ZERO, 0.0), None);
+    assert_eq!(retry.delay(&timeout(), left, 0.95), None);
+    assert!(retry.delay(&timeout(), left, 0.85).is_some());
+    assert_eq!(retry.delay(&timeout(), Duration::ZERO, 0.0), None);
 }
 
 #[test]
 fn one_attempt_may_be_all() {
     let retries = Retries::new(1);
-    assert_eq!(retries.first(true).delay(&Failure::Timeout, PLENTY, 0.0), None);
+    assert_eq!(retries.first(true).delay(&timeout(), PLENTY, 0.0), None);
     let conflict = refused(409, &[]);
     assert_eq!(retries.first(false).delay(&conflict, PLENTY, 0.0), None);
 }
@@ -113,7 +117,7 @@ fn one_attempt_may_be_all() {
 async fn repeats_are_a_fifth_of_all_calls_at_most() {
     let retries = Retries::new(3);
     let repeats = (0..1000)
-        .filter_map(|_| retries.first(true).delay(&Failure::Timeout, PLENTY, 0.0))
+        .filter_map(|_| retries.first(true).delay(&timeout(), PLENTY, 0.0))
         .count();
     let floor = BUDGET_FLOOR as usize * 10;
     assert!((200..=200 + floor).contains(&repeats), "{repeats}");

@@ -1,0 +1,74 @@
+//! Why a request to Polytomic has no usable response.
+
+use std::time::Duration;
+
+/// The cause of an error, kept for the log. It holds no URL.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why an exchange with Polytomic failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The circuit breaker is open, so nothing was sent.
+    #[error("Polytomic keeps failing, so the gateway sends no requests for now")]
+    CircuitOpen {
+        /// When the gateway will try Polytomic again.
+        retry_after: Duration,
+    },
+    /// There was no connection, so nothing was sent.
+    #[error("the gateway cannot connect to Polytomic")]
+    Connect(#[source] BoxError),
+    /// The connection ended after the request was written.
+    #[error("the connection to Polytomic ended before the end of the response")]
+    Reset(#[source] BoxError),
+    /// There was no whole response in time.
+    #[error("Polytomic did not respond in time")]
+    Timeout,
+    /// The response is not HTTP or not JSON; says why, and quotes nothing of it.
+    #[error("Polytomic's response cannot be read: {0}")]
+    Malformed(&'static str),
+    /// The body is larger than `limit` bytes.
+    #[error("Polytomic's response is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// There is no memory for the body.
+    #[error("the gateway has no memory left for Polytomic's response")]
+    NoMemory,
+}
+
+/// How far an exchange got before it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing of the request was sent.
+    NotSent,
+    /// The request may have been sent, and there is no whole response.
+    MaybeSent,
+    /// Polytomic responded.
+    Responded,
+}
+
+impl Error {
+    /// Returns how far the exchange got.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        match self {
+            Self::CircuitOpen { .. } | Self::Connect(_) => Progress::NotSent,
+            Self::Reset(_) | Self::Timeout => Progress::MaybeSent,
+            Self::Malformed(_) | Self::TooLarge { .. } | Self::NoMemory => {
+                Progress::Responded
+            }
+        }
+    }
+}
+
+/// Why there can be no client, without a URL.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The file of certificate authorities cannot be used; says why.
+    #[error("the certificate authorities cannot be used: {0}")]
+    Authorities(String),
+    /// Anything else.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[source] BoxError),
+}

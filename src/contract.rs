@@ -10,7 +10,7 @@ mod binding;
 mod schema;
 mod template;
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
@@ -31,7 +31,7 @@ pub const API_VERSIONS: [&str; 5] =
 /// Every RPC that is served, by the path of its gRPC request.
 #[derive(Debug)]
 pub struct Contract {
-    rpcs: BTreeMap<String, Rpc>,
+    rpcs: BTreeMap<String, Arc<Rpc>>,
 }
 
 /// One RPC and the REST call that it stands for.
@@ -87,7 +87,7 @@ impl Contract {
                     rpc: method.full_name().to_owned(),
                     problem,
                 })?;
-                rpcs.insert(rpc.path(), rpc);
+                rpcs.insert(rpc.path(), Arc::new(rpc));
             }
         }
         if rpcs.is_empty() {
@@ -98,13 +98,13 @@ impl Contract {
 
     /// Returns the RPC that a gRPC request with this path calls.
     #[must_use]
-    pub fn rpc(&self, path: &str) -> Option<&Rpc> {
+    pub fn rpc(&self, path: &str) -> Option<&Arc<Rpc>> {
         self.rpcs.get(path)
     }
 
     /// Returns every RPC, in the order of their paths.
     pub fn rpcs(&self) -> impl Iterator<Item = &Rpc> {
-        self.rpcs.values()
+        self.rpcs.values().map(AsRef::as_ref)
     }
 
     /// Returns the full name of every service, sorted, each once.

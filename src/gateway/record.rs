@@ -1,12 +1,11 @@
-//! What is known of an RPC while it runs: the source of its status, of its
-//! response metadata and of its one line in the log.
+//! The record of an RPC: the source of its status, of its response metadata and of
+//! its one line in the log.
 
-use std::{error::Error, thread};
+use std::{error::Error, sync::Arc, thread};
 
-use bytes::Bytes;
-use http::{Extensions, HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
-use tonic::{Code, Response, Status, metadata::MetadataMap};
+use tonic::{Code, Status, metadata::MetadataMap};
 use tracing::info;
 
 use super::{
@@ -24,8 +23,8 @@ use crate::{
 
 /// The record of one RPC.
 #[derive(Debug)]
-pub(super) struct Record<'a> {
-    rpc: &'a Rpc,
+pub(super) struct Record {
+    rpc: Arc<Rpc>,
     pub(super) started: Instant,
     pub(super) request_id: HeaderValue,
     pub(super) api_version: HeaderValue,
@@ -39,16 +38,16 @@ pub(super) struct Record<'a> {
     finished: bool,
 }
 
-impl<'a> Record<'a> {
-    /// Starts the record of an RPC that came in when it says.
+impl Record {
+    /// Starts the record of an RPC that arrived at `started`.
     pub(super) fn new(
-        rpc: &'a Rpc,
+        rpc: &Arc<Rpc>,
         started: Instant,
         metadata: &HeaderMap,
         api_version: &HeaderValue,
     ) -> Self {
         Self {
-            rpc,
+            rpc: Arc::clone(rpc),
             started,
             request_id: metadata::request_id(metadata),
             api_version: api_version.clone(),
@@ -86,29 +85,22 @@ impl<'a> Record<'a> {
         self.effect.may_exist()
     }
 
-    /// Ends the RPC: logs it and makes its response.
-    pub(super) fn finish(
-        mut self,
-        outcome: Result<Bytes, Failure>,
-    ) -> Result<Response<Bytes>, Status> {
+    /// Ends an RPC that succeeded: logs it.
+    pub(super) fn succeed(mut self) {
         self.finished = true;
-        match outcome {
-            Ok(message) => {
-                self.log(Code::Ok, None);
-                Ok(Response::from_parts(self.metadata(), message, Extensions::new()))
-            }
-            Err(failure) => {
-                self.log_failure(&failure);
-                let mut status = {
-                    let context = self.context(&failure);
-                    failure.into_status(&context)
-                };
-                for (name, value) in &self.metadata().into_headers() {
-                    status.metadata_mut().as_mut().insert(name, value.clone());
-                }
-                Err(status)
-            }
+        self.log(Code::Ok, None);
+    }
+
+    /// Ends an RPC that failed: logs it and makes its status.
+    pub(super) fn fail(mut self, failure: Failure) -> Status {
+        self.finished = true;
+        self.log_failure(&failure);
+        let context = self.context(&failure);
+        let mut status = failure.into_status(&context);
+        for (name, value) in &self.metadata().into_headers() {
+            status.metadata_mut().as_mut().insert(name, value.clone());
         }
+        status
     }
 
     fn context(&self, failure: &Failure) -> Context<'_> {
@@ -132,7 +124,7 @@ impl<'a> Record<'a> {
     }
 
     /// Returns the metadata of a response, good or bad.
-    fn metadata(&self) -> MetadataMap {
+    pub(super) fn metadata(&self) -> MetadataMap {
         let mut headers = HeaderMap::with_capacity(2);
         headers.insert(metadata::REQUEST_ID, self.request_id.clone());
         if let Some(key) = &self.key {
@@ -145,9 +137,8 @@ impl<'a> Record<'a> {
         self.log(failure.code(self.rpc.binding.is_safe()), Some(failure));
     }
 
-    /// Writes the RPC's one line. A failure is a line at the same level: what a
-    /// caller did wrong is no alarm of the operator's, and the code tells them
-    /// apart.
+    /// Writes the RPC's one line. A failure has the same level: a client's mistake is
+    /// no alarm for the operator, and the code tells them apart.
     fn log(&self, code: Code, failure: Option<&Failure>) {
         let safe = self.rpc.binding.is_safe();
         let reason = failure.map(|failure| failure.reason(safe, self.whose_credentials));
@@ -185,9 +176,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// An RPC whose future is dropped has its line too: its caller went away, or it
-/// panicked.
-impl Drop for Record<'_> {
+/// An RPC that is dropped has its line too: its client went away, or it panicked.
+impl Drop for Record {
     fn drop(&mut self) {
         if self.finished {
             return;
@@ -198,7 +188,7 @@ impl Drop for Record<'_> {
     }
 }
 
-/// Writes an error with its causes on one line, of a length that logs can take.
+/// Returns an error with its causes on one line, cut to 2 KiB.
 fn describe(failure: &Failure) -> String {
     const MOST: usize = 2048;
 

@@ -164,7 +164,7 @@ impl Routes {
 }
 
 /// Refuses a request for which there is no place.
-fn shed(rpc: Option<&Rpc>, metadata: &HeaderMap) -> Response<Body> {
+fn shed(rpc: Option<&Arc<Rpc>>, metadata: &HeaderMap) -> Response<Body> {
     gateway::reject(rpc, metadata, budget::Exhausted.into()).into_http()
 }
 

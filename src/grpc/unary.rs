@@ -41,7 +41,7 @@ const OK: HeaderValue = HeaderValue::from_static("0");
 /// says. The RPC and its answer have their places until the peer has taken it.
 pub(super) async fn serve(
     gateway: &Gateway,
-    rpc: &Rpc,
+    rpc: &Arc<Rpc>,
     arrived: Instant,
     request: http::Request<Bytes>,
     capacities: &Capacities,
@@ -58,7 +58,8 @@ pub(super) async fn serve(
     drop(in_flight);
     match outcome {
         Ok(response) => {
-            let (metadata, message, _) = response.into_parts();
+            let (metadata, body, _) = response.into_parts();
+            let message = body.into_message();
             let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
             let body =
                 Full::new(frame(&message)).with_trailers(ready(Some(Ok(trailers))));

@@ -5,7 +5,7 @@
 //! for a while; then a single one finds out whether Polytomic is back.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -56,8 +56,8 @@ struct Tally {
 /// The leave to make one call. Dropped without a verdict, for instance because
 /// the caller went away, it says nothing of Polytomic.
 #[derive(Debug)]
-pub(super) struct Permit<'a> {
-    breaker: &'a Breaker,
+pub(super) struct Permit {
+    breaker: Arc<Breaker>,
     is_probe: bool,
 }
 
@@ -77,17 +77,17 @@ impl Breaker {
     /// # Errors
     ///
     /// While the circuit is open, how long to wait.
-    pub(super) fn admit(&self) -> Result<Permit<'_>, Duration> {
+    pub(super) fn admit(self: &Arc<Self>) -> Result<Permit, Duration> {
         let mut state = self.state();
         match *state {
-            State::Closed(_) => Ok(Permit { breaker: self, is_probe: false }),
+            State::Closed(_) => Ok(Permit { breaker: Arc::clone(self), is_probe: false }),
             State::Open { until, open_for } => {
                 let left = until.saturating_duration_since(Instant::now());
                 if !left.is_zero() {
                     return Err(left);
                 }
                 *state = State::Probing { open_for };
-                Ok(Permit { breaker: self, is_probe: true })
+                Ok(Permit { breaker: Arc::clone(self), is_probe: true })
             }
             State::Probing { .. } => Err(FIRST_OPEN_FOR),
         }
@@ -98,7 +98,7 @@ impl Breaker {
     }
 }
 
-impl Permit<'_> {
+impl Permit {
     /// Notes whether Polytomic was there and able to answer.
     pub(super) fn record(mut self, failed: bool) {
         let is_probe = std::mem::take(&mut self.is_probe);
@@ -122,7 +122,7 @@ impl Permit<'_> {
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
         if self.is_probe {
             let mut state = self.breaker.state();
@@ -182,15 +182,15 @@ mod tests {
 
     use super::*;
 
-    fn record(breaker: &Breaker, failed: bool, times: u32) {
+    fn record(breaker: &Arc<Breaker>, failed: bool, times: u32) {
         for _ in 0..times {
             breaker.admit().unwrap().record(failed);
         }
     }
 
     /// A breaker that has just opened.
-    async fn open() -> Breaker {
-        let breaker = Breaker::new();
+    async fn open() -> Arc<Breaker> {
+        let breaker = Arc::new(Breaker::new());
         record(&breaker, true, IN_A_ROW - 1);
         advance(LASTING).await;
         record(&breaker, true, 1);
@@ -200,7 +200,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn failures_in_a_row_open_it_if_they_last() {
-        let breaker = Breaker::new();
+        let breaker = Arc::new(Breaker::new());
         record(&breaker, true, 10 * IN_A_ROW);
         assert!(breaker.is_closed(), "they came all at once");
         advance(LASTING).await;
@@ -215,7 +215,7 @@ mod tests {
         for (failures, successes, is_closed) in
             [(25_u32, 25_u32, false), (24, 26, true), (24, 24, true)]
         {
-            let breaker = Breaker::new();
+            let breaker = Arc::new(Breaker::new());
             for _ in 0..failures.min(successes) {
                 record(&breaker, true, 1);
                 record(&breaker, false, 1);
@@ -229,7 +229,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_success_and_what_is_long_past_open_nothing() {
-        let breaker = Breaker::new();
+        let breaker = Arc::new(Breaker::new());
         record(&breaker, true, 60);
         advance(WINDOW).await;
         record(&breaker, false, 1);
@@ -274,7 +274,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_from_before_it_opened_does_not_count() {
-        let breaker = Breaker::new();
+        let breaker = Arc::new(Breaker::new());
         let early = breaker.admit().unwrap();
         record(&breaker, true, IN_A_ROW);
         advance(LASTING).await;

@@ -1,17 +1,17 @@
-//! What an exchange that broke off says: of the failure, and of Polytomic.
+//! Classifies failed exchanges: which error it is, and whether Polytomic is down.
 //!
-//! The HTTP client tells little by its own kinds of error, so their causes are
-//! looked at. In doubt a request counts as sent.
+//! The HTTP client's own kinds of error say little, so their causes are searched. In
+//! doubt a request counts as sent.
 
 use std::{error, io, time::Duration};
 
 use http::StatusCode;
 
-use super::{Error, Response};
+use super::Error;
 
-/// How long Polytomic must have been waited for before silence counts against
-/// it. A caller in a hurry must not open the circuit for all others.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long Polytomic must have been silent for a timeout to count as a failure: a
+/// client with a short deadline must not open the circuit for all others.
+const LEAST_SILENCE: Duration = Duration::from_secs(5);
 
 /// Translates an error of the HTTP client. The result holds no URL.
 pub(super) fn error(error: reqwest::Error) -> Error {
@@ -37,7 +37,7 @@ pub(super) fn error(error: reqwest::Error) -> Error {
     Error::Reset(error.into())
 }
 
-/// Reports whether Polytomic cannot have looked at the request: it was never
+/// Reports whether Polytomic cannot have processed the request: it was never
 /// written, or its HTTP/2 stream was refused (RFC 9113 §8.7).
 fn was_not_processed(error: &reqwest::Error) -> bool {
     let is_refused = |error: &h2::Error| {
@@ -64,64 +64,61 @@ fn cause<'a, E: error::Error + 'static>(
     None
 }
 
-/// Reports whether an attempt speaks against Polytomic being able to answer;
-/// `None` if it says nothing.
+/// Reports whether an exchange shows that Polytomic cannot respond; `None` if it shows
+/// nothing.
 ///
-/// Refusals (4xx) and errors about one request (500, 501) are answers too: were
-/// they counted, a caller with one request that fails could shut out all others.
-pub(super) fn verdict(outcome: &Result<Response, Error>, took: Duration) -> Option<bool> {
-    match outcome {
-        Ok(answer) => Some(is_outage(answer.status)),
+/// Rejections (4xx) and errors about one request (500, 501) are responses too: if they
+/// counted, a client with one request that fails could shut out all others.
+pub(super) fn is_outage(
+    ending: Result<StatusCode, &Error>,
+    took: Duration,
+) -> Option<bool> {
+    match ending {
+        // Statuses of proxies, and of servers that have too much load.
+        Ok(status) => Some(matches!(
+            status.as_u16(),
+            502..=504 | 509 | 520..=530 | 598 | 599
+        )),
         Err(Error::TooLarge { .. } | Error::NoMemory) => Some(false),
-        Err(Error::Timeout) => (took >= PATIENCE).then_some(true),
-        Err(_) => Some(true),
+        Err(Error::Timeout) => (took >= LEAST_SILENCE).then_some(true),
+        Err(Error::Connect(_) | Error::Reset(_) | Error::Malformed(_)) => Some(true),
+        Err(Error::CircuitOpen { .. }) => None,
     }
-}
-
-/// Tells the statuses that say that Polytomic, or the way to it, is down: those
-/// of proxies, and of servers that have too much to do.
-fn is_outage(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 502..=504 | 509 | 520..=530 | 598 | 599)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use bytes::Bytes;
-    use http::HeaderMap;
-
     use super::*;
 
-    fn answered(status: u16) -> Option<bool> {
-        let status = StatusCode::from_u16(status).unwrap();
-        let answer = Response { status, headers: HeaderMap::new(), body: Bytes::new() };
-        verdict(&Ok(answer), Duration::ZERO)
+    fn responded(status: u16) -> Option<bool> {
+        is_outage(Ok(StatusCode::from_u16(status).unwrap()), Duration::ZERO)
     }
 
     #[test]
-    fn only_outages_speak_against_polytomic() {
+    fn only_statuses_of_outages_count_as_failures() {
         for status in [200, 204, 302, 400, 401, 404, 408, 409, 422, 429, 499, 500, 501] {
-            assert_eq!(answered(status), Some(false), "{status}");
+            assert_eq!(responded(status), Some(false), "{status}");
         }
         for status in [502, 503, 504, 520, 524, 529] {
-            assert_eq!(answered(status), Some(true), "{status}");
+            assert_eq!(responded(status), Some(true), "{status}");
         }
         let lost = Error::Reset("gone".into());
-        assert_eq!(verdict(&Err(lost), Duration::ZERO), Some(true));
+        assert_eq!(is_outage(Err(&lost), Duration::ZERO), Some(true));
     }
 
     #[test]
-    fn an_answer_that_has_no_room_is_no_outage() {
-        for failure in [Error::NoMemory, Error::TooLarge { limit: 1 }] {
-            assert_eq!(verdict(&Err(failure), PATIENCE), Some(false));
+    fn a_response_that_exceeds_a_limit_is_no_outage() {
+        for error in [Error::NoMemory, Error::TooLarge { limit: 1 }] {
+            assert_eq!(is_outage(Err(&error), LEAST_SILENCE), Some(false));
         }
     }
 
     #[test]
-    fn silence_counts_only_if_it_was_waited_for() {
-        assert_eq!(verdict(&Err(Error::Timeout), PATIENCE), Some(true));
-        let hurried = Duration::from_millis(100);
-        assert_eq!(verdict(&Err(Error::Timeout), hurried), None);
+    fn a_timeout_counts_only_after_enough_silence() {
+        assert_eq!(is_outage(Err(&Error::Timeout), LEAST_SILENCE), Some(true));
+        let short = Duration::from_millis(100);
+        assert_eq!(is_outage(Err(&Error::Timeout), short), None);
     }
 }

@@ -199,7 +199,7 @@ pub fn reject(rpc: Option<&Arc<Rpc>>, metadata: &HeaderMap, failure: Failure) ->
     let safe = rpc.is_none_or(|rpc| rpc.binding.is_safe());
     let key = idempotency::given(metadata);
     let key = key.map(|value| Key { value: value.clone(), lasts: true });
-    let effect = Effect::new(safe, metadata::is_repeat(metadata));
+    let effect = Effect::new(safe, metadata::is_retry(metadata));
     let (outcome, retry) = effect.conclude(&failure, key.as_ref());
     let context = Context {
         safe,

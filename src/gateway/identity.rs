@@ -1,4 +1,4 @@
-//! Who holds a key, asked of Polytomic.
+//! Looks up the identity of a key at Polytomic.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::{
     upstream::{Request, Upstream},
 };
 
-/// The longest that a look-up may take, whoever waits for it.
+/// Maximum time of a look-up, whichever RPCs wait for it.
 const LONGEST: Duration = Duration::from_secs(5);
 
 impl LookUp for Upstream {
-    /// Calls `GET /api/me`, which every class of key may.
+    /// Sends `GET /api/me`, which Polytomic allows for every class of key.
     async fn identity(&self, authorization: HeaderValue) -> Result<Verdict, LookUpError> {
         let request = Request {
             method: Method::GET,

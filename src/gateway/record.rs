@@ -56,7 +56,7 @@ impl Record {
             whose_credentials: CredentialOwner::Caller,
             resource: None,
             attempts: 0,
-            effect: Effect::new(rpc.binding.is_safe(), metadata::is_repeat(metadata)),
+            effect: Effect::new(rpc.binding.is_safe(), metadata::is_retry(metadata)),
             http_status: None,
             finished: false,
         }

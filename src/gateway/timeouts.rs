@@ -1,31 +1,30 @@
-//! How long an RPC may take: as long as any other, unless the operator says
-//! otherwise for this one.
+//! The timeout of each RPC: the common one, unless the operator sets another.
 
 use std::time::Duration;
 
 use crate::contract::{Contract, Rpc};
 
-/// The longest that RPCs may take, and take if their callers set no deadline.
+/// The maximum times of RPCs, which are also their deadlines if clients set none.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
     all: Duration,
-    /// By the services and the names of RPCs.
+    /// Services, names and timeouts of RPCs.
     own: Vec<(String, String, Duration)>,
 }
 
 impl Timeouts {
-    /// Gives all RPCs the same.
+    /// Gives all RPCs the same timeout.
     #[must_use]
     pub fn new(all: Duration) -> Self {
         Self { all, own: Vec::new() }
     }
 
-    /// Gives an RPC one of its own. Its name will do, or `package.Service/Rpc`.
+    /// Gives an RPC, by its name or `package.Service/Rpc`, a separate timeout.
     ///
     /// # Errors
     ///
-    /// If the contract has no such RPC or several, or if this one has a timeout
-    /// of its own already. Says which RPCs there are.
+    /// If the contract has no such RPC or several, or if it has a separate timeout
+    /// already. Names the RPCs that there are.
     pub fn set(
         &mut self,
         contract: &Contract,
@@ -53,7 +52,7 @@ impl Timeouts {
         Ok(())
     }
 
-    /// Returns how long an RPC may take.
+    /// Returns the timeout of an RPC.
     pub(super) fn of(&self, rpc: &Rpc) -> Duration {
         self.find(rpc).unwrap_or(self.all)
     }
@@ -70,7 +69,7 @@ fn full(rpc: &Rpc) -> String {
     format!("{}/{}", rpc.service, rpc.name)
 }
 
-/// Returns the shortest name that no other RPC has.
+/// Returns the shortest name that is unique.
 fn short(contract: &Contract, rpc: &Rpc) -> String {
     let is_alone = contract.rpcs().filter(|other| other.name == rpc.name).count() == 1;
     if is_alone { rpc.name.clone() } else { full(rpc) }
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_rpc_has_its_own_timeout_and_the_others_that_of_all() {
+    fn a_separate_timeout_changes_no_other_rpc() {
         assert_eq!(set(&[]), Ok(vec![ALL, ALL, ALL]));
         assert_eq!(set(&["Only"]), Ok(vec![ALL, OWN, ALL]));
         assert_eq!(set(&["test.A/Only"]), Ok(vec![ALL, OWN, ALL]));
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_means_no_rpc_or_several_is_refused_with_those_there_are() {
+    fn an_unknown_or_ambiguous_name_is_rejected_with_the_names_that_exist() {
         let all = "test.A/Both, Only, test.B/Both";
         assert_eq!(set(&["Nope"]), Err(format!("there is no RPC \"Nope\", but {all}")));
         assert!(set(&[""]).is_err());

@@ -134,7 +134,7 @@ impl ErrorResponse {
         self.key.as_deref()
     }
 
-    /// Returns the wait that the headers ask for, 60 s at most.
+    /// Returns the wait that the headers request, 60 s at most.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after

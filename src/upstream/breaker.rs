@@ -1,8 +1,8 @@
-//! Leaves Polytomic alone while it keeps failing.
+//! The circuit breaker: stops requests while Polytomic keeps failing.
 //!
-//! Calls that would fail anyway cost their callers a timeout each, and an
-//! upstream in trouble its recovery. So after enough failures calls fail at once
-//! for a while; then a single one finds out whether Polytomic is back.
+//! Requests that would fail anyway cost each client a timeout, and hinder Polytomic's
+//! recovery. So after enough failures requests fail immediately for a while; then one
+//! probe finds out whether Polytomic is back.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,25 +11,24 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How many failures in a row open the circuit, once they have lasted for
-/// [`LASTING`]. The calls that are cut off when one of Polytomic's servers goes
-/// away fail together; their repeats are served by the others.
+/// Failures in a row that open the circuit, once they have lasted for [`LASTING`]. When
+/// one of Polytomic's servers stops, the requests on it fail together; the others serve
+/// their retries.
 const IN_A_ROW: u32 = 20;
 
 /// See [`IN_A_ROW`].
 const LASTING: Duration = Duration::from_secs(1);
 
-/// How long outcomes are counted before the share of failures is looked at.
+/// How long results are counted before the share of failures is checked.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// The fewest outcomes whose share of failures says anything.
+/// The fewest results whose share of failures counts.
 const FEWEST: u32 = 50;
 
-/// How long the circuit is open the first time. Doubles with each probe that
-/// fails.
+/// How long the circuit is open the first time. Doubles with each failed probe.
 const FIRST_OPEN_FOR: Duration = Duration::from_secs(1);
 
-/// The longest that the circuit is open before a probe.
+/// The longest time that the circuit is open before a probe.
 const LONGEST_OPEN_FOR: Duration = Duration::from_secs(30);
 
 /// A circuit breaker.
@@ -43,7 +42,7 @@ enum State {
     Probing { open_for: Duration },
 }
 
-/// What happened of late.
+/// Recent results.
 #[derive(Debug)]
 struct Tally {
     in_a_row: u32,
@@ -53,8 +52,8 @@ struct Tally {
     all: u32,
 }
 
-/// The leave to make one call. Dropped without a verdict, for instance because
-/// the caller went away, it says nothing of Polytomic.
+/// Permission to send one request. Dropped without a result, for example because the
+/// client went away, it counts for nothing.
 #[derive(Debug)]
 pub(super) struct Permit {
     breaker: Arc<Breaker>,
@@ -67,16 +66,16 @@ impl Breaker {
         Self(Mutex::new(State::Closed(Tally::new())))
     }
 
-    /// Reports whether calls go through.
+    /// Reports whether requests are sent.
     pub(super) fn is_closed(&self) -> bool {
         matches!(*self.state(), State::Closed(_))
     }
 
-    /// Gives leave to call.
+    /// Returns permission to send a request.
     ///
     /// # Errors
     ///
-    /// While the circuit is open, how long to wait.
+    /// The time to wait, while the circuit is open.
     pub(super) fn admit(self: &Arc<Self>) -> Result<Permit, Duration> {
         let mut state = self.state();
         match *state {
@@ -99,13 +98,13 @@ impl Breaker {
 }
 
 impl Permit {
-    /// Notes whether Polytomic was there and able to answer.
+    /// Records whether Polytomic was unable to respond.
     pub(super) fn record(mut self, failed: bool) {
         let is_probe = std::mem::take(&mut self.is_probe);
         let mut state = self.breaker.state();
         match &mut *state {
             State::Closed(tally) => {
-                if tally.is_too_much(failed) {
+                if tally.exceeds_limit(failed) {
                     *state = State::open(FIRST_OPEN_FOR);
                 }
             }
@@ -116,7 +115,7 @@ impl Permit {
                     State::Closed(Tally::new())
                 };
             }
-            // A call from before the circuit was opened.
+            // A request from before the circuit was opened.
             State::Open { .. } | State::Probing { .. } => {}
         }
     }
@@ -146,9 +145,9 @@ impl Tally {
         Self { in_a_row: 0, row_since: now, window_since: now, failed: 0, all: 0 }
     }
 
-    /// Counts an outcome, and tells whether too many have failed. A success never
-    /// is the one too many, and what happened long ago counts for nothing.
-    fn is_too_much(&mut self, failed: bool) -> bool {
+    /// Counts a result, and reports whether too many have failed. A success never opens
+    /// the circuit, and old results do not count.
+    fn exceeds_limit(&mut self, failed: bool) -> bool {
         let now = Instant::now();
         let age = now - self.window_since;
         if age >= WINDOW * 2 {
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_success_and_what_is_long_past_open_nothing() {
+    async fn a_success_or_an_old_failure_does_not_open_it() {
         let breaker = Arc::new(Breaker::new());
         record(&breaker, true, 60);
         advance(WINDOW).await;
@@ -245,7 +244,7 @@ mod tests {
         assert_eq!(breaker.admit().unwrap_err(), FIRST_OPEN_FOR);
         advance(FIRST_OPEN_FOR).await;
         let probe = breaker.admit().unwrap();
-        assert!(breaker.admit().is_err(), "a probe is under way");
+        assert!(breaker.admit().is_err(), "a probe is running");
         probe.record(true);
         assert_eq!(breaker.admit().unwrap_err(), FIRST_OPEN_FOR * 2);
         advance(FIRST_OPEN_FOR * 2).await;
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_is_given_up_leaves_its_place_to_another() {
+    async fn a_dropped_probe_is_followed_by_another() {
         let breaker = open().await;
         advance(FIRST_OPEN_FOR).await;
         drop(breaker.admit().unwrap());
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_rest_has_a_limit() {
+    async fn the_time_it_is_open_has_a_limit() {
         let breaker = open().await;
         for _ in 0..20 {
             advance(LONGEST_OPEN_FOR).await;
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_from_before_it_opened_does_not_count() {
+    async fn a_request_from_before_it_opened_does_not_count() {
         let breaker = Arc::new(Breaker::new());
         let early = breaker.admit().unwrap();
         record(&breaker, true, IN_A_ROW);

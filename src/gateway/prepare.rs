@@ -47,7 +47,7 @@ pub(super) fn prepare(
             violations.extend(more);
             Err(RequestError::Invalid(violations))
         }
-        Err(malformed @ RequestError::Malformed(_)) => Err(malformed),
+        Err(other) => Err(other),
         Ok(rest) if violations.is_empty() => {
             record.resource = rest.resource;
             Ok(Request {

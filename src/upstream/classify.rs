@@ -9,10 +9,6 @@ use http::StatusCode;
 
 use super::Error;
 
-/// How long Polytomic must have been silent for a timeout to count as a failure: a
-/// client with a short deadline must not open the circuit for all others.
-const LEAST_SILENCE: Duration = Duration::from_secs(5);
-
 /// Translates an error of the HTTP client. The result holds no URL.
 pub(super) fn error(error: reqwest::Error) -> Error {
     let error = error.without_url();
@@ -79,10 +75,7 @@ pub(super) fn is_outage(
             status.as_u16(),
             502..=504 | 509 | 520..=530 | 598 | 599
         )),
-        Err(Error::TooLarge { .. } | Error::NoMemory) => Some(false),
-        Err(Error::Timeout) => (took >= LEAST_SILENCE).then_some(true),
-        Err(Error::Connect(_) | Error::Reset(_) | Error::Malformed(_)) => Some(true),
-        Err(Error::CircuitOpen { .. }) => None,
+        Err(error) => error.is_outage(took),
     }
 }
 
@@ -106,19 +99,5 @@ mod tests {
         }
         let lost = Error::Reset("gone".into());
         assert_eq!(is_outage(Err(&lost), Duration::ZERO), Some(true));
-    }
-
-    #[test]
-    fn a_response_that_exceeds_a_limit_is_no_outage() {
-        for error in [Error::NoMemory, Error::TooLarge { limit: 1 }] {
-            assert_eq!(is_outage(Err(&error), LEAST_SILENCE), Some(false));
-        }
-    }
-
-    #[test]
-    fn a_timeout_counts_only_after_enough_silence() {
-        assert_eq!(is_outage(Err(&Error::Timeout), LEAST_SILENCE), Some(true));
-        let short = Duration::from_millis(100);
-        assert_eq!(is_outage(Err(&Error::Timeout), short), None);
     }
 }

@@ -5,6 +5,10 @@ use std::time::Duration;
 /// The cause of an error, kept for the log. It holds no URL.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// How long Polytomic must have been silent for a timeout to count as a failure: a
+/// client with a short deadline must not open the circuit for all others.
+const LEAST_SILENCE: Duration = Duration::from_secs(5);
+
 /// Why an exchange with Polytomic failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -60,6 +64,17 @@ impl Error {
             }
         }
     }
+
+    /// Reports whether an exchange that ended so shows that Polytomic cannot respond;
+    /// `None` if it shows nothing.
+    pub(super) fn is_outage(&self, took: Duration) -> Option<bool> {
+        match self {
+            Self::Connect(_) | Self::Reset(_) | Self::Malformed(_) => Some(true),
+            Self::Timeout => (took >= LEAST_SILENCE).then_some(true),
+            Self::TooLarge { .. } | Self::NoMemory => Some(false),
+            Self::CircuitOpen { .. } => None,
+        }
+    }
 }
 
 /// Why there can be no client, without a URL.
@@ -71,4 +86,23 @@ pub enum SetupError {
     /// Anything else.
     #[error("the HTTP client cannot be set up")]
     Client(#[source] BoxError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_that_exceeds_a_limit_is_no_outage() {
+        for error in [Error::NoMemory, Error::TooLarge { limit: 1 }] {
+            assert_eq!(error.is_outage(LEAST_SILENCE), Some(false));
+        }
+    }
+
+    #[test]
+    fn a_timeout_counts_only_after_enough_silence() {
+        assert_eq!(Error::Timeout.is_outage(LEAST_SILENCE), Some(true));
+        let short = Duration::from_millis(100);
+        assert_eq!(Error::Timeout.is_outage(short), None);
+    }
 }

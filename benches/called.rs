@@ -3,28 +3,31 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
 use polytomic_gateway::{
     auth::{Authenticator, Mode, Settings as AuthSettings},
     budget::{self, Capacities, ResponseMemory},
     contract::{Contract, DESCRIPTOR_SET},
     gateway::{Gateway, Settings, Timeouts},
-    upstream::{self, Upstream},
+    upstream::{Request, Upstream},
 };
 use tokio::{runtime::Runtime, time::Instant};
 
-use crate::serving::{Work, runtime, upstream_on_loopback};
+use crate::serving::{Work, runtime};
 
-/// Returns the upstream that the gateway asks.
-async fn upstream(work: Work) -> Upstream {
-    let settings = upstream::Settings {
-        answer_limit: 32 * 1024 * 1024,
-        connect_timeout: Duration::from_secs(5),
-        read_timeout: Duration::from_secs(10),
-        authorities: None,
+/// Maximum bytes of a response.
+const LIMIT: usize = 32 * 1024 * 1024;
+
+/// Returns an upstream in memory, whose response is the same each time.
+fn upstream(work: Work) -> Upstream {
+    let body = work.response();
+    let respond = move |_: &Request| {
+        let mut response = http::Response::new(body.clone());
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
     };
-    let url = upstream_on_loopback(work).await.parse().unwrap();
-    Upstream::new(url, &settings).unwrap()
+    Upstream::in_memory(respond, LIMIT)
 }
 
 /// A gateway that is called without a connection.
@@ -42,7 +45,7 @@ impl Called {
     pub(crate) fn new(work: Work) -> Self {
         let runtime = runtime();
         let gateway = runtime.block_on(async {
-            let upstream = upstream(work).await;
+            let upstream = upstream(work);
             let mut settings = AuthSettings::new(Mode::Passthrough, "u", "v");
             settings.verify = false;
             let authenticator = Authenticator::start(settings, upstream.clone()).await;
@@ -89,6 +92,6 @@ impl Called {
             request,
             Ok(&self.memory),
         ));
-        outcome.unwrap().into_inner()
+        outcome.unwrap().into_inner().into_message()
     }
 }

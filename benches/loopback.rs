@@ -1,17 +1,25 @@
 //! A whole gateway on loopback, between a bare HTTP/2 client and an upstream.
 
+use std::{convert::Infallible, net::SocketAddr};
+
 use bytes::{BufMut, Bytes, BytesMut};
 use clap::Parser;
 use h2::client::SendRequest;
-use http::{HeaderMap, Request, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use polytomic_gateway::{
     app::App,
     config::{Cli, Command},
     contract::DESCRIPTOR_SET,
 };
-use tokio::{net::TcpStream, runtime::Runtime};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+};
 
-use crate::serving::{Work, runtime, upstream_on_loopback};
+use crate::serving::{Work, runtime};
 
 /// A client with an open connection to a gateway; all of it runs on one thread.
 pub(crate) struct Loopback {
@@ -84,4 +92,28 @@ fn frame(message: &[u8]) -> Bytes {
     frame.put_u32(u32::try_from(message.len()).unwrap());
     frame.put(message);
     frame.freeze()
+}
+
+/// Starts an upstream on loopback, whose response is the same each time, and returns its URL.
+async fn upstream_on_loopback(work: Work) -> String {
+    let listener =
+        TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let body = work.response();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let body = body.clone();
+            let service = service_fn(move |_: Request<Incoming>| {
+                let mut response = Response::new(Full::new(body.clone()));
+                let json = HeaderValue::from_static("application/json");
+                response.headers_mut().insert(CONTENT_TYPE, json);
+                async { Ok::<_, Infallible>(response) }
+            });
+            let io = TokioIo::new(stream);
+            tokio::spawn(http1::Builder::new().serve_connection(io, service));
+        }
+    });
+    url
 }

@@ -1,25 +1,19 @@
-//! The RPCs that are measured, and an upstream that answers them. All of it runs on
-//! one thread, and is the same in every run.
-
-use std::{convert::Infallible, net::SocketAddr};
+//! The RPCs that are measured, each the same in every run.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
-use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use http::{HeaderMap, HeaderValue};
 use polytomic_gateway::proto::{
     CreatePartnerSharedConnectionRequest, ListPartnerSharedConnectionsRequest,
 };
 use prost::Message;
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio::runtime::Runtime;
 
 use crate::answers;
 
 const SERVICE: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/";
 const ID: &str = "248df4b7-aa70-47b8-a036-33ac447e668d";
 
-/// An RPC and what Polytomic answers.
+/// An RPC and what Polytomic responds with.
 #[derive(Clone, Copy)]
 pub(crate) enum Work {
     /// A list of so many connections.
@@ -55,7 +49,7 @@ impl Work {
         message.into()
     }
 
-    /// Returns the metadata that a caller sends.
+    /// Returns the metadata that a client sends.
     pub(crate) fn metadata(self) -> HeaderMap {
         let mut metadata = HeaderMap::new();
         for (name, value) in [
@@ -74,8 +68,8 @@ impl Work {
         metadata
     }
 
-    /// Returns the JSON that Polytomic answers.
-    fn answer(self) -> Bytes {
+    /// Returns the JSON of Polytomic's response.
+    pub(crate) fn response(self) -> Bytes {
         let json = match self {
             Self::List(length) => answers::list(length),
             Self::Create => {
@@ -91,28 +85,4 @@ impl Work {
 /// Makes a runtime of this thread alone.
 pub(crate) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-/// Starts an upstream on loopback, which gives one answer, and returns its URL.
-pub(crate) async fn upstream_on_loopback(work: Work) -> String {
-    let listener =
-        TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let body = work.answer();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let body = body.clone();
-            let service = service_fn(move |_: Request<Incoming>| {
-                let mut response = Response::new(Full::new(body.clone()));
-                let json = HeaderValue::from_static("application/json");
-                response.headers_mut().insert(CONTENT_TYPE, json);
-                async { Ok::<_, Infallible>(response) }
-            });
-            let io = TokioIo::new(stream);
-            tokio::spawn(http1::Builder::new().serve_connection(io, service));
-        }
-    });
-    url
 }

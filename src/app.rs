@@ -32,7 +32,7 @@ pub enum Error {
     Contract(#[from] contract::Error),
     /// The HTTP client cannot be set up.
     #[error(transparent)]
-    Upstream(#[from] upstream::Error),
+    Upstream(#[from] upstream::SetupError),
     /// The credentials cannot be used.
     #[error(transparent)]
     Auth(#[from] auth::settings::Error),

@@ -38,7 +38,7 @@ pub const API_VERSIONS: [&str; 5] =
 #[derive(Debug)]
 pub struct Contract {
     /// Sorted by path.
-    rpcs: Vec<Rpc>,
+    rpcs: Vec<Arc<Rpc>>,
 }
 
 /// An RPC and the REST call that it stands for.
@@ -118,19 +118,19 @@ impl Contract {
         for (index, rpc) in rpcs.iter_mut().enumerate() {
             rpc.index = index;
         }
-        Ok(Self { rpcs })
+        Ok(Self { rpcs: rpcs.into_iter().map(Arc::new).collect() })
     }
 
     /// Returns the RPC of a gRPC request with this path.
     #[must_use]
-    pub fn rpc(&self, path: &str) -> Option<&Rpc> {
+    pub fn rpc(&self, path: &str) -> Option<&Arc<Rpc>> {
         let index = self.rpcs.binary_search_by(|rpc| rpc.path.as_str().cmp(path)).ok()?;
         Some(&self.rpcs[index])
     }
 
     /// Returns the RPCs in the order of their paths.
     pub fn rpcs(&self) -> impl Iterator<Item = &Rpc> {
-        self.rpcs.iter()
+        self.rpcs.iter().map(AsRef::as_ref)
     }
 
     /// Returns the full name of each service once, sorted.

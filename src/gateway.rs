@@ -1,15 +1,18 @@
-//! The life of one RPC: metadata and message in, REST call out, answer back.
+//! The life of one RPC: from its metadata and message to a REST request, and back.
 //!
-//! The gateway knows no particular RPC. It follows the compiled [`Contract`],
-//! and whatever goes wrong becomes a status in one place.
+//! The gateway knows no particular RPC: it follows the compiled [`Contract`]. Every
+//! failure becomes a status in one place.
 
-mod answer;
+mod attempt;
+mod body;
 mod deadline;
 mod idempotency;
 mod identity;
 mod metadata;
 mod outcome;
+mod prepare;
 mod record;
+mod response;
 mod retry;
 mod timeouts;
 
@@ -17,22 +20,26 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
-use tokio::time::{Instant, sleep};
+use http::{Extensions, HeaderMap, HeaderValue, Method};
+use tokio::time::Instant;
 use tonic::Status;
 
-use self::{deadline::Deadline, idempotency::Key, record::Record, retry::Retries};
 pub use self::{
+    body::Body,
     deadline::{parse_timeout, time_allowed},
     timeouts::Timeouts,
 };
+use self::{
+    deadline::Deadline, idempotency::Key, outcome::Effect, prepare::prepare,
+    record::Record, retry::Retries,
+};
 use crate::{
     auth::{self, Authenticator, Credentials},
-    budget::{Exhausted, ExpectedResponse, RejectedResponses, ResponseMemory},
+    budget::{Exhausted, RejectedResponses, ResponseMemory},
     contract::{Contract, Rpc},
-    status::{self, Context, Failure, Violation},
-    transcode::{self, RequestError},
-    upstream::{Call, Upstream},
+    status::{Context, Failure},
+    transcode::Violation,
+    upstream::Upstream,
 };
 
 /// Serves the RPCs of a contract from one upstream.
@@ -46,23 +53,18 @@ pub struct Gateway {
     rejected_responses: RejectedResponses,
 }
 
-/// What a gateway can be told.
+/// The settings of a gateway.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The version of Polytomic's API, unless a caller asks for another.
+    /// The version of Polytomic's API, unless a client requests another.
     pub api_version: HeaderValue,
-    /// How long an RPC may take at most, and takes if its caller sets no
-    /// deadline.
+    /// Maximum time of an RPC; also its deadline if the client sets none.
     pub timeouts: Timeouts,
-    /// How long an attempt may take if there is as much time again for another.
+    /// Maximum time of an attempt if as much time is left for another.
     pub attempt_timeout: Duration,
-    /// How many attempts an RPC may take.
+    /// Maximum attempts of an RPC.
     pub attempts: u32,
 }
-
-/// How long a caller is told to wait that was one too many: about as long as
-/// those before it take.
-const SHED_WAIT: Duration = Duration::from_secs(1);
 
 impl Gateway {
     /// Makes a gateway that serves `contract` from `upstream`.
@@ -78,13 +80,13 @@ impl Gateway {
         Self { contract, authenticator, upstream, settings, retries, rejected_responses }
     }
 
-    /// Reports whether the gateway has every credential that it needs itself.
+    /// Reports whether every credential of the gateway's own is loaded.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.authenticator.is_ready()
     }
 
-    /// Returns what is served.
+    /// Returns the contract that is served.
     #[must_use]
     pub fn contract(&self) -> &Contract {
         &self.contract
@@ -94,37 +96,44 @@ impl Gateway {
     /// is the wire bytes of its request, the result those of its response, which
     /// holds the `memory`; without it the RPC is over a limit.
     ///
-    /// Dropping the future ends the call to Polytomic at once.
+    /// Dropping the future ends the request to Polytomic.
     ///
     /// # Errors
     ///
-    /// A status that says what happened, whose fault it is and whether to
-    /// repeat. `docs/STATUSES.md` lists them.
+    /// A status that says what happened, whose fault it is and whether to retry.
+    /// `docs/STATUSES.md` lists them.
     pub async fn call(
         &self,
-        rpc: &Rpc,
+        rpc: &Arc<Rpc>,
         arrived: Instant,
         request: tonic::Request<Bytes>,
         memory: Result<&ResponseMemory, Exhausted>,
-    ) -> Result<tonic::Response<Bytes>, Status> {
+    ) -> Result<tonic::Response<Body>, Status> {
         let (metadata, _, message) = request.into_parts();
         let metadata = metadata.into_headers();
         let version = &self.settings.api_version;
         let mut record = Record::new(rpc, arrived, &metadata, version);
-        // Settled before anything can fail: whatever does tells the key.
+        // Decided before anything can fail: every failure returns the key.
         let key = (rpc.binding.method == Method::POST)
             .then(|| idempotency::key(&metadata, rpc, &message));
         record.key = key.clone().and_then(Result::ok);
-        // Whoever is one too many is told at once: a queue would only make every
-        // caller's answer late.
-        let outcome = match memory {
+        let result = match memory {
             Ok(memory) => {
-                survive(self.perform(rpc, &metadata, &message, key, memory, &mut record))
-                    .await
+                let work =
+                    self.perform(rpc, &metadata, &message, key, memory, &mut record);
+                catch_panic(work).await
             }
-            Err(_) => Err(Failure::Overloaded { retry_after: SHED_WAIT }),
+            // Rejected immediately: a queue would only delay every client.
+            Err(exhausted) => Err(exhausted.into()),
         };
-        record.finish(outcome)
+        match result {
+            Ok(message) => {
+                let metadata = record.metadata();
+                let body = Body::new(message, record);
+                Ok(tonic::Response::from_parts(metadata, body, Extensions::new()))
+            }
+            Err(failure) => Err(record.fail(failure)),
+        }
     }
 
     async fn perform(
@@ -134,28 +143,28 @@ impl Gateway {
         message: &[u8],
         key: Option<Result<Key, Violation>>,
         memory: &ResponseMemory,
-        record: &mut Record<'_>,
+        record: &mut Record,
     ) -> Result<Bytes, Failure> {
         let most = self.settings.timeouts.of(rpc);
         let stated = Deadline::new(metadata, record.started, most);
-        // One that is malformed is told with all other violations, to callers
-        // that have credentials.
+        // A malformed timeout is reported with all other violations, to clients that
+        // have credentials.
         let deadline =
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
         let credentials = deadline.bound(self.credentials(metadata, record)).await?;
-        let call = Self::prepare(rpc, metadata, message, key, stated, record)?;
-        let request = (&call.method, &call.path_and_query);
-        let memory = self
-            .rejected_responses
-            .reserve(memory, request, credentials.fingerprint())
-            .map_err(|_| Failure::Overloaded { retry_after: SHED_WAIT })?;
-        self.send(rpc, call, deadline, credentials, &memory, record).await
+        let request = prepare(rpc, metadata, message, key, stated, record)?;
+        let memory = self.rejected_responses.reserve(
+            memory,
+            (&request.method, &request.path_and_query),
+            credentials.fingerprint(),
+        )?;
+        self.send(rpc, request, deadline, credentials, &memory, record).await
     }
 
     async fn credentials(
         &self,
         metadata: &HeaderMap,
-        record: &mut Record<'_>,
+        record: &mut Record,
     ) -> Result<Credentials, Failure> {
         let credentials =
             self.authenticator.credentials(metadata).await.map_err(|error| {
@@ -164,186 +173,49 @@ impl Gateway {
                 {
                     record.whose_credentials = owner;
                 }
-                refused(&error)
+                error
             })?;
         record.whose_credentials = credentials.owner();
         record.credentials = Some(credentials.clone());
         Ok(credentials)
     }
-
-    /// Makes the REST call of an RPC, but for its credentials. Tells everything
-    /// that is wrong with the metadata and the message at once.
-    fn prepare(
-        rpc: &Rpc,
-        metadata: &HeaderMap,
-        message: &[u8],
-        key: Option<Result<Key, Violation>>,
-        deadline: Result<Deadline, Violation>,
-        record: &mut Record<'_>,
-    ) -> Result<Call, Failure> {
-        let mut violations = Vec::new();
-        let mut headers = HeaderMap::new();
-        note(&mut violations, deadline);
-        if let Some(Some(version)) = note(&mut violations, metadata::version(metadata)) {
-            record.api_version = version;
-        }
-        headers.insert(metadata::VERSION, record.api_version.clone());
-        headers.insert(metadata::REQUEST_ID, record.request_id.clone());
-        metadata::copy_trace_context(metadata, &mut headers);
-        if let Some(key) = key.and_then(|key| note(&mut violations, key)) {
-            headers.insert(idempotency::HEADER, key.value);
-        }
-
-        match transcode::request(rpc, message) {
-            Err(RequestError::Malformed(problem)) => {
-                Err(Failure::InvalidMessage(problem))
-            }
-            Err(RequestError::Invalid(more)) => {
-                violations.extend(more);
-                Err(Failure::InvalidFields(violations))
-            }
-            Ok(rest) if violations.is_empty() => {
-                record.resource = rest.resource;
-                Ok(Call {
-                    method: rest.method,
-                    path_and_query: rest.path_and_query,
-                    headers,
-                    body: rest.body.map(Bytes::from),
-                    recall: None,
-                })
-            }
-            Ok(_) => Err(Failure::InvalidFields(violations)),
-        }
-    }
-
-    /// Sends a call until it succeeds or another attempt would be of no use.
-    async fn send(
-        &self,
-        rpc: &Rpc,
-        call: Call,
-        deadline: Deadline,
-        mut credentials: Credentials,
-        memory: &ExpectedResponse<'_>,
-        record: &mut Record<'_>,
-    ) -> Result<Bytes, Failure> {
-        let mut retry = self.retries.first(rpc.binding.is_safe());
-        let mut renewed = false;
-        let is_repeatable = rpc.binding.is_repeatable();
-        loop {
-            let until = if retry.is_last() || !is_repeatable {
-                deadline.at()
-            } else {
-                deadline.of_attempt(self.settings.attempt_timeout)
-            };
-            let begun = record.attempts();
-            let attempt =
-                self.attempt(rpc, call.clone(), &credentials, until, memory, record);
-            let failure = match deadline.bound(attempt).await {
-                Ok(message) => return Ok(message),
-                Err(failure) => failure,
-            };
-            if record.attempts() > begun {
-                record.failed(&failure);
-            }
-            if is_unauthorized(&failure) {
-                // The rejected credentials must be forgotten in any case.
-                let rejected = self.authenticator.rejected(&credentials);
-                let newer = deadline.bound(async { Ok(rejected.await) }).await;
-                // Keys are unique among one holder's calls, perhaps: what others'
-                // credentials begin, newer ones might begin again.
-                let may_renew = is_repeatable && !renewed && !record.is_in_doubt();
-                let Some(newer) = newer.ok().flatten().filter(|_| may_renew) else {
-                    return Err(failure);
-                };
-                credentials = newer;
-                renewed = true;
-                continue;
-            }
-            let delay = retry.delay(&failure, deadline.left(), fastrand::f64());
-            let Some(delay) = delay.filter(|_| is_repeatable) else {
-                return Err(failure);
-            };
-            sleep(delay).await;
-        }
-    }
-
-    async fn attempt(
-        &self,
-        rpc: &Rpc,
-        mut call: Call,
-        credentials: &Credentials,
-        until: Instant,
-        memory: &ExpectedResponse<'_>,
-        record: &mut Record<'_>,
-    ) -> Result<Bytes, Failure> {
-        call.headers.insert(AUTHORIZATION, credentials.authorization());
-        let admission = self.upstream.admit()?;
-        call.recall = record.attempt();
-        let has_room = |bytes| memory.grow_for(bytes).is_ok();
-        let answer = admission.send(call, until, has_room).await?;
-        record.answered(answer.status);
-        let message = answer::translate(rpc, &answer, credentials)?;
-        memory.shrink_to(message.len()).map_err(|_| Failure::NoRoom)?;
-        Ok(message)
-    }
 }
 
-/// Tells that Polytomic does not accept the credentials.
-fn is_unauthorized(failure: &Failure) -> bool {
-    matches!(failure, Failure::Refused(refusal) if refusal.status() == StatusCode::UNAUTHORIZED)
-}
-
-/// Turns a panic into the failure of one RPC, which keeps its key and its id: the
-/// others have nothing to do with it. What panicked is gone with its future.
-fn survive<T>(
+/// Turns a panic into the failure of its RPC, which keeps its key and its ID. What
+/// panicked is dropped with its future.
+fn catch_panic<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> impl Future<Output = Result<T, Failure>> {
-    let survived = AssertUnwindSafe(work).catch_unwind();
-    survived.map(|outcome| outcome.unwrap_or(Err(Failure::Panic)))
+    let caught = AssertUnwindSafe(work).catch_unwind();
+    caught.map(|result| result.unwrap_or(Err(Failure::Panic)))
 }
 
-/// Refuses a request before it has become an RPC, and logs that. The RPC is the one
-/// that it would have been, if there is such a one.
+/// Rejects a request before it has become an RPC, and logs that. `rpc` is the one that
+/// it would have been, if any.
 #[must_use]
-pub fn refuse(rpc: Option<&Rpc>, metadata: &HeaderMap, failure: Failure) -> Status {
+pub fn reject(rpc: Option<&Arc<Rpc>>, metadata: &HeaderMap, failure: Failure) -> Status {
     let request_id = metadata::request_id(metadata);
     let safe = rpc.is_none_or(|rpc| rpc.binding.is_safe());
-    let key = idempotency::given(metadata).and_then(|key| key.to_str().ok());
+    let key = idempotency::given(metadata);
+    let key = key.map(|value| Key { value: value.clone(), lasts: true });
+    let effect = Effect::new(safe, metadata::is_retry(metadata));
+    let (outcome, retry) = effect.conclude(&failure, key.as_ref());
     let context = Context {
         safe,
-        in_doubt: !safe && metadata::is_repeat(metadata),
-        idempotency_key: key.map(|value| status::Key { value, lasts: true }),
+        outcome,
+        retry,
+        idempotency_key: key.as_ref().and_then(|key| key.value.to_str().ok()),
         ..Context::new(request_id.to_str().unwrap_or_default())
     };
     tracing::info!(
         target: "rpc",
-        code = ?failure.code(context.safe),
-        reason = failure.reason(&context).as_str(),
+        code = ?failure.code(safe),
+        reason = failure.reason(safe, context.whose_credentials).as_str(),
         error = %failure,
         request_id = context.request_id,
         "a request was refused"
     );
     failure.into_status(&context)
-}
-
-/// Translates why there are no credentials.
-fn refused(error: &auth::Error) -> Failure {
-    match error {
-        auth::Error::Missing => Failure::CredentialsMissing,
-        auth::Error::Malformed(problem) => Failure::CredentialsMalformed(problem),
-        auth::Error::Rejected { .. } => Failure::CredentialsRejected,
-        auth::Error::CallerToken => Failure::CallerTokenRejected,
-        auth::Error::NotPartner { class, .. } => {
-            Failure::NotPartnerKey { class: class.to_string() }
-        }
-        auth::Error::Unavailable(what) => Failure::CredentialsUnavailable(what),
-        auth::Error::Internal => Failure::Panic,
-    }
-}
-
-/// Keeps a value, or notes the violation.
-fn note<T>(violations: &mut Vec<Violation>, result: Result<T, Violation>) -> Option<T> {
-    result.map_err(|violation| violations.push(violation)).ok()
 }
 
 #[cfg(test)]
@@ -353,17 +225,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_a_failure_that_says_nothing_more() {
-        let failure = survive::<()>(async { panic!("a secret") }).await.unwrap_err();
+    async fn a_panic_is_a_failure_without_details() {
+        let failure = catch_panic::<()>(async { panic!("a secret") }).await.unwrap_err();
         assert!(matches!(failure, Failure::Panic));
-        let status = failure.into_status(&Context {
-            safe: false,
-            attempts: 1,
-            idempotency_key: None,
-            ..Context::new("id")
-        });
+        let status = failure.into_status(&Context::new("id"));
         assert_eq!(status.code(), tonic::Code::Internal);
-        assert!(status.message().starts_with("internal error"), "{}", status.message());
+        assert_eq!(status.message(), "internal error");
         assert!(!format!("{status:?}").contains("secret"));
     }
 }

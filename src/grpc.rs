@@ -4,9 +4,10 @@
 //! bytes here.
 
 mod body;
+mod error;
 mod health;
 mod reflection;
 mod route;
 mod unary;
 
-pub use self::route::Routes;
+pub use self::{error::Error, route::Routes};

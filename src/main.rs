@@ -192,7 +192,7 @@ fn is_usage(error: &(dyn Error + 'static)) -> bool {
         Some(
             app::Error::Settings(_)
                 | app::Error::Auth(_)
-                | app::Error::Upstream(upstream::Error::Authorities(_))
+                | app::Error::Upstream(upstream::SetupError::Authorities(_))
         )
     )
 }

@@ -9,12 +9,14 @@
 
 mod body;
 mod check;
+mod error;
 mod json;
 mod request;
 mod response;
 mod wire;
 
 pub use self::{
-    request::{RequestError, Resource, RestRequest, request},
+    error::{RequestError, Violation},
+    request::{Resource, RestRequest, request},
     response::{MAX_DEPTH, ResponseError, response},
 };

@@ -1,51 +1,60 @@
-//! The one way to Polytomic.
+//! The only room that sends requests to Polytomic.
 //!
-//! Nothing else here knows the HTTP client. What it must never do is settled in
-//! one place: no redirects, no proxies from the environment, no referrer, no
-//! retries of its own, no body beyond the limit, and no URL in an error.
+//! No other room uses the HTTP client. What it must never do is decided here: no
+//! redirects, no proxies from the environment, no referrer, no retries of its own, no
+//! body beyond the limit, and no URL in an error.
 
 mod base_url;
 mod breaker;
 mod cancel;
 mod classify;
+mod error;
+mod exchange;
+#[cfg(feature = "testing")]
+mod memory;
+mod response;
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+#[cfg(feature = "testing")]
+use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
+    HeaderValue,
     header::{ACCEPT, CONTENT_TYPE, USER_AGENT},
 };
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-pub use self::{base_url::BaseUrl, cancel::CancelHandle};
+pub use self::{
+    base_url::BaseUrl,
+    cancel::CancelHandle,
+    error::{BoxError, Error, Progress, SetupError},
+    exchange::Exchange,
+    response::{Request, Response},
+};
 use self::{
     breaker::{Breaker, Permit},
-    classify::{failure, verdict},
+    exchange::{Limits, Report},
 };
-use crate::status::{BoxError, Failure};
+use crate::budget::Exhausted;
 
 /// How long an unused connection is kept. Below the 60 s after which common
-/// load balancers close one, so that a call seldom meets a closing connection.
+/// load balancers close one, so that a request seldom meets a closing connection.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// How often an HTTP/2 connection with calls on it is asked whether it still
-/// lives, and how long it may take to say so. A call that times out leaves such
-/// a connection open, and the next call would be lost on it too.
+/// How often an HTTP/2 connection with requests on it gets a PING, and how long its
+/// answer may take. A request that times out leaves the connection open, and the next
+/// one would be lost on it too.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most headers of an answer, and the most bytes of them over HTTP/2. Over
+/// The most headers of a response, and the most bytes of them over HTTP/2. Over
 /// HTTP/1 the client's buffer of about 400 KiB bounds the bytes.
 const MAX_HEADERS: usize = 100;
 const MAX_HEADER_LIST: u32 = 64 * 1024;
 
-/// The most bytes of an answer that the gateway reads for itself: an identity has
-/// some hundred.
-const ASIDE_LIMIT: usize = 64 * 1024;
-
-/// The most bytes that are set aside for a body because its length says so.
-const MAX_RESERVED: usize = 1024 * 1024;
+/// The most bytes of a response that the gateway reads for itself: an identity has a
+/// few hundred.
+const OPTIONAL_LIMIT: usize = 64 * 1024;
 
 /// What identifies the gateway to Polytomic.
 const AGENT: HeaderValue =
@@ -56,57 +65,38 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// A client of one Polytomic.
 #[derive(Debug, Clone)]
 pub struct Upstream {
-    client: reqwest::Client,
-    url: BaseUrl,
-    answer_limit: usize,
+    transport: Transport,
+    response_limit: usize,
     read_timeout: Duration,
     breaker: Arc<Breaker>,
 }
 
-/// What a client can be told.
+/// How requests reach Polytomic.
+#[derive(Debug, Clone)]
+enum Transport {
+    Http(reqwest::Client, BaseUrl),
+    #[cfg(feature = "testing")]
+    Memory(memory::Memory),
+}
+
+/// The settings of a client.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The most bytes that the body of an answer may have.
+    /// Maximum bytes of a response body.
     pub answer_limit: usize,
-    /// How long it may take to connect, TLS included.
+    /// Maximum time to connect, TLS included.
     pub connect_timeout: Duration,
-    /// How long Polytomic may be silent within an answer's body.
+    /// Maximum time between two chunks of a response body.
     pub read_timeout: Duration,
-    /// Certificate authorities to trust beside the system's, in PEM.
+    /// Certificate authorities to trust in addition to the system's, in PEM.
     pub authorities: Option<Vec<u8>>,
 }
 
-/// A request to Polytomic.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// The HTTP method.
-    pub method: Method,
-    /// The path and the query. Starts with `/`.
-    pub path_and_query: String,
-    /// The headers, but for those that every call has.
-    pub headers: HeaderMap,
-    /// The JSON body.
-    pub body: Option<Bytes>,
-    /// What calls it back, for who wants to know whether anything was sent.
-    pub recall: Option<CancelHandle>,
-}
-
-/// An answer of Polytomic, whatever its status.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The whole body.
-    pub body: Bytes,
-}
-
-/// The leave to send one call: the circuit is closed, or this is its probe.
+/// Permission to send one request: the circuit is closed, or this is its probe.
 #[derive(Debug)]
 pub struct Admission<'a> {
     upstream: &'a Upstream,
-    permit: Permit<'a>,
+    permit: Permit,
 }
 
 impl Upstream {
@@ -115,7 +105,7 @@ impl Upstream {
     /// # Errors
     ///
     /// If the certificate authorities cannot be used.
-    pub fn new(url: BaseUrl, settings: &Settings) -> Result<Self, Error> {
+    pub fn new(url: BaseUrl, settings: &Settings) -> Result<Self, SetupError> {
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -130,176 +120,142 @@ impl Upstream {
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
         if !url.is_https() {
-            // Nothing is to be trusted, and the system's authorities take a while
-            // to read.
+            // No certificate is checked, and reading the system's takes a while.
             builder = builder.tls_certs_only([]);
         } else if let Some(pem) = &settings.authorities {
             let authorities = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| Error::Authorities(last_cause(&error)))?;
+                .map_err(|error| SetupError::Authorities(last_cause(&error)))?;
             if authorities.is_empty() {
-                return Err(Error::Authorities("it has no certificate".to_owned()));
+                return Err(SetupError::Authorities("it has no certificate".to_owned()));
             }
             builder = builder.tls_certs_merge(authorities);
         }
-        // Bytes that are no certificate are noticed only now.
+        // The builder rejects bytes that are no certificate.
         let has_authorities = url.is_https() && settings.authorities.is_some();
         let client = builder.build().map_err(|error| {
             if has_authorities {
-                return Error::Authorities(last_cause(&error));
+                return SetupError::Authorities(last_cause(&error));
             }
-            Error::Client(error.without_url().into())
+            SetupError::Client(error.without_url().into())
         })?;
         Ok(Self {
-            client,
-            url,
-            answer_limit: settings.answer_limit,
+            transport: Transport::Http(client, url),
+            response_limit: settings.answer_limit,
             read_timeout: settings.read_timeout,
             breaker: Arc::new(Breaker::new()),
         })
     }
 
-    /// Gives leave to send a call.
+    /// Makes a client of a Polytomic in memory, which takes no time to respond.
+    #[cfg(feature = "testing")]
+    pub fn in_memory(
+        respond: impl Fn(&Request) -> http::Response<Bytes> + Send + Sync + 'static,
+        response_limit: usize,
+    ) -> Self {
+        Self {
+            transport: Transport::Memory(memory::Memory::new(respond)),
+            response_limit,
+            read_timeout: Duration::from_secs(10),
+            breaker: Arc::new(Breaker::new()),
+        }
+    }
+
+    /// Returns permission to send a request.
     ///
     /// # Errors
     ///
-    /// While Polytomic keeps failing: [`Failure::CircuitOpen`].
-    pub fn admit(&self) -> Result<Admission<'_>, Failure> {
+    /// While Polytomic keeps failing: [`Error::CircuitOpen`].
+    pub fn admit(&self) -> Result<Admission<'_>, Error> {
         match self.breaker.admit() {
             Ok(permit) => Ok(Admission { upstream: self, permit }),
-            Err(retry_after) => Err(Failure::CircuitOpen { retry_after }),
+            Err(retry_after) => Err(Error::CircuitOpen { retry_after }),
         }
     }
 
-    /// Sends a call that the gateway could do without, such as `GET /api/me`.
+    /// Sends a request that the gateway can do without, such as `GET /api/me`.
     ///
-    /// It is not sent while Polytomic keeps failing, and what becomes of it counts
-    /// for nothing: an identity that cannot be looked up must not shut out the RPCs
-    /// that would work, nor one that can be let in those that would fail.
+    /// It is not sent while Polytomic keeps failing, and the circuit breaker does not
+    /// count it: a failing look-up must not shut out the RPCs that would work, and a
+    /// working one must not admit those that would fail.
     ///
     /// # Errors
     ///
-    /// As [`Admission::send`], and [`Failure::CircuitOpen`].
-    pub async fn send_aside(
+    /// As [`Admission::send`] and [`Exchange::collect`], and [`Error::CircuitOpen`].
+    pub async fn send_optional(
         &self,
-        call: Call,
+        request: Request,
         until: Instant,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Response, Error> {
         if !self.breaker.is_closed() {
-            return Err(Failure::CircuitOpen { retry_after: Duration::ZERO });
+            return Err(Error::CircuitOpen { retry_after: Duration::ZERO });
         }
-        self.send(call, until, |bytes| within(ASIDE_LIMIT, bytes)).await
+        let limits = self.limits(until, OPTIONAL_LIMIT, |_| Ok(()));
+        self.exchange(request, limits, Report::new(None)).await?.collect().await
     }
 
-    /// Sends a call, and reads its answer for as long as that is `allowed` to have
-    /// so many bytes.
-    async fn send(
+    async fn exchange<R: Fn(usize) -> Result<(), Exhausted>>(
         &self,
-        call: Call,
-        until: Instant,
-        allowed: impl Fn(usize) -> Result<(), Failure>,
-    ) -> Result<Answer, Failure> {
-        let url = self.url.join(&call.path_and_query);
-        let mut request = self
-            .client
-            .request(call.method, url)
-            .headers(call.headers)
+        request: Request,
+        limits: Limits<R>,
+        mut report: Report,
+    ) -> Result<Exchange<R>, Error> {
+        let head = timeout_at(limits.until, self.transport.send(request)).await;
+        match head.unwrap_or(Err(Error::Timeout)) {
+            Ok(response) => Ok(Exchange::new(response, limits, report)),
+            Err(error) => {
+                report.send(Err(&error));
+                Err(error)
+            }
+        }
+    }
+
+    fn limits<R>(&self, until: Instant, bytes: usize, reserve: R) -> Limits<R> {
+        Limits { until, read_timeout: self.read_timeout, bytes, reserve }
+    }
+}
+
+impl Transport {
+    /// Sends a request and waits for the head of its response.
+    async fn send(&self, request: Request) -> Result<reqwest::Response, Error> {
+        let (client, url) = match self {
+            Self::Http(client, url) => (client, url.join(&request.path_and_query)),
+            #[cfg(feature = "testing")]
+            Self::Memory(memory) => return Ok(memory.send(&request)),
+        };
+        let mut builder = client
+            .request(request.method, url)
+            .headers(request.headers)
             .header(ACCEPT, JSON)
             .header(USER_AGENT, AGENT);
-        if let Some(body) = call.body {
-            let body = cancel::body(body, call.recall);
-            request = request.header(CONTENT_TYPE, JSON).body(body);
-        } else if let Some(recall) = call.recall {
-            recall.release();
+        if let Some(body) = request.body {
+            let body = cancel::body(body, request.cancel);
+            builder = builder.header(CONTENT_TYPE, JSON).body(body);
+        } else if let Some(cancel) = request.cancel {
+            cancel.start_sending();
         }
-        let exchange = async {
-            let response = request.send().await.map_err(failure)?;
-            self.read(response, allowed).await
-        };
-        timeout_at(until, exchange).await.unwrap_or(Err(Failure::Timeout))
-    }
-
-    async fn read(
-        &self,
-        mut response: reqwest::Response,
-        allowed: impl Fn(usize) -> Result<(), Failure>,
-    ) -> Result<Answer, Failure> {
-        let stated = response.content_length().unwrap_or(0);
-        let stated = usize::try_from(stated).unwrap_or(usize::MAX);
-        allowed(stated)?;
-
-        let status = response.status();
-        let headers = std::mem::take(response.headers_mut());
-        // An answer of one part is passed on as it is.
-        let mut whole = self.chunk(&mut response).await?.unwrap_or_default();
-        allowed(whole.len())?;
-        let mut body = BytesMut::new();
-        while let Some(chunk) = self.chunk(&mut response).await? {
-            if body.is_empty() {
-                body.reserve(stated.min(MAX_RESERVED).max(whole.len() + chunk.len()));
-                body.extend_from_slice(&std::mem::take(&mut whole));
-            }
-            allowed(stated.max(body.len() + chunk.len()))?;
-            body.extend_from_slice(&chunk);
-        }
-        if !body.is_empty() {
-            whole = body.freeze();
-        }
-        Ok(Answer { status, headers, body: whole })
-    }
-
-    /// Reads the next part of a body.
-    async fn chunk(
-        &self,
-        response: &mut reqwest::Response,
-    ) -> Result<Option<Bytes>, Failure> {
-        match timeout(self.read_timeout, response.chunk()).await {
-            Ok(chunk) => chunk.map_err(failure),
-            Err(_) => Err(Failure::Timeout),
-        }
+        builder.send().await.map_err(classify::error)
     }
 }
 
 impl Admission<'_> {
-    /// Sends a call, once, and reads the whole answer, until the moment given and
-    /// while it `has_room` for so many bytes of it.
+    /// Sends a request, once, and waits for the head of its response.
     ///
-    /// Dropping the future ends the call at once.
+    /// The exchange must end by `until`, and may hold as many bytes of the body as
+    /// `reserve` accepts; it is called with the total. Dropping the future ends the
+    /// request.
     ///
     /// # Errors
     ///
-    /// If there is no whole answer within the time and the size limit.
-    pub async fn send(
+    /// If there is no head of a response in time.
+    pub async fn send<R: Fn(usize) -> Result<(), Exhausted>>(
         self,
-        call: Call,
+        request: Request,
         until: Instant,
-        has_room: impl Fn(usize) -> bool,
-    ) -> Result<Answer, Failure> {
-        let started = Instant::now();
-        let allowed = |bytes| {
-            within(self.upstream.answer_limit, bytes)?;
-            if has_room(bytes) { Ok(()) } else { Err(Failure::NoRoom) }
-        };
-        let outcome = self.upstream.send(call, until, allowed).await;
-        if let Some(failed) = verdict(&outcome, started.elapsed()) {
-            self.permit.judge(failed);
-        }
-        outcome
+        reserve: R,
+    ) -> Result<Exchange<R>, Error> {
+        let limits = self.upstream.limits(until, self.upstream.response_limit, reserve);
+        self.upstream.exchange(request, limits, Report::new(Some(self.permit))).await
     }
-}
-
-fn within(limit: usize, bytes: usize) -> Result<(), Failure> {
-    if bytes <= limit { Ok(()) } else { Err(Failure::ResponseTooLarge { limit }) }
-}
-
-/// Why there can be no client, without a URL.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file of certificate authorities is of no use; says why.
-    #[error("--upstream-ca-file cannot be used: {0}")]
-    Authorities(String),
-    /// Anything else.
-    #[error("the HTTP client cannot be set up")]
-    Client(#[source] BoxError),
 }
 
 /// Returns the innermost cause, which knows the most.

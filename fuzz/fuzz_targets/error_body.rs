@@ -1,11 +1,11 @@
-//! Any refusal of Polytomic: a status that is printable, small and never OK.
+//! Any error response of Polytomic's: a status that is printable, small and never OK.
 //! The first two bytes are the HTTP status, the rest is the body.
 
 #![no_main]
 
 use http::{HeaderMap, StatusCode};
 use libfuzzer_sys::fuzz_target;
-use polytomic_gateway::status::{Context, Failure, Key, ErrorResponse};
+use polytomic_gateway::status::{Context, ErrorResponse, Failure, Outcome, Retry};
 use tonic::Code;
 
 /// What clients may cap trailers at.
@@ -16,19 +16,21 @@ fuzz_target!(|data: &[u8]| {
     let number = 100 + u16::from_le_bytes([*first, *second]) % 900;
     let status = StatusCode::from_u16(number).expect("three digits");
     for safe in [true, false] {
-        let refusal = ErrorResponse::new(status, &HeaderMap::new(), body);
+        let response = ErrorResponse::new(status, &HeaderMap::new(), body);
         let context = Context {
             safe,
             attempts: 1,
-            idempotency_key: (!safe).then_some(Key { value: "a-key-of-its-own", lasts: false }),
+            outcome: Outcome::Unknown,
+            retry: if safe { Retry::Safe } else { Retry::ListThenNewKey },
+            idempotency_key: (!safe).then_some("a-key-of-its-own"),
             ..Context::new("request-id")
         };
-        let told = Failure::Refused(Box::new(refusal)).into_status(&context);
-        assert_ne!(told.code(), Code::Ok);
-        assert!(told.message().len() <= 1024);
-        assert!(!told.message().chars().any(char::is_control), "{:?}", told.message());
-        assert!(!told.message().contains("://"), "{:?}", told.message());
-        let response = told.into_http::<()>();
+        let made = Failure::ErrorResponse(Box::new(response)).into_status(&context);
+        assert_ne!(made.code(), Code::Ok);
+        assert!(made.message().len() <= 1024);
+        assert!(!made.message().chars().any(char::is_control), "{:?}", made.message());
+        assert!(!made.message().contains("://"), "{:?}", made.message());
+        let response = made.into_http::<()>();
         let size: usize = response
             .headers()
             .iter()

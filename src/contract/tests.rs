@@ -79,7 +79,7 @@ fn embedded_descriptors_compile() {
     assert!(contract.rpc("/x/y").is_none());
     for (index, rpc) in contract.rpcs().enumerate() {
         assert_eq!(rpc.index, index);
-        assert!(std::ptr::eq(contract.rpc(rpc.path()).unwrap(), rpc));
+        assert!(std::ptr::eq(contract.rpc(rpc.path()).unwrap().as_ref(), rpc));
     }
 }
 

@@ -1,7 +1,7 @@
-//! When an RPC must have ended.
+//! The deadline of an RPC.
 //!
-//! The deadline is one moment, set when the RPC comes in; whatever is done for
-//! the RPC after that spends of the same time.
+//! It is one moment, set when the RPC arrives. Everything that the gateway does for
+//! the RPC must end by then.
 
 use std::{future::ready, time::Duration};
 
@@ -9,28 +9,28 @@ use futures_util::{FutureExt, future::Either};
 use http::HeaderMap;
 use tokio::time::{Instant, timeout_at};
 
-use crate::status::{Failure, Violation};
+use crate::{status::Failure, transcode::Violation, upstream};
 
-/// The metadata in which a caller says how long it will wait.
+/// The metadata with the client's timeout.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
-/// The most that the gateway stops before its caller would, so that a status with
-/// details is there before the caller's own timer goes off.
+/// The longest time that the gateway ends an RPC before the client does, so that a
+/// status with details arrives before the client's own timer.
 const MARGIN: Duration = Duration::from_millis(100);
 
-/// The moment at which an RPC must have ended, and whose wish that is.
+/// The moment at which an RPC must have ended, and whether its client set it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     at: Instant,
-    callers: bool,
+    is_clients: bool,
 }
 
 impl Deadline {
-    /// Reads the caller's `grpc-timeout`. An RPC never takes longer than `most`.
+    /// Reads the client's `grpc-timeout`. An RPC never takes longer than `most`.
     ///
     /// # Errors
     ///
-    /// If the `grpc-timeout` is not of the form that gRPC states.
+    /// If the `grpc-timeout` does not have gRPC's format.
     pub(super) fn new(
         metadata: &HeaderMap,
         started: Instant,
@@ -49,16 +49,16 @@ impl Deadline {
         if asked > most {
             return Ok(Self::of_gateway(started, most));
         }
-        Ok(Self { at: started + less_margin(asked), callers: true })
+        Ok(Self { at: started + less_margin(asked), is_clients: true })
     }
 
-    /// Returns the deadline of an RPC whose caller has set none.
+    /// Returns the deadline of an RPC whose client set none.
     pub(super) fn of_gateway(started: Instant, most: Duration) -> Self {
-        Self { at: started + most, callers: false }
+        Self { at: started + most, is_clients: false }
     }
 
-    /// Does some work of the RPC, until the deadline. If that has passed the work
-    /// is not even begun. (An async function would hold the work twice.)
+    /// Does work of the RPC until the deadline. After the deadline it does not begin.
+    /// (An async function would hold the work twice.)
     pub(super) fn bound<T>(
         self,
         work: impl Future<Output = Result<T, Failure>>,
@@ -67,7 +67,11 @@ impl Deadline {
             return Either::Left(ready(Err(self.failure())));
         }
         let outcome = timeout_at(self.at, work).map(move |outcome| match outcome {
-            Ok(Err(Failure::Timeout)) if self.left().is_zero() => Err(self.failure()),
+            Ok(Err(Failure::Upstream(upstream::Error::Timeout)))
+                if self.left().is_zero() =>
+            {
+                Err(self.failure())
+            }
             Ok(outcome) => outcome,
             Err(_) => Err(self.failure()),
         });
@@ -84,20 +88,28 @@ impl Deadline {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    /// Returns when to give up the next attempt. One that takes longer than
-    /// `patience` is given up if there is as much time again for another.
-    pub(super) fn of_attempt(&self, patience: Duration) -> Instant {
-        if self.left() < patience * 2 { self.at } else { Instant::now() + patience }
+    /// Returns when to abandon the next attempt: after `attempt_timeout`, if as much
+    /// time is left for another.
+    pub(super) fn of_attempt(&self, attempt_timeout: Duration) -> Instant {
+        if self.left() < attempt_timeout * 2 {
+            self.at
+        } else {
+            Instant::now() + attempt_timeout
+        }
     }
 
-    /// Returns how an RPC fails that has come to its deadline.
+    /// Returns the failure of an RPC that reached its deadline.
     pub(super) fn failure(&self) -> Failure {
-        if self.callers { Failure::DeadlineExceeded } else { Failure::Timeout }
+        if self.is_clients {
+            Failure::DeadlineExceeded
+        } else {
+            upstream::Error::Timeout.into()
+        }
     }
 }
 
-/// Returns how long the caller of an RPC allows the gateway for it, if it says so
-/// in the form that gRPC states.
+/// Returns the time that the client of an RPC allows the gateway, if the metadata has
+/// it in gRPC's format.
 #[must_use]
 pub fn time_allowed(metadata: &HeaderMap) -> Option<Duration> {
     let value = metadata.get(GRPC_TIMEOUT)?;
@@ -149,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_of_another_form_are_refused() {
+    fn timeouts_in_another_format_are_rejected() {
         for text in
             ["", "S", "1", "123456789S", "-1S", "+1S", "1.5S", "1 S", "1s", "1h", "१S"]
         {
@@ -158,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shorter_of_the_two_limits_counts() {
+    fn the_shorter_of_both_timeouts_is_the_deadline() {
         let now = Instant::now();
         let most = Duration::from_secs(30);
         let until = |timeout: &str| {
@@ -175,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_failure_tells_whose_limit_it_was() {
+    fn the_failure_depends_on_whose_timeout_it_was() {
         let now = Instant::now();
         let most = Duration::from_secs(30);
         let name = http::HeaderName::from_static(GRPC_TIMEOUT);
@@ -183,24 +195,27 @@ mod tests {
         let callers = Deadline::new(&metadata, now, most).unwrap();
         let ours = Deadline::new(&HeaderMap::new(), now, most).unwrap();
         assert!(matches!(callers.failure(), Failure::DeadlineExceeded));
-        assert!(matches!(ours.failure(), Failure::Timeout));
+        assert!(matches!(ours.failure(), Failure::Upstream(upstream::Error::Timeout)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_ends_at_the_deadline_and_does_not_begin_after_it() {
+    async fn work_ends_at_the_deadline_and_never_begins_after_it() {
         let deadline = Deadline::of_gateway(Instant::now(), Duration::from_secs(1));
         let slow = async {
             tokio::time::sleep(Duration::from_secs(9)).await;
             Ok(())
         };
-        assert!(matches!(deadline.bound(slow).await, Err(Failure::Timeout)));
+        assert!(matches!(
+            deadline.bound(slow).await,
+            Err(Failure::Upstream(upstream::Error::Timeout))
+        ));
         assert_eq!(deadline.left(), Duration::ZERO);
         let begun = deadline.bound::<()>(async { panic!("begun") });
-        assert!(matches!(begun.await, Err(Failure::Timeout)));
+        assert!(matches!(begun.await, Err(Failure::Upstream(upstream::Error::Timeout))));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_attempt_is_given_up_early_only_if_another_can_be_as_long() {
+    async fn an_attempt_is_abandoned_only_if_another_can_be_as_long() {
         let now = Instant::now();
         let seconds = Duration::from_secs;
         let deadline = Deadline::of_gateway(now, seconds(30));

@@ -1,40 +1,40 @@
-//! The key that makes repeating a create harmless.
+//! The idempotency key that makes retries of a create harmless.
 //!
-//! Polytomic records the first outcome of a POST under its `Idempotency-Key`
-//! and replays it for at least 24 hours. So every POST carries one, and a
-//! caller, a mesh or this gateway may repeat it without a second share.
+//! Polytomic records the first outcome of a POST under its `Idempotency-Key` and
+//! replays it for at least 24 hours. So every POST carries one, and a retry with the
+//! same key, by a client, a proxy or the gateway, takes effect only once.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-use super::metadata::{REQUEST_ID, is_repeat};
-use crate::{contract::Rpc, status::Violation};
+use super::metadata::{REQUEST_ID, is_retry};
+use crate::{contract::Rpc, transcode::Violation};
 
-/// The metadata in which a caller gives a key, and is told the key used.
+/// The metadata with the client's key, and in responses with the key used.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// What keys derived here are unique within: an arbitrary constant.
+/// The namespace of derived keys (UUIDv5): an arbitrary constant.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f0d_93a5_1c5e_4f3b_9d38_70c1_8f2a_be57);
 
-/// What is told of a repeat that Polytomic would not know as one.
-const REPEATED: &str = "must be there, or an `x-request-id`, when a call is sent again";
+/// The violation of a retried create whose key Polytomic would not know.
+const RETRIED: &str =
+    "is required on a retried create: send the same idempotency-key with every retry";
 
 /// The key of a create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) value: HeaderValue,
-    /// Whether the RPC has the same key when it is sent again as it is.
+    /// Whether a retry of the RPC as it is has the same key.
     pub(super) lasts: bool,
 }
 
-/// Returns the key of a create: the caller's own; else one derived from the
-/// caller's `x-request-id`, which proxies keep when they send an RPC again;
-/// else a fresh one.
+/// Returns the key of a create: the client's own; else one derived from the client's
+/// `x-request-id`, which proxies keep when they retry; else a fresh one.
 ///
 /// # Errors
 ///
-/// If the caller's own key is not of the form that Polytomic takes, or if the RPC
-/// was sent before and a fresh key would have it take effect again.
+/// If the client's own key does not have Polytomic's format, or if the RPC is a retry
+/// that could take effect again with a fresh key.
 pub(super) fn key(
     metadata: &HeaderMap,
     rpc: &Rpc,
@@ -51,19 +51,19 @@ pub(super) fn key(
                 .to_owned(),
         });
     }
-    // The caller's id as it was sent: an id made up here is no sign of a repeat.
+    // Only a client's ID: a retry would get another one from the gateway.
     let Some(request_id) = metadata.get(REQUEST_ID) else {
-        if is_repeat(metadata) {
+        if is_retry(metadata) {
             return Err(Violation {
                 field: format!("metadata.{HEADER}"),
-                description: REPEATED.to_owned(),
+                description: RETRIED.to_owned(),
             });
         }
         return Ok(Key { value: header_value(Uuid::new_v4()), lasts: false });
     };
     let path = rpc.path();
     let mut name = Vec::with_capacity(path.len() + message.len() + 64);
-    // Lengths keep two different lists of parts from reading alike.
+    // Lengths make different lists of parts differ.
     for part in [request_id.as_bytes(), path.as_bytes(), message] {
         name.extend_from_slice(&(part.len() as u64).to_le_bytes());
         name.extend_from_slice(part);
@@ -71,7 +71,7 @@ pub(super) fn key(
     Ok(lasting(header_value(Uuid::new_v5(&NAMESPACE, &name))))
 }
 
-/// Returns the caller's own key, if it is of the form that Polytomic takes.
+/// Returns the client's own key, if it has Polytomic's format.
 pub(super) fn given(metadata: &HeaderMap) -> Option<&HeaderValue> {
     let is_alone = metadata.get_all(HEADER).iter().nth(1).is_none();
     metadata.get(HEADER).filter(|key| is_alone && is_valid(key.as_bytes()))
@@ -111,13 +111,13 @@ mod tests {
     const CREATE: &str = "CreatePartnerSharedConnection";
 
     #[test]
-    fn a_callers_own_key_goes_before_its_request_id() {
+    fn a_clients_own_key_wins_over_its_request_id() {
         let metadata = [("idempotency-key", "my-own_key-1"), ("x-request-id", "r")];
         assert_eq!(key_of(&metadata, CREATE, b"m").unwrap(), "my-own_key-1");
     }
 
     #[test]
-    fn a_key_of_another_form_is_refused() {
+    fn a_key_in_another_format_is_rejected() {
         let long = "k".repeat(256);
         for bad in [
             "",
@@ -136,17 +136,17 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_has_a_key_that_lasts_or_none() {
-        let repeat = ("grpc-previous-rpc-attempts", "1");
-        let violation = key_of(&[repeat], CREATE, b"m").unwrap_err();
+    fn a_retry_needs_a_key_that_lasts() {
+        let retry = ("grpc-previous-rpc-attempts", "1");
+        let violation = key_of(&[retry], CREATE, b"m").unwrap_err();
         assert_eq!(violation.field, "metadata.idempotency-key");
         for stable in [("x-request-id", "r"), ("idempotency-key", "12345678")] {
-            assert!(key_of(&[repeat, stable], CREATE, b"m").is_ok());
+            assert!(key_of(&[retry, stable], CREATE, b"m").is_ok());
         }
     }
 
     #[test]
-    fn an_rpc_that_is_sent_again_has_the_same_key() {
+    fn a_retry_with_the_same_request_id_has_the_same_key() {
         let metadata = [("x-request-id", "7f1b")];
         let first = key_of(&metadata, CREATE, b"m").unwrap();
         assert_eq!(first, key_of(&metadata, CREATE, b"m").unwrap());
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn another_id_rpc_or_message_has_another_key() {
+    fn another_request_id_rpc_or_message_has_another_key() {
         let list = "ListPartnerSharedConnections";
         let keys = [
             key_of(&[("x-request-id", "1")], CREATE, b"m").unwrap(),

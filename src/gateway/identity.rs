@@ -1,4 +1,4 @@
-//! Who holds a key, asked of Polytomic.
+//! Looks up the identity of a key at Polytomic.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use tokio::time::Instant;
 
 use crate::{
     auth::{Identity, LookUp, LookUpError, Verdict},
-    upstream::{Call, Upstream},
+    upstream::{Request, Upstream},
 };
 
-/// The longest that a look-up may take, whoever waits for it.
+/// Maximum time of a look-up, whichever RPCs wait for it.
 const LONGEST: Duration = Duration::from_secs(5);
 
 impl LookUp for Upstream {
-    /// Calls `GET /api/me`, which every class of key may.
+    /// Sends `GET /api/me`, which Polytomic allows for every class of key.
     fn identity(
         &self,
         authorization: HeaderValue,
@@ -28,20 +28,21 @@ async fn look_up(
     upstream: &Upstream,
     authorization: HeaderValue,
 ) -> Result<Verdict, LookUpError> {
-    let call = Call {
+    let request = Request {
         method: Method::GET,
         path_and_query: "/api/me".to_owned(),
         headers: HeaderMap::from_iter([(AUTHORIZATION, authorization)]),
         body: None,
-        recall: None,
+        cancel: None,
     };
     let until = Instant::now() + LONGEST;
-    let answer = upstream.send_aside(call, until).await.map_err(LookUpError::new)?;
-    match answer.status {
-        StatusCode::OK => Identity::from_json(&answer.body)
+    let response =
+        upstream.send_optional(request, until).await.map_err(LookUpError::new)?;
+    match response.status {
+        StatusCode::OK => Identity::from_json(&response.body)
             .map(Verdict::Known)
-            .ok_or_else(|| LookUpError::new("the answer is not an identity")),
+            .ok_or_else(|| LookUpError::new("the response is not an identity")),
         StatusCode::UNAUTHORIZED => Ok(Verdict::Unknown),
-        status => Err(LookUpError::new(format!("Polytomic answered {status}"))),
+        status => Err(LookUpError::new(format!("Polytomic responded with {status}"))),
     }
 }

@@ -1,23 +1,23 @@
-//! The metadata of a caller that goes on to Polytomic.
+//! The client's metadata that the gateway forwards to Polytomic.
 //!
-//! Nothing goes on unless it is named here, and nothing without a check.
+//! Only what is named here is forwarded, after a check.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-use crate::{contract::API_VERSIONS, status::Violation};
+use crate::{contract::API_VERSIONS, transcode::Violation};
 
-/// The id that ties the log lines of one RPC together, across services.
+/// The ID that log lines of one RPC share across services.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The version of Polytomic's API.
 pub(super) const VERSION: HeaderName = HeaderName::from_static("x-polytomic-version");
 
-/// The longest request id that is taken over from a caller.
+/// Maximum bytes of a client's request ID.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Returns the caller's request id, or a new one if it has none that can stand
-/// in a log line as it is.
+/// Returns the client's request ID, or a new one if it has none that is fit for a log
+/// line.
 pub(super) fn request_id(metadata: &HeaderMap) -> HeaderValue {
     metadata
         .get(REQUEST_ID)
@@ -30,9 +30,9 @@ pub(super) fn request_id(metadata: &HeaderMap) -> HeaderValue {
         })
 }
 
-/// Reports whether the RPC was sent before, as far as whoever repeats it says so:
-/// gRPC's clients (gRFC A6) and Envoy, which counts the first time too.
-pub(super) fn is_repeat(metadata: &HeaderMap) -> bool {
+/// Reports whether the RPC was sent before, according to the metadata of gRPC's clients
+/// (gRFC A6) and of Envoy, which counts the first time too.
+pub(super) fn is_retry(metadata: &HeaderMap) -> bool {
     const PREVIOUS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
     const COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 
@@ -43,16 +43,16 @@ pub(super) fn is_repeat(metadata: &HeaderMap) -> bool {
     exceeds(PREVIOUS, 0) || exceeds(COUNT, 1)
 }
 
-/// Returns the version of the API that the caller asks for, if it asks.
+/// Returns the version of the API that the client requests, if it does.
 ///
 /// # Errors
 ///
 /// If the documentation does not name the version.
 pub(super) fn version(metadata: &HeaderMap) -> Result<Option<HeaderValue>, Violation> {
-    let Some(asked) = metadata.get(VERSION) else { return Ok(None) };
-    let known = API_VERSIONS.iter().any(|version| asked == version);
+    let Some(requested) = metadata.get(VERSION) else { return Ok(None) };
+    let known = API_VERSIONS.iter().any(|version| requested == version);
     if known && metadata.get_all(VERSION).iter().nth(1).is_none() {
-        return Ok(Some(asked.clone()));
+        return Ok(Some(requested.clone()));
     }
     Err(Violation {
         field: format!("metadata.{VERSION}"),
@@ -60,10 +60,9 @@ pub(super) fn version(metadata: &HeaderMap) -> Result<Option<HeaderValue>, Viola
     })
 }
 
-/// Adds the caller's trace context (W3C) to the headers of a call.
+/// Adds the client's trace context (W3C) to the headers of a request.
 ///
-/// A trace context that is not valid is left out, as W3C has it: a caller's
-/// tracing must not fail its calls.
+/// An invalid trace context is omitted, as W3C requires: tracing must not fail RPCs.
 pub(super) fn copy_trace_context(from: &HeaderMap, to: &mut HeaderMap) {
     const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
     const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -81,7 +80,8 @@ pub(super) fn copy_trace_context(from: &HeaderMap, to: &mut HeaderMap) {
     }
 }
 
-/// Tells `00-<32 hex>-<16 hex>-<2 hex>`, with ids that are not all zero.
+/// Reports whether the value is `00-<32 hex>-<16 hex>-<2 hex>`, with IDs that are not
+/// all zero.
 fn is_traceparent(value: &[u8]) -> bool {
     let parts: Vec<&[u8]> = value.split(|byte| *byte == b'-').collect();
     let [version, trace, span, flags] = parts[..] else { return false };
@@ -93,7 +93,7 @@ fn is_traceparent(value: &[u8]) -> bool {
         && [trace, span].iter().all(|id| id.iter().any(|byte| *byte != b'0'))
 }
 
-/// Tells what is short and printable enough to pass on.
+/// Reports whether the value is short and printable.
 fn is_tracestate(value: &[u8]) -> bool {
     const MOST: usize = 512;
     value.len() <= MOST && value.iter().all(|byte| (b' '..=b'~').contains(byte))
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn repeats_are_told_by_those_who_make_them() {
+    fn retries_are_recognized_by_their_counts() {
         for (name, count, repeat) in [
             ("grpc-previous-rpc-attempts", "1", true),
             ("grpc-previous-rpc-attempts", "0", false),
@@ -128,13 +128,13 @@ mod tests {
             ("x-envoy-attempt-count", "1", false),
             ("x-envoy-attempt-count", "many", false),
         ] {
-            assert_eq!(is_repeat(&map(&[(name, count)])), repeat, "{name}: {count}");
+            assert_eq!(is_retry(&map(&[(name, count)])), repeat, "{name}: {count}");
         }
-        assert!(!is_repeat(&HeaderMap::new()));
+        assert!(!is_retry(&HeaderMap::new()));
     }
 
     #[test]
-    fn a_request_id_is_kept_if_it_can_be_logged() {
+    fn a_request_id_is_kept_if_it_is_fit_for_the_log() {
         assert_eq!(request_id(&map(&[("x-request-id", "a/b:c-1")])), "a/b:c-1");
         let long = "x".repeat(129);
         for bad in ["", "two words", "tab\tbed", "\u{e9}t\u{e9}", &long] {
@@ -145,15 +145,15 @@ mod tests {
     }
 
     #[test]
-    fn only_documented_versions_can_be_asked_for() {
+    fn only_documented_versions_are_accepted() {
         for version_name in API_VERSIONS {
-            let asked = version(&map(&[("x-polytomic-version", version_name)]));
-            assert_eq!(asked.unwrap().unwrap(), version_name);
+            let requested = version(&map(&[("x-polytomic-version", version_name)]));
+            assert_eq!(requested.unwrap().unwrap(), version_name);
         }
         assert_eq!(version(&HeaderMap::new()), Ok(None));
         for bad in ["", "latest", "2025-09-18 ", "2099-01-01"] {
-            let asked = version(&map(&[("x-polytomic-version", bad)]));
-            assert!(asked.unwrap_err().description.contains("2025-09-18"), "{bad:?}");
+            let requested = version(&map(&[("x-polytomic-version", bad)]));
+            assert!(requested.unwrap_err().description.contains("2025-09-18"), "{bad:?}");
         }
     }
 
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_context_that_is_not_valid_is_left_out() {
+    fn an_invalid_trace_context_is_omitted() {
         let zero = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
         let upper = PARENT.to_uppercase();
         for bad in ["", "00", zero, &upper, &PARENT[1..], &format!("{PARENT}-x")] {

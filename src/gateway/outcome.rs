@@ -1,105 +1,192 @@
-//! Whether a create that has failed may have been made all the same.
+//! What becomes of an RPC: the only code that decides between `NOT_SENT`, `REJECTED`,
+//! `COMPLETED` and `UNKNOWN`, for one attempt and for the RPC. (`status` defines the
+//! values, since it writes them out.)
 //!
-//! Every attempt of a create carries the same idempotency key, under which
-//! Polytomic records the first outcome and replays it. That settles what earlier
-//! attempts left open, but only if the answer is the record's: what a proxy or a
-//! check of keys says comes from before it. The create may exist:
+//! A read that was answered is never `UNKNOWN`: it is `REJECTED`, or `COMPLETED` if
+//! Polytomic carried it out and the gateway cannot return the response. For a create:
 //!
-//! | the attempt ended with | after it |
-//! |---|---|
-//! | no connection, a refused stream, an open circuit | as before: nothing was sent |
-//! | a success that can be read | settled: it exists, once |
-//! | 400, 404 or 422 in Polytomic's own form | no: had an attempt taken effect, its success would have been replayed |
-//! | 401, 403, 429 and other refusals | as before: this attempt did nothing, and the answer may come from before the record |
-//! | 409 | yes: another attempt with this key is under way |
-//! | 408, 499 and most 5xx | yes: proxies say so of requests that they have passed on, and a recorded 500 may have failed halfway |
-//! | a timeout before its body was asked for (`upstream/recall.rs`) | as before: nothing was sent, nor will be |
-//! | a reset, another timeout, an answer that cannot be read | yes |
+//! | the attempt ended with | the attempt is | the create may exist after it |
+//! |---|---|---|
+//! | a failure before sending, no connection, a refused stream, an open circuit | `NOT_SENT` | as before |
+//! | a timeout before its body was read for sending (`upstream/cancel.rs`) | `NOT_SENT` | as before |
+//! | 400, 404 or 422 in Polytomic's error format | `REJECTED` | no: if an attempt had taken effect, Polytomic would have replayed its success |
+//! | 401, 403, 429, and most other 4xx | `REJECTED` | as before: a proxy or a check of keys may respond before Polytomic looks at the key |
+//! | 409 | `UNKNOWN` | yes: another attempt with this key is in progress |
+//! | 408, 499 and most 5xx | `UNKNOWN` | yes: proxies respond so to requests that they have passed on, and a recorded 500 may have failed halfway |
+//! | a reset, another timeout, a response that cannot be read | `UNKNOWN` | yes |
 //!
-//! That an unwelcome answer is Polytomic's own is seen by its `key`: an ingress
-//! without a server behind it answers 404 too.
+//! Every attempt of a create carries the same idempotency key, under which Polytomic
+//! records the first outcome. An RPC that may exist is `UNKNOWN`, whatever its last
+//! attempt ended with. Polytomic's own error responses have a `key`: a proxy without
+//! a server behind it responds with 404 too.
 
-use crate::status::{Failure, Outcome};
+use http::StatusCode;
 
-/// Reports whether a create may exist after an attempt has failed, given whether it
-/// may have existed `before`.
-pub(super) fn may_exist_after(before: bool, failure: &Failure) -> bool {
-    if let Failure::Refused(refusal) = failure {
-        let status = refusal.status();
-        if matches!(status.as_u16(), 400 | 404 | 422) && refusal.key().is_some() {
+use super::idempotency::Key;
+use crate::{
+    auth::{self, CredentialOwner},
+    status::{Failure, Outcome, Reason, Retry},
+    upstream::{self, CancelHandle, Progress},
+};
+
+/// What is known of the effect of an RPC while it runs.
+#[derive(Debug)]
+pub(super) struct Effect {
+    safe: bool,
+    attempt: Attempt,
+    may_exist: bool,
+}
+
+/// The state of the last attempt.
+#[derive(Debug)]
+enum Attempt {
+    /// Nothing was sent: there was none, or it failed before.
+    NotSent,
+    /// It is being made. A create can be cancelled until its body is read.
+    Running(Option<CancelHandle>),
+    /// It failed, and something may have been sent.
+    Failed,
+}
+
+impl Effect {
+    /// Returns the effect of an RPC that is `safe` if it only reads. One that `was_sent`
+    /// before may have taken effect: a proxy returns only the last response.
+    pub(super) fn new(safe: bool, was_sent: bool) -> Self {
+        Self { safe, attempt: Attempt::NotSent, may_exist: !safe && was_sent }
+    }
+
+    /// Records that an attempt begins. Returns the handle to cancel it with, if it may
+    /// have an effect.
+    pub(super) fn begin(&mut self) -> Option<CancelHandle> {
+        let cancel = (!self.safe).then(CancelHandle::default);
+        self.attempt = Attempt::Running(cancel.clone());
+        cancel
+    }
+
+    /// Records how the running attempt failed. Without one, nothing changes.
+    pub(super) fn fail(&mut self, failure: &Failure) {
+        let Attempt::Running(cancel) = &self.attempt else { return };
+        let is_cancelled =
+            is_late(failure) && cancel.as_ref().is_some_and(CancelHandle::try_cancel);
+        if is_cancelled || of_attempt(failure, self.safe) == Outcome::NotSent {
+            self.attempt = Attempt::NotSent;
+            return;
+        }
+        self.attempt = Attempt::Failed;
+        if !self.safe {
+            self.may_exist = may_exist_after(self.may_exist, failure);
+        }
+    }
+
+    /// Reports whether an attempt that failed may have taken effect.
+    pub(super) fn may_exist(&self) -> bool {
+        self.may_exist
+    }
+
+    /// Returns what became of an RPC that fails, and whether its client may retry.
+    pub(super) fn conclude(
+        &self,
+        failure: &Failure,
+        key: Option<&Key>,
+    ) -> (Outcome, Retry) {
+        let outcome = self.outcome(failure);
+        (outcome, self.retry(failure, outcome, key))
+    }
+
+    fn outcome(&self, failure: &Failure) -> Outcome {
+        let is_unsent = matches!(self.attempt, Attempt::NotSent);
+        if self.may_exist {
+            Outcome::Unknown
+        } else if is_unsent && (is_late(failure) || matches!(failure, Failure::Cancelled))
+        {
+            Outcome::NotSent
+        } else {
+            of_attempt(failure, self.safe)
+        }
+    }
+
+    fn retry(&self, failure: &Failure, outcome: Outcome, key: Option<&Key>) -> Retry {
+        let may_end_better = failure.may_end_better(self.safe);
+        let is_repeatable = self.safe || key.is_some_and(|key| key.lasts);
+        if self.safe || outcome != Outcome::Unknown {
+            return match (may_end_better, is_repeatable) {
+                (false, _) => Retry::Never,
+                (true, true) => Retry::Safe,
+                (true, false) => Retry::ByClient,
+            };
+        }
+        if is_recorded(failure) {
+            return Retry::ListThenNewKey;
+        }
+        match (may_end_better, is_repeatable) {
+            (false, _) => Retry::ListFirst,
+            (true, true) => Retry::SameKey,
+            (true, false) => Retry::ReturnedKey,
+        }
+    }
+}
+
+/// Returns what became of an attempt that failed.
+fn of_attempt(failure: &Failure, safe: bool) -> Outcome {
+    let responded = if safe { Outcome::Completed } else { Outcome::Unknown };
+    match failure {
+        // A panic is never said to be harmless.
+        Failure::Panic
+        | Failure::Auth(auth::Error::Internal)
+        | Failure::DeadlineExceeded
+        | Failure::Cancelled => Outcome::Unknown,
+        Failure::Grpc(_)
+        | Failure::Auth(_)
+        | Failure::Request(_)
+        | Failure::Budget(_) => Outcome::NotSent,
+        Failure::Upstream(error) => match error.progress() {
+            Progress::NotSent => Outcome::NotSent,
+            Progress::MaybeSent => Outcome::Unknown,
+            Progress::Responded => responded,
+        },
+        Failure::Response(_) => responded,
+        Failure::ErrorResponse(response) => of_status(response.status(), safe),
+    }
+}
+
+/// Returns what became of an attempt with this status, which was no success.
+fn of_status(status: StatusCode, safe: bool) -> Outcome {
+    match status.as_u16() {
+        200..=299 if safe => Outcome::Completed,
+        _ if safe => Outcome::Rejected,
+        // Timeouts and lost connections of proxies, and a create in progress.
+        408 | 409 | 444 | 460 | 499 => Outcome::Unknown,
+        // Among the rest: not implemented, and proxies that did not reach Polytomic.
+        400..=499 | 501 | 511 | 521 | 523 | 525..=527 | 530 | 561 => Outcome::Rejected,
+        _ => Outcome::Unknown,
+    }
+}
+
+/// Reports whether a create may exist after an attempt has failed that was sent, given
+/// whether it may have existed `before`.
+fn may_exist_after(before: bool, failure: &Failure) -> bool {
+    if let Failure::ErrorResponse(response) = failure {
+        let status = response.status();
+        if matches!(status.as_u16(), 400 | 404 | 422) && response.key().is_some() {
             return false;
         }
     }
-    before || failure.outcome(false) == Outcome::Unknown
+    before || of_attempt(failure, false) == Outcome::Unknown
+}
+
+/// Reports whether Polytomic records the failure as the outcome of a create, and
+/// replays it: its own failures.
+fn is_recorded(failure: &Failure) -> bool {
+    let reason = failure.reason(false, CredentialOwner::Caller);
+    reason == Reason::UPSTREAM_ERROR && !failure.may_end_better(false)
+}
+
+fn is_late(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::DeadlineExceeded | Failure::Upstream(upstream::Error::Timeout)
+    )
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use std::time::Duration;
-
-    use http::{HeaderMap, StatusCode};
-
-    use super::*;
-    use crate::status::ErrorResponse;
-
-    fn refused(status: u16, body: &str) -> Failure {
-        let status = StatusCode::from_u16(status).unwrap();
-        Failure::Refused(Box::new(ErrorResponse::new(
-            status,
-            &HeaderMap::new(),
-            body.as_bytes(),
-        )))
-    }
-
-    const OWN: &str = r#"{"key":"some_key","message":"no","metadata":{}}"#;
-
-    #[test]
-    fn what_was_not_sent_or_refused_leaves_things_as_they_were() {
-        let wait = Duration::from_secs(1);
-        let failures = [
-            Failure::ConnectFailed("refused".into()),
-            Failure::CircuitOpen { retry_after: wait },
-            refused(401, OWN),
-            refused(403, OWN),
-            refused(429, OWN),
-            refused(404, "<html>no server here</html>"),
-        ];
-        for failure in &failures {
-            assert!(may_exist_after(true, failure), "{failure}");
-            assert!(!may_exist_after(false, failure), "{failure}");
-        }
-    }
-
-    #[test]
-    fn what_may_have_acted_is_in_doubt() {
-        let failures = [
-            Failure::Reset("gone".into()),
-            Failure::Timeout,
-            Failure::DeadlineExceeded,
-            Failure::BadResponse("half".to_owned()),
-            Failure::ResponseTooLarge { limit: 1 },
-            Failure::NoRoom,
-            refused(204, ""),
-            refused(302, ""),
-            refused(408, ""),
-            refused(409, OWN),
-            refused(499, ""),
-            refused(500, OWN),
-            refused(502, ""),
-            refused(503, ""),
-            refused(504, ""),
-        ];
-        for failure in &failures {
-            assert!(may_exist_after(false, failure), "{failure}");
-        }
-    }
-
-    #[test]
-    fn a_recorded_refusal_settles_it() {
-        for status in [400, 404, 422] {
-            assert!(!may_exist_after(true, &refused(status, OWN)), "{status}");
-        }
-    }
-}
+mod tests;

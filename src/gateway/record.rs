@@ -1,30 +1,30 @@
-//! What is known of an RPC while it runs: the source of its status, of its
-//! response metadata and of its one line in the log.
+//! The record of an RPC: the source of its status, of its response metadata and of
+//! its one line in the log.
 
-use std::{error::Error, thread};
+use std::{error::Error, sync::Arc, thread};
 
-use bytes::Bytes;
-use http::{Extensions, HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
-use tonic::{Code, Response, Status, metadata::MetadataMap};
+use tonic::{Code, Status, metadata::MetadataMap};
 use tracing::info;
 
 use super::{
     idempotency::{self, Key},
-    metadata, outcome,
+    metadata,
+    outcome::Effect,
 };
 use crate::{
-    auth::Credentials,
+    auth::{CredentialOwner, Credentials},
     contract::Rpc,
-    status::{self, Context, CredentialOwner, Failure, Outcome},
+    status::{Context, Failure, Reason},
     transcode::Resource,
     upstream::CancelHandle,
 };
 
 /// The record of one RPC.
 #[derive(Debug)]
-pub(super) struct Record<'a> {
-    rpc: &'a Rpc,
+pub(super) struct Record {
+    rpc: Arc<Rpc>,
     pub(super) started: Instant,
     pub(super) request_id: HeaderValue,
     pub(super) api_version: HeaderValue,
@@ -33,23 +33,21 @@ pub(super) struct Record<'a> {
     pub(super) whose_credentials: CredentialOwner,
     pub(super) resource: Option<Resource>,
     attempts: u32,
-    recall: Option<CancelHandle>,
-    unsent: bool,
-    in_doubt: bool,
+    effect: Effect,
     http_status: Option<StatusCode>,
     finished: bool,
 }
 
-impl<'a> Record<'a> {
-    /// Starts the record of an RPC that came in when it says.
+impl Record {
+    /// Starts the record of an RPC that arrived at `started`.
     pub(super) fn new(
-        rpc: &'a Rpc,
+        rpc: &Arc<Rpc>,
         started: Instant,
         metadata: &HeaderMap,
         api_version: &HeaderValue,
     ) -> Self {
         Self {
-            rpc,
+            rpc: Arc::clone(rpc),
             started,
             request_id: metadata::request_id(metadata),
             api_version: api_version.clone(),
@@ -58,84 +56,61 @@ impl<'a> Record<'a> {
             whose_credentials: CredentialOwner::Caller,
             resource: None,
             attempts: 0,
-            recall: None,
-            unsent: true,
-            // Who sends an RPC again may show only the last answer to its own caller.
-            in_doubt: !rpc.binding.is_safe() && metadata::is_repeat(metadata),
+            effect: Effect::new(rpc.binding.is_safe(), metadata::is_retry(metadata)),
             http_status: None,
             finished: false,
         }
     }
 
-    /// Notes that a call is about to be sent. Returns what calls it back, if it is
-    /// one that might have an effect.
+    /// Records that a request is about to be sent. Returns the handle to cancel it
+    /// with, if it may have an effect.
     pub(super) fn attempt(&mut self) -> Option<CancelHandle> {
         self.attempts += 1;
         self.http_status = None;
-        self.unsent = false;
-        self.recall = (!self.rpc.binding.is_safe()).then(CancelHandle::default);
-        self.recall.clone()
+        self.effect.begin()
     }
 
-    /// Returns how many calls were sent, or were about to be.
-    pub(super) fn attempts(&self) -> u32 {
-        self.attempts
-    }
-
-    /// Notes the status of Polytomic's answer.
-    pub(super) fn answered(&mut self, status: StatusCode) {
+    /// Records the status of Polytomic's response.
+    pub(super) fn responded(&mut self, status: StatusCode) {
         self.http_status = Some(status);
     }
 
-    /// Notes how an attempt has failed, and whether that leaves in doubt what
-    /// became of the RPC.
+    /// Records how the attempt failed.
     pub(super) fn failed(&mut self, failure: &Failure) {
-        let safe = self.rpc.binding.is_safe();
-        let is_late = matches!(failure, Failure::Timeout | Failure::DeadlineExceeded);
-        self.unsent = failure.outcome(safe) == Outcome::NotSent
-            || is_late && self.recall.as_ref().is_some_and(CancelHandle::recall);
-        if !safe && !self.unsent {
-            self.in_doubt = outcome::may_exist_after(self.in_doubt, failure);
-        }
+        self.effect.fail(failure);
     }
 
     /// Reports whether an attempt that failed may have taken effect.
-    pub(super) fn is_in_doubt(&self) -> bool {
-        self.in_doubt
+    pub(super) fn may_exist(&self) -> bool {
+        self.effect.may_exist()
     }
 
-    /// Ends the RPC: logs it and makes its response.
-    pub(super) fn finish(
-        mut self,
-        outcome: Result<Bytes, Failure>,
-    ) -> Result<Response<Bytes>, Status> {
+    /// Ends an RPC that succeeded: logs it.
+    pub(super) fn succeed(mut self) {
         self.finished = true;
-        match outcome {
-            Ok(message) => {
-                self.log(Code::Ok, None);
-                Ok(Response::from_parts(self.metadata(), message, Extensions::new()))
-            }
-            Err(failure) => {
-                self.log_failure(&failure);
-                let mut status = failure.into_status(&self.context());
-                for (name, value) in &self.metadata().into_headers() {
-                    status.metadata_mut().as_mut().insert(name, value.clone());
-                }
-                Err(status)
-            }
-        }
+        self.log(Code::Ok, None);
     }
 
-    fn context(&self) -> Context<'_> {
+    /// Ends an RPC that failed: logs it and makes its status.
+    pub(super) fn fail(mut self, failure: Failure) -> Status {
+        self.finished = true;
+        self.log_failure(&failure);
+        let context = self.context(&failure);
+        let mut status = failure.into_status(&context);
+        for (name, value) in &self.metadata().into_headers() {
+            status.metadata_mut().as_mut().insert(name, value.clone());
+        }
+        status
+    }
+
+    fn context(&self, failure: &Failure) -> Context<'_> {
+        let (outcome, retry) = self.effect.conclude(failure, self.key.as_ref());
         Context {
             safe: self.rpc.binding.is_safe(),
             attempts: self.attempts,
-            unsent: self.unsent,
-            in_doubt: self.in_doubt,
-            idempotency_key: self
-                .key
-                .as_ref()
-                .map(|key| status::Key { value: text(&key.value), lasts: key.lasts }),
+            outcome,
+            retry,
+            idempotency_key: self.idempotency_key(),
             resource: self
                 .resource
                 .as_ref()
@@ -149,7 +124,7 @@ impl<'a> Record<'a> {
     }
 
     /// Returns the metadata of a response, good or bad.
-    fn metadata(&self) -> MetadataMap {
+    pub(super) fn metadata(&self) -> MetadataMap {
         let mut headers = HeaderMap::with_capacity(2);
         headers.insert(metadata::REQUEST_ID, self.request_id.clone());
         if let Some(key) = &self.key {
@@ -162,24 +137,24 @@ impl<'a> Record<'a> {
         self.log(failure.code(self.rpc.binding.is_safe()), Some(failure));
     }
 
-    /// Writes the RPC's one line. A failure is a line at the same level: what a
-    /// caller did wrong is no alarm of the operator's, and the code tells them
-    /// apart.
+    /// Writes the RPC's one line. A failure has the same level: a client's mistake is
+    /// no alarm for the operator, and the code tells them apart.
     fn log(&self, code: Code, failure: Option<&Failure>) {
-        let context = self.context();
+        let safe = self.rpc.binding.is_safe();
+        let reason = failure.map(|failure| failure.reason(safe, self.whose_credentials));
         let identity = self.credentials.as_ref().and_then(Credentials::identity);
         info!(
             target: "rpc",
             rpc = self.rpc.path(),
             code = ?code,
-            reason = failure.map(|failure| failure.reason(&context).as_str()),
+            reason = reason.map(Reason::as_str),
             error = failure.map(describe),
             http_status = self.http_status.map(|status| status.as_u16()),
             attempts = self.attempts,
             duration_ms = self.duration_ms(),
-            request_id = context.request_id,
-            idempotency_key = context.idempotency_key.map(|key| key.value),
-            caller = context.fingerprint,
+            request_id = text(&self.request_id),
+            idempotency_key = self.idempotency_key(),
+            caller = self.fingerprint(),
             organization_id = identity.and_then(|identity| identity.organization_id.as_deref()),
             organization = identity.and_then(|identity| identity.organization_name.as_deref()),
             key_class = identity.map(|identity| identity.class.as_str()),
@@ -192,14 +167,17 @@ impl<'a> Record<'a> {
         (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3
     }
 
+    fn idempotency_key(&self) -> Option<&str> {
+        self.key.as_ref().map(|key| text(&key.value))
+    }
+
     fn fingerprint(&self) -> Option<&str> {
         self.credentials.as_ref().map(Credentials::fingerprint)
     }
 }
 
-/// An RPC whose future is dropped has its line too: its caller went away, or it
-/// panicked.
-impl Drop for Record<'_> {
+/// An RPC that is dropped has its line too: its client went away, or it panicked.
+impl Drop for Record {
     fn drop(&mut self) {
         if self.finished {
             return;
@@ -210,7 +188,7 @@ impl Drop for Record<'_> {
     }
 }
 
-/// Writes an error with its causes on one line, of a length that logs can take.
+/// Returns an error with its causes on one line, cut to 2 KiB.
 fn describe(failure: &Failure) -> String {
     const MOST: usize = 2048;
 

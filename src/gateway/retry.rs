@@ -1,9 +1,9 @@
 //! Which failures are worth another attempt, and when.
 //!
-//! A repeat must help more than it harms. It is made only where [`Failure`] says
-//! that it is harmless and may end better, few times, after a random delay, in
-//! time for the deadline, and while repeats are a small share of all calls: an
-//! upstream in trouble gets fewer calls, not thrice as many.
+//! A retry must help more than it harms. The gateway retries only where [`Failure`]
+//! says that a retry is harmless and may end better, a few times, after a random
+//! delay, before the deadline, and while retries are a small share of all requests:
+//! an overloaded Polytomic must not get three times the load.
 
 use std::time::Duration;
 
@@ -12,26 +12,25 @@ use tower::retry::budget::{Budget, TpsBudget};
 
 use crate::status::Failure;
 
-/// The longest first delay, which doubles with every repeat: about as long as an
-/// answer takes.
+/// The longest first delay, which doubles with every retry: about as long as a
+/// response takes.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 
-/// The longest wait that an RPC is held for. Who is told to stay away longer is
-/// told so at once.
+/// The longest delay. If Polytomic requests a longer one, the RPC fails and its client
+/// is told the wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// The time that an attempt needs at least: the round trip to a near server.
+/// The least time for an attempt: the round trip to a near server.
 const LEAST_TIME: Duration = Duration::from_millis(10);
 
-/// How often a create is looked for that another attempt with the same key is
-/// still making: about two seconds in all, three at most.
+/// Retries of a create while another attempt with the same key is in progress: about
+/// two seconds in all, three at most.
 const MOST_WAITS: u32 = 5;
 
-/// The share of repeats among all calls, over [`BUDGET_SPAN`].
+/// The share of retries among all RPCs, over [`BUDGET_SPAN`].
 const BUDGET_SHARE: f32 = 0.2;
 
-/// The repeats a second that are allowed whatever their share, for a gateway
-/// with few calls.
+/// Retries per second that are allowed in addition, for a gateway with few RPCs.
 const BUDGET_FLOOR: u32 = 3;
 
 /// See [`BUDGET_SHARE`].
@@ -51,11 +50,11 @@ pub(super) struct Retry<'a> {
     safe: bool,
     attempts: u32,
     waits: u32,
-    asked_again: bool,
+    retried_once: bool,
 }
 
 impl Retries {
-    /// Allows each RPC a number of attempts, waits for a create in flight apart.
+    /// Allows each RPC so many attempts, and [`MOST_WAITS`] more for a create in progress.
     pub(super) fn new(most_attempts: u32) -> Self {
         let budget = TpsBudget::new(BUDGET_SPAN, BUDGET_FLOOR, BUDGET_SHARE);
         Self { most_attempts, budget }
@@ -64,18 +63,18 @@ impl Retries {
     /// Counts the first attempt of an RPC, which is `safe` if it only reads.
     pub(super) fn first(&self, safe: bool) -> Retry<'_> {
         self.budget.deposit();
-        Retry { all: self, safe, attempts: 1, waits: 0, asked_again: false }
+        Retry { all: self, safe, attempts: 1, waits: 0, retried_once: false }
     }
 }
 
 impl Retry<'_> {
-    /// Reports whether the attempt under way is the last.
+    /// Reports whether the running attempt is the last.
     pub(super) fn is_last(&self) -> bool {
         self.attempts >= self.all.most_attempts
     }
 
-    /// Returns how long to wait before the next attempt, or `None` if there shall
-    /// be none. `left` is the time until the deadline, `draw` any number from 0 to 1.
+    /// Returns the delay before the next attempt, or `None` if there must be none.
+    /// `left` is the time until the deadline, `draw` any number from 0 to 1.
     pub(super) fn delay(
         &mut self,
         failure: &Failure,
@@ -85,12 +84,12 @@ impl Retry<'_> {
         if !failure.is_retryable(self.safe) {
             return None;
         }
-        if failure.is_retryable_once(self.safe) && self.asked_again {
+        if failure.is_retryable_once(self.safe) && self.retried_once {
             return None;
         }
         let in_flight = !self.safe && is_in_flight(failure);
         let delay = if in_flight {
-            // It takes its time: at least half of the delay, not any part of it.
+            // At least half of the delay: the other attempt needs time to finish.
             ceiling(self.waits).mul_f64(0.5 + draw / 2.0)
         } else {
             ceiling(self.attempts - 1).mul_f64(draw)
@@ -108,19 +107,19 @@ impl Retry<'_> {
             return None;
         }
         self.attempts += 1;
-        self.asked_again |= failure.is_retryable_once(self.safe);
+        self.retried_once |= failure.is_retryable_once(self.safe);
         Some(delay)
     }
 }
 
-/// Returns the longest delay after so many repeats.
-fn ceiling(repeats: u32) -> Duration {
-    FIRST_DELAY.saturating_mul(2_u32.saturating_pow(repeats))
+/// Returns the longest delay after so many retries.
+fn ceiling(retries: u32) -> Duration {
+    FIRST_DELAY.saturating_mul(2_u32.saturating_pow(retries))
 }
 
-/// Tells the answer to a key whose first use has not ended yet.
+/// Reports whether another attempt with the same key is in progress.
 fn is_in_flight(failure: &Failure) -> bool {
-    matches!(failure, Failure::Refused(refusal) if refusal.status() == StatusCode::CONFLICT)
+    matches!(failure, Failure::ErrorResponse(response) if response.status() == StatusCode::CONFLICT)
 }
 
 #[cfg(test)]

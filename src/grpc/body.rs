@@ -9,11 +9,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http_body::Body;
 use http_body_util::{BodyStream, Limited, StreamBody};
+use tower::BoxError;
 use tower_http::timeout::TimeoutBody;
 
 use crate::budget::Reservation;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Limits a body to `max_bytes`, and the wait for each frame to `timeout`. Each byte
 /// received counts against `reservation`.
@@ -89,6 +88,6 @@ mod tests {
     async fn stream_over_the_budget_is_ended() {
         let body = limited(full(101), reservation(), 200, TIMEOUT);
         let error = body.collect().await.unwrap_err();
-        assert_eq!(error.to_string(), "the memory for requests is in use");
+        assert_eq!(error.downcast_ref(), Some(&Exhausted::Auxiliary));
     }
 }

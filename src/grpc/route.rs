@@ -16,12 +16,11 @@ use tonic::{
 };
 use tower::ServiceExt;
 
-use super::{body, health::Health, reflection, unary};
+use super::{Error, body, health::Health, reflection, unary};
 use crate::{
     budget::{Capacities, Exhausted, Reservation},
     contract::Rpc,
     gateway::{self, Gateway},
-    status::Failure,
 };
 
 /// Health, each RPC of which takes one message.
@@ -55,7 +54,7 @@ impl Routes {
     ) -> Result<Self, tonic_reflection::server::Error> {
         let health = Health::of(gateway.contract().services()).await;
         let unknown = async |metadata: HeaderMap| {
-            gateway::refuse(None, &metadata, Failure::UnknownRpc)
+            gateway::reject(None, &metadata, Error::UnknownRpc.into())
                 .into_http::<axum::body::Body>()
         };
         let mut services = RoutesBuilder::from(axum::Router::new().fallback(unknown));
@@ -114,7 +113,7 @@ impl Routes {
         let (message, body) = match unframed {
             Ok(both) => both,
             Err(failure) => {
-                return gateway::refuse(rpc, &parts.headers, failure).into_http();
+                return gateway::reject(rpc, &parts.headers, failure).into_http();
             }
         };
         let Some(rpc) = rpc else {
@@ -169,12 +168,11 @@ impl Routes {
 
 /// Rejects a request that would exceed a limit.
 fn shed(
-    rpc: Option<&Rpc>,
+    rpc: Option<&Arc<Rpc>>,
     metadata: &HeaderMap,
-    _exhausted: Exhausted,
+    exhausted: Exhausted,
 ) -> Response<Body> {
-    let overloaded = Failure::Overloaded { retry_after: unary::RETRY_AFTER };
-    gateway::refuse(rpc, metadata, overloaded).into_http()
+    gateway::reject(rpc, metadata, exhausted.into()).into_http()
 }
 
 /// Tells `application/grpc`, alone or with a message format, as gRPC has it

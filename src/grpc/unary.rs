@@ -6,18 +6,19 @@
 
 use std::{future::ready, pin::pin, sync::Arc, time::Duration};
 
+use crate::{
+    budget::{Capacities, Reservation},
+    contract::Rpc,
+    gateway::{self, Gateway},
+    status::Failure,
+};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Status, body::Body};
 
-use crate::{
-    budget::{Capacities, Reservation},
-    contract::Rpc,
-    gateway::{self, Gateway},
-    status::{BoxError, Failure},
-};
+use super::Error;
 
 /// The greatest request message, in bytes. The requests of the API are ids and
 /// names; the limit is there so that no peer can make the server hold more.
@@ -27,9 +28,6 @@ pub(super) const REQUEST_LIMIT: usize = 64 * 1024;
 /// its caller is in more of a hurry. They are sent together; one that takes longer
 /// is held back on purpose, or its caller has given it up.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// When to try again if too many requests are receiving.
-pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What gRPC puts before a message: a flag and the length.
 const PREFIX: usize = 5;
@@ -43,7 +41,7 @@ const OK: HeaderValue = HeaderValue::from_static("0");
 /// says. The RPC and its answer have their places until the peer has taken it.
 pub(super) async fn serve(
     gateway: &Gateway,
-    rpc: &Rpc,
+    rpc: &Arc<Rpc>,
     arrived: Instant,
     request: http::Request<Bytes>,
     capacities: &Capacities,
@@ -56,7 +54,8 @@ pub(super) async fn serve(
     let memory = reserved.map(|(_in_flight, memory)| memory);
     match outcome {
         Ok(response) => {
-            let (metadata, message, _) = response.into_parts();
+            let (metadata, body, _) = response.into_parts();
+            let message = body.into_message();
             let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
             let body =
                 Full::new(frame(&message)).with_trailers(ready(Some(Ok(trailers))));
@@ -95,31 +94,29 @@ pub(super) async fn receive<B>(
     receive_timeout: Duration,
 ) -> Result<Bytes, Failure>
 where
-    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+    B: http_body::Body<Data = Bytes>,
 {
     timeout(receive_timeout, collect(body, reservation))
         .await
-        .unwrap_or(Err(Failure::DeadlineExceeded))
+        .unwrap_or(Err(Error::Late.into()))
 }
 
 /// Copies the data of a body together: a frame of one byte, kept as it came,
 /// would keep all the bytes that were read with it.
 async fn collect<B>(body: B, reservation: &Reservation) -> Result<Bytes, Failure>
 where
-    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+    B: http_body::Body<Data = Bytes>,
 {
     let mut body = pin!(body);
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Failure::Cancelled)?;
+        let frame = frame.map_err(|_| Error::Cancelled)?;
         let Ok(data) = frame.into_data() else { continue };
         let length = whole.len() + data.len();
         if length > PREFIX + REQUEST_LIMIT {
-            return Err(Failure::RequestTooLarge { limit: REQUEST_LIMIT });
+            return Err(Error::TooLarge { limit: REQUEST_LIMIT }.into());
         }
-        if reservation.resize_to(length).is_err() {
-            return Err(Failure::Overloaded { retry_after: RETRY_AFTER });
-        }
+        reservation.resize_to(length)?;
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())
@@ -127,19 +124,19 @@ where
 
 /// Takes a message out of the frame of gRPC: one that is not compressed, and
 /// nothing after it.
-pub(super) fn message(body: &Bytes) -> Result<Bytes, Failure> {
+pub(super) fn message(body: &Bytes) -> Result<Bytes, Error> {
     let Some(([flag, length @ ..], message)) = body.split_first_chunk::<PREFIX>() else {
-        return Err(Failure::InvalidMessage("it ends before its message".to_owned()));
+        return Err(Error::Malformed("it ends before its message".to_owned()));
     };
     if *flag == 1 {
-        return Err(Failure::CompressionUnsupported);
+        return Err(Error::Compressed);
     }
     if *flag != 0 {
-        return Err(Failure::InvalidMessage("its frame begins with no flag".to_owned()));
+        return Err(Error::Malformed("its frame begins with no flag".to_owned()));
     }
     let stated = u32::from_be_bytes(*length) as usize;
     if message.len() != stated {
-        return Err(Failure::InvalidMessage(format!(
+        return Err(Error::Malformed(format!(
             "it states {stated} bytes and has {}",
             message.len()
         )));
@@ -150,6 +147,8 @@ pub(super) fn message(body: &Bytes) -> Result<Bytes, Failure> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::convert::Infallible;
 
     use futures_util::stream;
     use http_body::Frame;
@@ -167,7 +166,7 @@ mod tests {
 
     async fn receive<B>(body: B) -> Result<Bytes, Failure>
     where
-        B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+        B: http_body::Body<Data = Bytes>,
     {
         super::receive(body, &reservation(64), REQUEST_TIMEOUT).await
     }
@@ -175,8 +174,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_that_does_not_arrive_is_given_up() {
         let started = Instant::now();
-        let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, BoxError>>());
-        assert!(matches!(receive(body).await, Err(Failure::DeadlineExceeded)));
+        let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        assert!(matches!(receive(body).await, Err(Failure::Grpc(Error::Late))));
         assert!(started.elapsed() < REQUEST_TIMEOUT + Duration::from_secs(1));
     }
 
@@ -186,7 +185,7 @@ mod tests {
         assert_eq!(receive(Full::new(allowed.clone())).await.unwrap(), allowed);
         let larger = Bytes::from(vec![0; PREFIX + REQUEST_LIMIT + 1]);
         let refused = receive(Full::new(larger)).await;
-        assert!(matches!(refused, Err(Failure::RequestTooLarge { .. })));
+        assert!(matches!(refused, Err(Failure::Grpc(Error::TooLarge { .. }))));
     }
 
     #[tokio::test]
@@ -198,7 +197,7 @@ mod tests {
         };
         assert!(receive(8 * REQUEST_UNIT).await.is_ok());
         let shed = receive(8 * REQUEST_UNIT + 1).await;
-        assert!(matches!(shed, Err(Failure::Overloaded { .. })));
+        assert!(matches!(shed, Err(Failure::Budget(Exhausted::Receiving))));
     }
 
     #[test]
@@ -208,7 +207,7 @@ mod tests {
         assert_eq!(message(b"\0\0\0\0\0").unwrap(), "");
         assert_eq!(super::message(&frame(b"ab")).unwrap(), "ab");
         let compressed = message(b"\x01\0\0\0\x01a");
-        assert!(matches!(compressed, Err(Failure::CompressionUnsupported)));
+        assert!(matches!(compressed, Err(Error::Compressed)));
         for bad in [
             &b""[..],
             b"\0\0\0\0",
@@ -218,7 +217,7 @@ mod tests {
             b"\0\xff\xff\xff\xff",
         ] {
             let refused = message(bad);
-            assert!(matches!(refused, Err(Failure::InvalidMessage(_))), "{bad:?}");
+            assert!(matches!(refused, Err(Error::Malformed(_))), "{bad:?}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The `google.rpc` details of an error, at most one of each, each bounded.
 //!
-//! gRPC clients may refuse trailers above 8 KiB, and then a caller would learn
-//! nothing at all. So every part has a length here: whatever Polytomic sent, the
-//! largest sum is about 3.8 KiB, message included, of the 4 KiB meant for it.
+//! gRPC clients may reject trailers above 8 KiB, and would then learn nothing. So
+//! every part has a length here: whatever Polytomic sent, the largest sum is about
+//! 3.8 KiB, message included, of the 4 KiB meant for it.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -11,8 +11,11 @@ use tonic_types::{
 };
 
 use super::{
-    Context, CredentialOwner, ErrorResponse, Failure, Outcome, Violation, row::Attach,
-    table, text,
+    Context, ErrorResponse, Failure, Retry, product, row::Attach, table::row_of, text,
+};
+use crate::{
+    auth::CredentialOwner,
+    transcode::{RequestError, Violation},
 };
 
 /// The domain of every reason: ours, in the zone that no one else can own.
@@ -32,11 +35,11 @@ const VIOLATIONS: usize = 768;
 const FIELD: usize = 64;
 const DESCRIPTION: usize = 256;
 
-const REPEAT_OR_LIST: &str =
-    "the outcome is unknown: repeat with this idempotency key, or list before repeating";
-const LIST_FIRST: &str = "the outcome is unknown: list before repeating, this idempotency key replays the failure";
+const RETRY_OR_LIST: &str =
+    "the outcome is unknown: retry with this idempotency key, or list first";
+const LIST_FIRST: &str = "the outcome is unknown: list first, a retry with this idempotency key replays the error";
 
-/// Collects the details of a failure; `wait` is the delay that a caller is told.
+/// Collects the details of a failure; `wait` is what the client is told to wait.
 pub(super) fn collect(
     failure: &Failure,
     context: &Context<'_>,
@@ -44,7 +47,7 @@ pub(super) fn collect(
 ) -> ErrorDetails {
     let mut details = ErrorDetails::new();
     details.set_error_info(
-        failure.reason(context).as_str(),
+        failure.reason(context.safe, context.whose_credentials).as_str(),
         DOMAIN,
         metadata(failure, context),
     );
@@ -52,25 +55,21 @@ pub(super) fn collect(
     if wait.is_some() {
         details.set_retry_info(wait);
     }
-    for attach in failure.row().attach {
+    for attach in row_of(failure).attach {
         add(&mut details, *attach, failure, context);
     }
-    if is_in_doubt(failure, context) && !details.has_help_links() {
-        let title = if failure.is_recorded() { LIST_FIRST } else { REPEAT_OR_LIST };
-        details.add_help_link(title, table::IDEMPOTENCY_PAGE);
+    if context.retry.is_in_doubt() && !details.has_help_links() {
+        let replays = context.retry == Retry::ListThenNewKey;
+        let title = if replays { LIST_FIRST } else { RETRY_OR_LIST };
+        details.add_help_link(title, product::IDEMPOTENCY);
     }
     details
 }
 
-/// Says whether a call with an effect may have had it.
-pub(super) fn is_in_doubt(failure: &Failure, context: &Context<'_>) -> bool {
-    !context.safe && failure.outcome_of_rpc(context) == Outcome::Unknown
-}
-
-/// Returns the idempotency key, on a call that has one.
+/// Returns the idempotency key, on an RPC that has one.
 pub(super) fn idempotency_key(context: &Context<'_>) -> Option<String> {
     let key = context.idempotency_key.filter(|_| !context.safe)?;
-    Some(text::identifier(key.value, IDEMPOTENCY_KEY))
+    Some(text::identifier(key, IDEMPOTENCY_KEY))
 }
 
 fn metadata(failure: &Failure, context: &Context<'_>) -> HashMap<String, String> {
@@ -78,8 +77,8 @@ fn metadata(failure: &Failure, context: &Context<'_>) -> HashMap<String, String>
     let mut set = |name: &str, value: &str| {
         metadata.insert(name.to_owned(), value.to_owned());
     };
-    set("outcome", failure.outcome_of_rpc(context).as_str());
-    set("retryable", if failure.invites_repeat(context) { "true" } else { "false" });
+    set("outcome", context.outcome.as_str());
+    set("retryable", if context.retry.is_retryable() { "true" } else { "false" });
     set("attempts", &context.attempts.to_string());
     if !context.api_version.is_empty() {
         set("apiVersion", &text::identifier(context.api_version, VERSION));
@@ -87,15 +86,15 @@ fn metadata(failure: &Failure, context: &Context<'_>) -> HashMap<String, String>
     if let Some(key) = idempotency_key(context) {
         set("idempotencyKey", &key);
     }
-    if let Failure::Refused(refusal) = failure {
-        set("httpStatus", refusal.status().as_str());
-        for (name, value) in refusal.extras() {
+    if let Failure::ErrorResponse(response) = failure {
+        set("httpStatus", response.status().as_str());
+        for (name, value) in response.extras() {
             set(name, value);
         }
-        if let Some(key) = refusal.key() {
+        if let Some(key) = response.key() {
             set("upstreamKey", key);
         }
-        if let Some(id) = refusal.upstream_request_id() {
+        if let Some(id) = response.upstream_request_id() {
             set("upstreamRequestId", id);
         }
     }
@@ -108,17 +107,19 @@ fn add(
     failure: &Failure,
     context: &Context<'_>,
 ) {
-    let refusal = match failure {
-        Failure::Refused(refusal) => Some(&**refusal),
+    let response = match failure {
+        Failure::ErrorResponse(response) => Some(&**response),
         _ => None,
     };
     match attach {
-        // The wait was set from what is known beyond the row.
+        // Set above: the wait depends on more than the row.
         Attach::Retry => {}
         Attach::BadRequest => {
             let violations = match failure {
-                Failure::InvalidFields(violations) => violations.as_slice(),
-                _ => refusal.map(ErrorResponse::fields).unwrap_or_default(),
+                Failure::Request(RequestError::Invalid(violations)) => {
+                    violations.as_slice()
+                }
+                _ => response.map(ErrorResponse::fields).unwrap_or_default(),
             };
             let violations = bounded(violations);
             if !violations.is_empty() {
@@ -127,14 +128,14 @@ fn add(
         }
         Attach::BadName => {
             if !context.safe {
-                details
-                    .add_bad_request_violation("name", "is too long: send a shorter one");
+                let (field, description) = product::TOO_LARGE;
+                details.add_bad_request_violation(field, description);
             }
         }
         Attach::Resource => {
             if let Some((kind, name)) = context.resource {
                 let description =
-                    refusal.and_then(ErrorResponse::message).unwrap_or_default();
+                    response.and_then(ErrorResponse::message).unwrap_or_default();
                 details.set_resource_info(
                     text::clean(kind, FIELD),
                     text::clean(name, NAME),
@@ -145,26 +146,29 @@ fn add(
         }
         Attach::Quota => {
             let whose = match context.whose_credentials {
-                CredentialOwner::Caller => "the caller's credentials",
+                CredentialOwner::Caller => "the client's credentials",
                 CredentialOwner::Gateway => "the gateway's credentials",
             };
             let subject = context.fingerprint.unwrap_or(whose);
             details.set_quota_failure(vec![QuotaViolation::new(
                 text::clean(subject, FIELD),
-                told(refusal, "Polytomic limits how often these credentials may call"),
+                told(
+                    response,
+                    "Polytomic limits the rate of requests with these credentials",
+                ),
             )]);
         }
         Attach::Precondition => {
-            let kind = refusal.and_then(ErrorResponse::key).unwrap_or("UPSTREAM_STATE");
+            let kind = response.and_then(ErrorResponse::key).unwrap_or("UPSTREAM_STATE");
             let subject = context.resource.map_or("", |(_, name)| name);
             details.set_precondition_failure(vec![PreconditionViolation::new(
                 kind,
                 text::clean(subject, NAME),
-                told(refusal, "a state that Polytomic requires does not hold"),
+                told(response, "Polytomic requires another state"),
             )]);
         }
         Attach::Reference => {
-            let page = context.page.unwrap_or(table::REFERENCE_PAGE);
+            let page = context.page.unwrap_or(product::REFERENCE);
             details.set_help(vec![HelpLink::new("Polytomic's API reference", page)]);
         }
         Attach::Help(page) => {
@@ -174,8 +178,8 @@ fn add(
 }
 
 /// Returns Polytomic's message, cut to a description, or words of ours.
-fn told(refusal: Option<&ErrorResponse>, otherwise: &str) -> String {
-    let message = refusal.and_then(ErrorResponse::message).unwrap_or(otherwise);
+fn told(response: Option<&ErrorResponse>, otherwise: &str) -> String {
+    let message = response.and_then(ErrorResponse::message).unwrap_or(otherwise);
     text::shorten(message, DESCRIPTION, usize::MAX)
 }
 

@@ -1,14 +1,14 @@
-//! What may be told of an answer that is no success.
+//! The parts of an error response that clients may see.
 //!
 //! Polytomic's error body has changed with its API's versions, and a proxy may
-//! answer in its place. Whatever comes, a few short, clean texts are kept and
-//! the rest is forgotten here.
+//! respond in its place. Of any body only a few short, clean texts are kept.
 
 use std::{fmt, time::Duration, time::SystemTime};
 
 use http::{HeaderMap, StatusCode};
 
-use super::{Violation, foreign::Sketch, retry_after::retry_after, text};
+use super::{retry_after::retry_after, sketch::Sketch, text};
+use crate::transcode::Violation;
 
 /// Bytes of Polytomic's message that are kept.
 const MESSAGE: usize = 1024;
@@ -22,13 +22,13 @@ const EXTRAS: usize = 384;
 /// Bytes of one value of that metadata.
 const EXTRA: usize = 96;
 
-/// Bytes of the list of things that use what was to be changed.
+/// Bytes of the list of what uses the resource.
 const USED_BY: usize = 224;
 
-/// Entries of that list.
+/// Entries of that list that are kept.
 const USERS: usize = 8;
 
-/// Fields that Polytomic finds fault with, at most.
+/// Invalid fields that are kept.
 const FIELDS: usize = 8;
 
 /// Polytomic's metadata that is passed on, and its name in `ErrorInfo`.
@@ -49,7 +49,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("connection_id", "upstreamConnectionId"),
 ];
 
-/// An answer that is no success, reduced to what may be told.
+/// An error response, reduced to what clients may see.
 #[derive(Clone, Debug)]
 pub struct ErrorResponse {
     status: StatusCode,
@@ -63,7 +63,7 @@ pub struct ErrorResponse {
 }
 
 impl ErrorResponse {
-    /// Reduces an answer; `body` may be anything, or the start of anything.
+    /// Reduces a response; `body` may be anything, or the start of anything.
     ///
     /// The shapes read are the current `{"key", "message", "status", "metadata"}`
     /// and the older `{"error": {"message"}}`, `{"error": ".."}` and
@@ -134,23 +134,23 @@ impl ErrorResponse {
         self.key.as_deref()
     }
 
-    /// Returns the wait that the headers ask for, 60 s at most.
+    /// Returns the wait that the headers request, 60 s at most.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// Returns what of Polytomic's metadata may be shown, under its name there.
+    /// Returns the metadata of Polytomic's that may be shown, by its name in `ErrorInfo`.
     pub(super) fn extras(&self) -> &[(&'static str, String)] {
         &self.extras
     }
 
-    /// Returns the fields that Polytomic finds fault with.
+    /// Returns the fields that Polytomic rejects.
     pub(super) fn fields(&self) -> &[Violation] {
         &self.fields
     }
 
-    /// Returns the id that Polytomic gave the request.
+    /// Returns the ID that Polytomic gave the request.
     pub(super) fn upstream_request_id(&self) -> Option<&str> {
         self.upstream_request_id.as_deref()
     }
@@ -158,7 +158,7 @@ impl ErrorResponse {
 
 impl fmt::Display for ErrorResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Polytomic answered {}", self.status.as_str())?;
+        write!(f, "Polytomic responded with {}", self.status.as_str())?;
         if let Some(message) = &self.message {
             return write!(f, ": {message}");
         }
@@ -166,10 +166,8 @@ impl fmt::Display for ErrorResponse {
             write!(f, " {phrase}")?;
         }
         if self.is_foreign {
-            // The usual cause, and the one a caller cannot guess from the status.
-            f.write_str(
-                ", in a form that is not its own: a proxy may have answered for it",
-            )?;
+            // The usual cause, which a client cannot guess from the status.
+            f.write_str(", not in Polytomic's error format: a proxy may have sent it")?;
         }
         Ok(())
     }
@@ -209,7 +207,7 @@ fn extras(metadata: &[&Sketch]) -> Vec<(&'static str, String)> {
     used_by.into_iter().chain(scalars).filter(fits).collect()
 }
 
-/// Lists what uses a thing: `model Orders (<id>); ..`.
+/// Lists what uses the resource: `model Orders (<id>); ..`.
 fn used_by(users: &Sketch) -> Option<String> {
     let Sketch::Array(users) = users else { return None };
     let describe = |user: &Sketch| {
@@ -223,7 +221,7 @@ fn used_by(users: &Sketch) -> Option<String> {
     (!list.is_empty()).then(|| text::clean(&list.join("; "), USED_BY))
 }
 
-/// Reads which fields are at fault: `{"field": ..}`, or `fields` or `errors` as a
+/// Reads which fields are invalid: `{"field": ..}`, or `fields` or `errors` as a
 /// list of names, a list of objects, or an object from name to text.
 fn fields(metadata: &[&Sketch]) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -257,7 +255,7 @@ fn violation(field: &str, why: Option<&str>) -> Option<Violation> {
     let field = text::identifier(field, 64);
     let description = why.and_then(message);
     let description =
-        description.unwrap_or_else(|| "was not accepted by Polytomic".to_owned());
+        description.unwrap_or_else(|| "was rejected by Polytomic".to_owned());
     let is_name = field.starts_with(|c: char| c.is_ascii_alphabetic());
     is_name.then_some(Violation { field, description })
 }

@@ -2,38 +2,60 @@
 
 use std::fmt::{self, Write as _};
 
+use http::StatusCode;
 use tonic::Code;
 
 use super::{
-    local,
-    row::{Body, Repeat, Row, When},
-    table,
+    Failure, Outcome,
+    row::{Attach, Body, RetryRule, Row, When},
+    table::{HTTP, row_of, row_of_status},
+    tests::{error_response, local_failures},
 };
 
-/// Prints both tables as Markdown, for the documentation.
-#[must_use]
-pub fn table_markdown() -> String {
+/// Prints both tables as Markdown; `outcome` is what becomes of a create.
+pub(crate) fn tables(outcome: impl Fn(&Failure) -> Outcome) -> String {
+    let with_status = HTTP.iter().map(|row| {
+        let mut outcomes =
+            statuses_of(row).map(|status| outcome(&error_response(status)));
+        let first = outcomes.next().expect("every row has a status");
+        assert!(outcomes.all(|other| other == first), "{row:?} has several outcomes");
+        (row, first)
+    });
+    let local =
+        local_failures().into_iter().map(|failure| (row_of(&failure), outcome(&failure)));
+
     let mut page = String::new();
-    print(&mut page, "Polytomic answers", table::ROWS.iter().chain([&table::NO_CLASS]));
+    print(&mut page, "Polytomic's status", with_status);
     page.push('\n');
-    print(&mut page, "What happens", local::ALL.iter().copied());
+    print(&mut page, "Failure", local);
     page
 }
 
-fn print(page: &mut String, first: &str, rows: impl Iterator<Item = &'static Row>) {
+/// Returns the statuses that a row decides on.
+fn statuses_of(row: &'static Row) -> impl Iterator<Item = u16> {
+    (100..1000).filter(move |status| {
+        let status = StatusCode::from_u16(*status).expect("three digits");
+        std::ptr::eq(row_of_status(status), row)
+    })
+}
+
+fn print(
+    page: &mut String,
+    first: &str,
+    rows: impl Iterator<Item = (&'static Row, Outcome)>,
+) {
     let head =
-        [first, "code", "reason", "gateway repeats", "outcome of a create", "details"];
+        [first, "code", "reason", "gateway retries", "outcome of a create", "details"];
     let rule = head.map(|_| "---");
     let lines = [head.map(str::to_owned), rule.map(str::to_owned)]
         .into_iter()
-        .chain(rows.map(cells));
+        .chain(rows.map(|(row, outcome)| cells(row, outcome)));
     for line in lines {
-        writeln!(page, "| {} |", line.join(" | "))
-            .expect("a String takes all that is written");
+        writeln!(page, "| {} |", line.join(" | ")).expect("a String accepts all text");
     }
 }
 
-fn cells(row: &'static Row) -> [String; 6] {
+fn cells(row: &'static Row, outcome: Outcome) -> [String; 6] {
     let (list, create) = (row.list, row.create);
     let pair = |list: &str, create: &str| {
         if list == create {
@@ -44,7 +66,7 @@ fn cells(row: &'static Row) -> [String; 6] {
     };
     let codes = pair(code_name(list.0), code_name(create.0));
     let code = match row.body {
-        Body::Refuse => codes,
+        Body::Error => codes,
         Body::Decode => format!("OK if the body is valid, else {codes}"),
         Body::DecodeOfCreate => {
             format!(
@@ -61,24 +83,23 @@ fn cells(row: &'static Row) -> [String; 6] {
         Body::EmptyOfList => format!("`{}`", create.1),
         _ => pair(&format!("`{}`", list.1), &format!("`{}`", create.1)),
     };
-    let repeats = match row.repeat {
-        Repeat::Never => "no",
-        Repeat::Any => "yes",
-        Repeat::Create => "create",
-        Repeat::CreateOnce => "create, once",
-        Repeat::Caller => "no, the caller may",
+    let retries = match row.retry {
+        RetryRule::Never => "no",
+        RetryRule::Any => "yes",
+        RetryRule::Create => "create",
+        RetryRule::CreateOnce => "create, once",
+        RetryRule::Client => "no, the client may",
     };
     let details: Vec<&str> = row.attach.iter().map(|attach| attach.name()).collect();
     [
         row.when.to_string(),
         code,
         reason,
-        repeats.to_owned(),
-        format!("`{}`", row.outcome.as_str()),
+        retries.to_owned(),
+        format!("`{}`", outcome.as_str()),
         details.join(", "),
     ]
 }
-
 impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -94,8 +115,7 @@ impl fmt::Display for When {
 }
 
 /// Returns a code's name as `google.rpc.Code` spells it.
-#[must_use]
-pub const fn code_name(code: Code) -> &'static str {
+const fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
@@ -114,5 +134,19 @@ pub const fn code_name(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+impl Attach {
+    /// Returns the name of the detail's message type.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::BadRequest | Self::BadName => "BadRequest",
+            Self::Retry => "RetryInfo",
+            Self::Resource => "ResourceInfo",
+            Self::Quota => "QuotaFailure",
+            Self::Precondition => "PreconditionFailure",
+            Self::Reference | Self::Help(_) => "Help",
+        }
     }
 }

@@ -1,17 +1,17 @@
-//! How long an upstream asks to be left alone.
+//! The wait that Polytomic requests.
 
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header::RETRY_AFTER};
 
-/// A longer wait is not passed on: the caller may ask again after this one.
+/// The longest wait that clients are told; they may ask again after it.
 pub(super) const LONGEST: Duration = Duration::from_secs(60);
 
-/// Returns the shortest wait that the headers ask for, 60 s at most.
+/// Returns the shortest wait that the headers request, 60 s at most.
 ///
-/// Read are `Retry-After` (seconds or an HTTP date, RFC 9110 §10.2.3),
-/// `retry-after-ms` and `X-RateLimit-Reset` (seconds since 1970). What cannot be
-/// read is ignored, as is a reset in the past: it says nothing of the future.
+/// The headers are `Retry-After` (seconds or an HTTP date, RFC 9110 §10.2.3),
+/// `retry-after-ms` and `X-RateLimit-Reset` (seconds since 1970). Unreadable values are
+/// ignored, and so is a reset in the past.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let texts =
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_wait_is_read() {
+    fn every_format_of_a_wait_is_read() {
         let cases = [
             ("retry-after", "7", Some(7_000)),
             ("retry-after", " 0 ", Some(0)),

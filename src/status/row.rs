@@ -1,23 +1,21 @@
-//! One row of judgement: what a failure means to a caller.
+//! The parts of a row of the table.
+
+use std::fmt;
 
 use tonic::Code;
 
-use super::Reason;
-
-/// One judgement: what a status, or a failure without one, means to a caller.
+/// What a status, or a failure without one, means to a client.
 #[derive(Debug)]
 pub(super) struct Row {
     /// When it applies.
     pub(super) when: When,
     /// Code and reason for a read.
     pub(super) list: (Code, Reason),
-    /// Code and reason for a call with an effect.
+    /// Code and reason for an RPC with an effect.
     pub(super) create: (Code, Reason),
-    /// Who may repeat the call as it is.
-    pub(super) repeat: Repeat,
-    /// What became of a create. A read that was answered is never in doubt.
-    pub(super) outcome: Outcome,
-    /// The details beside `ErrorInfo` and `RequestInfo`.
+    /// Who may retry.
+    pub(super) retry: RetryRule,
+    /// The details in addition to `ErrorInfo` and `RequestInfo`.
     pub(super) attach: &'static [Attach],
     /// When the status is a success.
     pub(super) body: Body,
@@ -26,37 +24,47 @@ pub(super) struct Row {
 /// When a row applies.
 #[derive(Debug)]
 pub(super) enum When {
-    /// Polytomic answered with one of these statuses.
+    /// Polytomic responded with one of these statuses.
     Each(&'static [u16]),
-    /// Polytomic answered with a status from the first to the last.
+    /// Polytomic responded with a status from the first to the last.
     Within(u16, u16),
     /// There is no status; says what happened instead.
+    #[cfg_attr(not(test), expect(dead_code, reason = "docs/STATUSES.md has it"))]
     Local(&'static str),
 }
 
-/// Who may repeat a call as it is, and hope for better.
+/// Who may retry the same request, because it may end better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Repeat {
-    /// Nobody: the answer would be the same.
+pub(super) enum RetryRule {
+    /// Neither: the result would be the same.
     Never,
-    /// The gateway within deadline and budget, then the caller.
+    /// The gateway within deadline and budget, then the client.
     Any,
     /// As [`Any`](Self::Any), but only a create, with the same idempotency key.
     Create,
-    /// As [`Create`](Self::Create), but a single time.
+    /// As [`Create`](Self::Create), but only once.
     CreateOnce,
-    /// The caller, not the gateway.
-    Caller,
+    /// The client, not the gateway.
+    Client,
 }
 
-/// A detail beside those that every error has.
+/// Why an RPC failed, for a program: `google.rpc.ErrorInfo.reason` (AIP-193).
+///
+/// The names are part of the contract: new ones may come, none changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason {
+    name: &'static str,
+    explanation: &'static str,
+}
+
+/// A detail in addition to those that every error has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attach {
     /// `BadRequest`, if fields are named.
     BadRequest,
-    /// `BadRequest` for `name`, the only text of a create that can be long.
+    /// `BadRequest` for the only field of a create that can be long.
     BadName,
-    /// `RetryInfo`, by our own reckoning if Polytomic states no wait.
+    /// `RetryInfo`, with a wait of the gateway's own if Polytomic states none.
     Retry,
     /// `ResourceInfo`.
     Resource,
@@ -79,37 +87,11 @@ pub(super) struct Page {
     pub(super) url: &'static str,
 }
 
-/// What became of a call upstream, as far as the gateway knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing was sent.
-    NotSent,
-    /// It was refused and had no effect.
-    Rejected,
-    /// It may have taken effect.
-    Unknown,
-    /// It was carried out, but its answer cannot be passed on.
-    Completed,
-}
-
-impl Outcome {
-    /// Returns the name on the wire, in capitals.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotSent => "NOT_SENT",
-            Self::Rejected => "REJECTED",
-            Self::Unknown => "UNKNOWN",
-            Self::Completed => "COMPLETED",
-        }
-    }
-}
-
 /// When a status is a success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
     /// Never.
-    Refuse,
+    Error,
     /// If its body can be decoded.
     Decode,
     /// On a create, if its body can be decoded.
@@ -118,24 +100,10 @@ pub(super) enum Body {
     EmptyOfList,
 }
 
-/// Writes a row with the same judgement on list and create, without details.
-pub(super) const fn row(
-    when: When,
-    code: Code,
-    repeat: Repeat,
-    outcome: Outcome,
-    reason: Reason,
-) -> Row {
-    let verdict = (code, reason);
-    Row {
-        when,
-        list: verdict,
-        create: verdict,
-        repeat,
-        outcome,
-        attach: &[],
-        body: Body::Refuse,
-    }
+/// Makes a row with the same code and reason for list and create, without details.
+pub(super) const fn row(when: When, code: Code, retry: RetryRule, reason: Reason) -> Row {
+    let both = (code, reason);
+    Row { when, list: both, create: both, retry, attach: &[], body: Body::Error }
 }
 
 impl Row {
@@ -145,7 +113,7 @@ impl Row {
         self
     }
 
-    /// Judges a create in its own way.
+    /// Sets code and reason of a create.
     pub(super) const fn on_create(mut self, code: Code, reason: Reason) -> Self {
         self.create = (code, reason);
         self
@@ -157,22 +125,33 @@ impl Row {
         self
     }
 
-    /// Returns code and reason for a read or for a call with an effect.
-    pub(super) const fn verdict(&self, safe: bool) -> (Code, Reason) {
+    /// Returns code and reason for a read or for an RPC with an effect.
+    pub(super) const fn code_and_reason(&self, safe: bool) -> (Code, Reason) {
         if safe { self.list } else { self.create }
     }
 }
 
-impl Attach {
-    /// Returns the name of the detail's message type.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::BadRequest | Self::BadName => "BadRequest",
-            Self::Retry => "RetryInfo",
-            Self::Resource => "ResourceInfo",
-            Self::Quota => "QuotaFailure",
-            Self::Precondition => "PreconditionFailure",
-            Self::Reference | Self::Help(_) => "Help",
-        }
+/// Makes a reason. The explanation says whose fault it is and what to fix, in one or
+/// two sentences; whether to retry depends on more than the reason.
+pub(super) const fn reason(name: &'static str, explanation: &'static str) -> Reason {
+    Reason { name, explanation }
+}
+
+impl Reason {
+    /// Returns the name on the wire, in capitals.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.name
+    }
+
+    /// Returns what the reason means to a client.
+    pub(super) const fn explanation(self) -> &'static str {
+        self.explanation
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
     }
 }

@@ -1,7 +1,7 @@
-//! Makes foreign text fit to be shown: printable, without links or secrets, and short.
+//! Cleans Polytomic's text for clients: printable, without links or secrets, and short.
 //!
-//! What Polytomic writes may echo a credential, carry terminal escapes, or hide
-//! its reading order; none of that may travel in a gRPC message.
+//! It may repeat a credential, contain terminal escapes, or hide its reading order.
+//! None of that may be in a gRPC message.
 
 use std::sync::LazyLock;
 
@@ -22,12 +22,12 @@ const SECRETS: &[&str] = &[
     "authorization=",
 ];
 
-/// How keys begin that tell by their first letters what they are.
+/// How keys begin that are recognized by their first letters.
 const KEYS: &[&str] = &["pk_", "sk_"];
 
 /// Cleans a line of text and cuts it to `limit` bytes.
 pub(super) fn clean(text: &str, limit: usize) -> String {
-    // What is removed below makes room for a little more; the rest is not worth a look.
+    // A little more than the limit, since the next steps remove some.
     let text = prefix(text, 2 * limit + 64);
     // First of all: a zero-width character must not hide a link or a secret.
     let text = UNPRINTABLE.replace_all(text, "");
@@ -63,7 +63,7 @@ fn is_secret(word: &str) -> bool {
         || KEYS.iter().any(|start| bare(word).starts_with(start))
 }
 
-/// Says whether the next word is a secret: `Bearer ..`, `Authorization: ..`.
+/// Reports whether the next word is a secret: `Bearer ..`, `Authorization: ..`.
 fn announces_secret(word: &str) -> bool {
     let bare = bare(word);
     bare.ends_with("bearer") || (bare == "authorization" && word.contains(':'))

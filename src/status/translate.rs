@@ -1,49 +1,44 @@
-//! The one translation of a failure to what goes over the wire.
+//! Puts a failure together as it goes over the wire.
 
 use std::{sync::Arc, time::Duration};
 
 use tonic::{Status, metadata::MetadataMap};
 use tonic_types::StatusExt as _;
 
-use super::{Context, Failure, details, message, row::Attach, text};
+use super::{Context, Failure, details, message, row::Attach, table::row_of, text};
 
-/// The wait before a repeat when neither side states one: a client's usual first.
+/// The wait before a retry when Polytomic states none: about what an RPC takes, and
+/// a client's usual first.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// Tells a client's retry policy how long to wait, or not to repeat (gRFC A6).
+/// How long a client's retry policy is to wait, or -1: it must not retry (gRFC A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// Translates a failure; `draw` is any random number, it spreads repeats.
+/// Translates a failure; `draw` is any random number, which spreads retries.
 pub(super) fn status(failure: Failure, context: &Context<'_>, draw: u64) -> Status {
     let wait = wait(&failure, context);
     let mut status = Status::with_error_details_and_metadata(
         failure.code(context.safe),
         message::compose(&failure, context, wait),
         details::collect(&failure, context, wait),
-        metadata(&failure, context, wait, draw),
+        metadata(context, wait, draw),
     );
     status.set_source(Arc::new(failure));
     status
 }
 
-/// Returns how long a caller should wait, if it is invited to repeat.
+/// Returns how long the client should wait, if it may retry.
 fn wait(failure: &Failure, context: &Context<'_>) -> Option<Duration> {
-    if !failure.invites_repeat(context) {
+    if !context.retry.is_retryable() {
         return None;
     }
-    let ours = failure.row().attach.contains(&Attach::Retry).then_some(WAIT);
+    let ours = row_of(failure).attach.contains(&Attach::Retry).then_some(WAIT);
     failure.retry_after().or(ours)
 }
 
-fn metadata(
-    failure: &Failure,
-    context: &Context<'_>,
-    wait: Option<Duration>,
-    draw: u64,
-) -> MetadataMap {
+fn metadata(context: &Context<'_>, wait: Option<Duration>, draw: u64) -> MetadataMap {
     let mut metadata = MetadataMap::new();
-    // A policy marks what it sends again, which without a key that lasts is refused.
-    if !context.is_repeatable() || !failure.invites_repeat(context) {
+    if !context.retry.is_for_policies() {
         metadata.insert(PUSHBACK, (-1_i32).into());
     } else if let Some(wait) = wait {
         metadata.insert(PUSHBACK, spread(wait, draw).into());
@@ -54,8 +49,8 @@ fn metadata(
     metadata
 }
 
-/// Adds up to a fifth to a wait, in milliseconds: clients repeat at exactly that
-/// delay, and all at once would be too many.
+/// Adds up to a fifth to a wait, in milliseconds: policies retry after exactly this
+/// wait, and would otherwise do so together.
 fn spread(wait: Duration, draw: u64) -> u64 {
     let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX / 2);
     millis + draw % (millis / 5 + 1)

@@ -7,11 +7,9 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
+use super::error::Violation;
 use super::wire::{self, Value, Values};
-use crate::{
-    contract::{Field, Message, Schema},
-    status::Violation,
-};
+use crate::contract::{Field, Message, Schema};
 
 /// Maximum violations in an error. More would not fit into the trailers.
 const MAX_VIOLATIONS: usize = 64;

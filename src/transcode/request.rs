@@ -12,12 +12,10 @@ use percent_encoding::utf8_percent_encode;
 use super::{
     body,
     check::{Checker, is_set},
+    error::RequestError,
     wire::{Value, Values},
 };
-use crate::{
-    contract::{Body, Piece, RESERVED, Rpc},
-    status::Violation,
-};
+use crate::contract::{Body, Piece, RESERVED, Rpc};
 
 /// Bytes to allocate for each path variable: most are UUIDs.
 const VARIABLE: usize = 36;
@@ -42,17 +40,6 @@ pub struct Resource {
     pub kind: Arc<str>,
     /// Its id.
     pub name: String,
-}
-
-/// Why a request message cannot be sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    /// The bytes are not a message of the request type.
-    #[error("{0}")]
-    Malformed(String),
-    /// Fields break their rules: each violation, in the order of the fields.
-    #[error("{} fields are not valid", .0.len())]
-    Invalid(Vec<Violation>),
 }
 
 /// Translates the wire bytes of a request message.

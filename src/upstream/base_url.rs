@@ -1,4 +1,4 @@
-//! Where Polytomic is.
+//! Polytomic's base URL.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -6,8 +6,8 @@ use reqwest::Url;
 
 /// The URL that the paths of the API are appended to.
 ///
-/// Written as operators write it: without a scheme it is `https`, slashes at
-/// the end do not count, a path before `/api` is kept.
+/// Without a scheme it is `https`, slashes at the end are ignored, and a path before
+/// `/api` is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
     /// Ends without a slash.
@@ -37,11 +37,11 @@ impl BaseUrl {
 impl FromStr for BaseUrl {
     type Err = String;
 
-    /// Parses what an operator has configured.
+    /// Parses the URL that an operator has configured.
     ///
     /// # Errors
     ///
-    /// Says in words what a base URL must be.
+    /// Says what is wrong and what to do.
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let with_scheme = if text.contains("://") {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_taken_as_operators_write_them() {
+    fn urls_are_accepted_as_operators_write_them() {
         for (written, joined) in [
             ("https://app.polytomic.com", "https://app.polytomic.com/api/me"),
             ("https://app.polytomic.com/", "https://app.polytomic.com/api/me"),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_cannot_be_meant_are_refused() {
+    fn invalid_urls_are_rejected() {
         for written in [
             "",
             "https://",

@@ -1,36 +1,35 @@
-//! Leaves Polytomic alone while it keeps failing.
+//! The circuit breaker: stops requests while Polytomic keeps failing.
 //!
-//! Calls that would fail anyway cost their callers a timeout each, and an
-//! upstream in trouble its recovery. So after enough failures calls fail at once
-//! for a while; then a single one finds out whether Polytomic is back.
+//! Requests that would fail anyway cost each client a timeout, and hinder Polytomic's
+//! recovery. So after enough failures requests fail immediately for a while; then one
+//! probe finds out whether Polytomic is back.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-/// How many failures in a row open the circuit, once they have lasted for
-/// [`LASTING`]. The calls that are cut off when one of Polytomic's servers goes
-/// away fail together; their repeats are served by the others.
+/// Failures in a row that open the circuit, once they have lasted for [`LASTING`]. When
+/// one of Polytomic's servers stops, the requests on it fail together; the others serve
+/// their retries.
 const IN_A_ROW: u32 = 20;
 
 /// See [`IN_A_ROW`].
 const LASTING: Duration = Duration::from_secs(1);
 
-/// How long outcomes are counted before the share of failures is looked at.
+/// How long results are counted before the share of failures is checked.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// The fewest outcomes whose share of failures says anything.
+/// The fewest results whose share of failures counts.
 const FEWEST: u32 = 50;
 
-/// How long the circuit is open the first time. Doubles with each probe that
-/// fails.
-const FIRST_REST: Duration = Duration::from_secs(1);
+/// How long the circuit is open the first time. Doubles with each failed probe.
+const FIRST_OPEN_FOR: Duration = Duration::from_secs(1);
 
-/// The longest that the circuit is open before a probe.
-const LONGEST_REST: Duration = Duration::from_secs(30);
+/// The longest time that the circuit is open before a probe.
+const LONGEST_OPEN_FOR: Duration = Duration::from_secs(30);
 
 /// A circuit breaker.
 #[derive(Debug)]
@@ -39,11 +38,11 @@ pub(super) struct Breaker(Mutex<State>);
 #[derive(Debug)]
 enum State {
     Closed(Tally),
-    Open { until: Instant, rest: Duration },
-    Probing { rest: Duration },
+    Open { until: Instant, open_for: Duration },
+    Probing { open_for: Duration },
 }
 
-/// What happened of late.
+/// Recent results.
 #[derive(Debug)]
 struct Tally {
     in_a_row: u32,
@@ -53,11 +52,11 @@ struct Tally {
     all: u32,
 }
 
-/// The leave to make one call. Dropped without a verdict, for instance because
-/// the caller went away, it says nothing of Polytomic.
+/// Permission to send one request. Dropped without a result, for example because the
+/// client went away, it counts for nothing.
 #[derive(Debug)]
-pub(super) struct Permit<'a> {
-    breaker: &'a Breaker,
+pub(super) struct Permit {
+    breaker: Arc<Breaker>,
     is_probe: bool,
 }
 
@@ -67,29 +66,29 @@ impl Breaker {
         Self(Mutex::new(State::Closed(Tally::new())))
     }
 
-    /// Reports whether calls go through.
+    /// Reports whether requests are sent.
     pub(super) fn is_closed(&self) -> bool {
         matches!(*self.state(), State::Closed(_))
     }
 
-    /// Gives leave to call.
+    /// Returns permission to send a request.
     ///
     /// # Errors
     ///
-    /// While the circuit is open, how long to wait.
-    pub(super) fn admit(&self) -> Result<Permit<'_>, Duration> {
+    /// The time to wait, while the circuit is open.
+    pub(super) fn admit(self: &Arc<Self>) -> Result<Permit, Duration> {
         let mut state = self.state();
         match *state {
-            State::Closed(_) => Ok(Permit { breaker: self, is_probe: false }),
-            State::Open { until, rest } => {
+            State::Closed(_) => Ok(Permit { breaker: Arc::clone(self), is_probe: false }),
+            State::Open { until, open_for } => {
                 let left = until.saturating_duration_since(Instant::now());
                 if !left.is_zero() {
                     return Err(left);
                 }
-                *state = State::Probing { rest };
-                Ok(Permit { breaker: self, is_probe: true })
+                *state = State::Probing { open_for };
+                Ok(Permit { breaker: Arc::clone(self), is_probe: true })
             }
-            State::Probing { .. } => Err(FIRST_REST),
+            State::Probing { .. } => Err(FIRST_OPEN_FOR),
         }
     }
 
@@ -98,45 +97,45 @@ impl Breaker {
     }
 }
 
-impl Permit<'_> {
-    /// Notes whether Polytomic was there and able to answer.
-    pub(super) fn judge(mut self, failed: bool) {
+impl Permit {
+    /// Records whether Polytomic was unable to respond.
+    pub(super) fn record(mut self, failed: bool) {
         let is_probe = std::mem::take(&mut self.is_probe);
         let mut state = self.breaker.state();
         match &mut *state {
             State::Closed(tally) => {
-                if tally.is_too_much(failed) {
-                    *state = State::open(FIRST_REST);
+                if tally.exceeds_limit(failed) {
+                    *state = State::open(FIRST_OPEN_FOR);
                 }
             }
-            State::Probing { rest } if is_probe => {
+            State::Probing { open_for } if is_probe => {
                 *state = if failed {
-                    State::open((*rest * 2).min(LONGEST_REST))
+                    State::open((*open_for * 2).min(LONGEST_OPEN_FOR))
                 } else {
                     State::Closed(Tally::new())
                 };
             }
-            // A call from before the circuit was opened.
+            // A request from before the circuit was opened.
             State::Open { .. } | State::Probing { .. } => {}
         }
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
         if self.is_probe {
             let mut state = self.breaker.state();
-            if let State::Probing { rest } = *state {
-                *state = State::Open { until: Instant::now(), rest };
+            if let State::Probing { open_for } = *state {
+                *state = State::Open { until: Instant::now(), open_for };
             }
         }
     }
 }
 
 impl State {
-    fn open(rest: Duration) -> Self {
-        tracing::warn!(?rest, "Polytomic keeps failing; no calls for a while");
-        Self::Open { until: Instant::now() + rest, rest }
+    fn open(open_for: Duration) -> Self {
+        tracing::warn!(rest = ?open_for, "circuit breaker opened");
+        Self::Open { until: Instant::now() + open_for, open_for }
     }
 }
 
@@ -146,9 +145,9 @@ impl Tally {
         Self { in_a_row: 0, row_since: now, window_since: now, failed: 0, all: 0 }
     }
 
-    /// Counts an outcome, and tells whether too many have failed. A success never
-    /// is the one too many, and what happened long ago counts for nothing.
-    fn is_too_much(&mut self, failed: bool) -> bool {
+    /// Counts a result, and reports whether too many have failed. A success never opens
+    /// the circuit, and old results do not count.
+    fn exceeds_limit(&mut self, failed: bool) -> bool {
         let now = Instant::now();
         let age = now - self.window_since;
         if age >= WINDOW * 2 {
@@ -182,30 +181,30 @@ mod tests {
 
     use super::*;
 
-    fn judge(breaker: &Breaker, failed: bool, times: u32) {
+    fn record(breaker: &Arc<Breaker>, failed: bool, times: u32) {
         for _ in 0..times {
-            breaker.admit().unwrap().judge(failed);
+            breaker.admit().unwrap().record(failed);
         }
     }
 
     /// A breaker that has just opened.
-    async fn open() -> Breaker {
-        let breaker = Breaker::new();
-        judge(&breaker, true, IN_A_ROW - 1);
+    async fn open() -> Arc<Breaker> {
+        let breaker = Arc::new(Breaker::new());
+        record(&breaker, true, IN_A_ROW - 1);
         advance(LASTING).await;
-        judge(&breaker, true, 1);
+        record(&breaker, true, 1);
         assert!(!breaker.is_closed());
         breaker
     }
 
     #[tokio::test(start_paused = true)]
     async fn failures_in_a_row_open_it_if_they_last() {
-        let breaker = Breaker::new();
-        judge(&breaker, true, 10 * IN_A_ROW);
+        let breaker = Arc::new(Breaker::new());
+        record(&breaker, true, 10 * IN_A_ROW);
         assert!(breaker.is_closed(), "they came all at once");
         advance(LASTING).await;
-        judge(&breaker, false, 1);
-        judge(&breaker, true, 1);
+        record(&breaker, false, 1);
+        record(&breaker, true, 1);
         assert!(breaker.is_closed(), "one succeeded in between");
         open().await;
     }
@@ -215,71 +214,71 @@ mod tests {
         for (failures, successes, is_closed) in
             [(25_u32, 25_u32, false), (24, 26, true), (24, 24, true)]
         {
-            let breaker = Breaker::new();
+            let breaker = Arc::new(Breaker::new());
             for _ in 0..failures.min(successes) {
-                judge(&breaker, true, 1);
-                judge(&breaker, false, 1);
+                record(&breaker, true, 1);
+                record(&breaker, false, 1);
             }
-            judge(&breaker, false, successes.saturating_sub(failures));
+            record(&breaker, false, successes.saturating_sub(failures));
             advance(WINDOW).await;
-            judge(&breaker, true, 1);
+            record(&breaker, true, 1);
             assert_eq!(breaker.is_closed(), is_closed, "{failures} and {successes}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_success_and_what_is_long_past_open_nothing() {
-        let breaker = Breaker::new();
-        judge(&breaker, true, 60);
+    async fn a_success_or_an_old_failure_does_not_open_it() {
+        let breaker = Arc::new(Breaker::new());
+        record(&breaker, true, 60);
         advance(WINDOW).await;
-        judge(&breaker, false, 1);
+        record(&breaker, false, 1);
         assert!(breaker.is_closed(), "that was a success");
         advance(WINDOW).await;
-        judge(&breaker, true, 1);
+        record(&breaker, true, 1);
         assert!(breaker.is_closed(), "the failures are old");
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_probe_at_a_time_closes_it_or_opens_it_for_longer() {
         let breaker = open().await;
-        assert_eq!(breaker.admit().unwrap_err(), FIRST_REST);
-        advance(FIRST_REST).await;
+        assert_eq!(breaker.admit().unwrap_err(), FIRST_OPEN_FOR);
+        advance(FIRST_OPEN_FOR).await;
         let probe = breaker.admit().unwrap();
-        assert!(breaker.admit().is_err(), "a probe is under way");
-        probe.judge(true);
-        assert_eq!(breaker.admit().unwrap_err(), FIRST_REST * 2);
-        advance(FIRST_REST * 2).await;
-        breaker.admit().unwrap().judge(false);
+        assert!(breaker.admit().is_err(), "a probe is running");
+        probe.record(true);
+        assert_eq!(breaker.admit().unwrap_err(), FIRST_OPEN_FOR * 2);
+        advance(FIRST_OPEN_FOR * 2).await;
+        breaker.admit().unwrap().record(false);
         assert!(breaker.is_closed());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_is_given_up_leaves_its_place_to_another() {
+    async fn a_dropped_probe_is_followed_by_another() {
         let breaker = open().await;
-        advance(FIRST_REST).await;
+        advance(FIRST_OPEN_FOR).await;
         drop(breaker.admit().unwrap());
-        breaker.admit().unwrap().judge(false);
+        breaker.admit().unwrap().record(false);
         assert!(breaker.is_closed());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_rest_has_a_limit() {
+    async fn the_time_it_is_open_has_a_limit() {
         let breaker = open().await;
         for _ in 0..20 {
-            advance(LONGEST_REST).await;
-            breaker.admit().unwrap().judge(true);
+            advance(LONGEST_OPEN_FOR).await;
+            breaker.admit().unwrap().record(true);
         }
-        assert_eq!(breaker.admit().unwrap_err(), LONGEST_REST);
+        assert_eq!(breaker.admit().unwrap_err(), LONGEST_OPEN_FOR);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_from_before_it_opened_does_not_count() {
-        let breaker = Breaker::new();
+    async fn a_request_from_before_it_opened_does_not_count() {
+        let breaker = Arc::new(Breaker::new());
         let early = breaker.admit().unwrap();
-        judge(&breaker, true, IN_A_ROW);
+        record(&breaker, true, IN_A_ROW);
         advance(LASTING).await;
-        judge(&breaker, true, 1);
-        early.judge(false);
+        record(&breaker, true, 1);
+        early.record(false);
         assert!(!breaker.is_closed());
     }
 }

@@ -1,10 +1,10 @@
-//! Calling back a request of which nothing has been sent yet.
+//! Cancels a request before its body is sent.
 //!
-//! A call that is given up while there is no connection for it has had no effect,
-//! and its caller should know. The HTTP client does not say how far it came, but
-//! the connection that a request is written to is the only one to ask for its
-//! body (hyper 1.12, `proto/h1/dispatch.rs` and `proto/h2/client.rs`), and a
-//! request whose body lacks is none that could be carried out.
+//! A create that times out while there is no connection for it has had no effect,
+//! and its client should know. The HTTP client does not report its progress, but
+//! only the connection that a request is written to reads the body (hyper 1.12,
+//! `proto/h1/dispatch.rs` and `proto/h2/client.rs`), and Polytomic cannot carry out
+//! a request without its body.
 
 use std::{
     pin::Pin,
@@ -18,75 +18,75 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-const HELD: u8 = 0;
-const ASKED_FOR: u8 = 1;
-const RECALLED: u8 = 2;
+const WAITING: u8 = 0;
+const SENDING: u8 = 1;
+const CANCELLED: u8 = 2;
 
-/// What calls a request back, if it is not too late.
+/// Cancels a request unless its body is being sent.
 #[derive(Debug, Clone, Default)]
 pub struct CancelHandle(Arc<AtomicU8>);
 
 impl CancelHandle {
-    /// Keeps the request from being sent, for good. Reports whether it was not too
-    /// late: else all of it may have been sent.
+    /// Cancels the request. Reports whether it is cancelled: if not, all of it may
+    /// have been sent.
     #[must_use]
-    pub fn recall(&self) -> bool {
-        self.settle(RECALLED)
+    pub fn try_cancel(&self) -> bool {
+        self.settle(CANCELLED)
     }
 
-    /// Lets the request be sent. Reports whether it was not too late.
-    pub(super) fn release(&self) -> bool {
-        self.settle(ASKED_FOR)
+    /// Lets the request be sent. Reports whether it is not cancelled.
+    pub(crate) fn start_sending(&self) -> bool {
+        self.settle(SENDING)
     }
 
     fn settle(&self, state: u8) -> bool {
         let order = Ordering::AcqRel;
-        match self.0.compare_exchange(HELD, state, order, Ordering::Acquire) {
+        match self.0.compare_exchange(WAITING, state, order, Ordering::Acquire) {
             Ok(_) => true,
             Err(settled) => settled == state,
         }
     }
 }
 
-/// Makes the body of a request that may be recalled.
-pub(super) fn body(bytes: Bytes, recall: Option<CancelHandle>) -> reqwest::Body {
-    match recall {
-        Some(recall) if !bytes.is_empty() => {
-            reqwest::Body::wrap(Held { bytes: Some(bytes), recall })
+/// Returns the body of a request that may be cancelled.
+pub(super) fn body(bytes: Bytes, cancel: Option<CancelHandle>) -> reqwest::Body {
+    match cancel {
+        Some(cancel) if !bytes.is_empty() => {
+            reqwest::Body::wrap(CancellableBody { bytes: Some(bytes), cancel })
         }
-        Some(recall) => {
-            // An empty body is never asked for.
-            recall.release();
+        Some(cancel) => {
+            // The client never reads an empty body.
+            cancel.start_sending();
             bytes.into()
         }
         None => bytes.into(),
     }
 }
 
-/// A body of one frame, which nobody gets once it has been recalled.
+/// A body of one frame, which fails once its request is cancelled.
 #[derive(Debug)]
-struct Held {
+struct CancellableBody {
     bytes: Option<Bytes>,
-    recall: CancelHandle,
+    cancel: CancelHandle,
 }
 
-/// Why a connection gets no body. Nobody is told: whoever has recalled a request
-/// does not wait for it.
+/// Why a connection gets no body. It goes nowhere: the gateway does not wait for a
+/// request that it cancelled.
 #[derive(Debug, thiserror::Error)]
-#[error("the request was recalled")]
-struct Recalled;
+#[error("the request was cancelled")]
+struct Cancelled;
 
-impl http_body::Body for Held {
+impl http_body::Body for CancellableBody {
     type Data = Bytes;
-    type Error = Recalled;
+    type Error = Cancelled;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Recalled>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Cancelled>>> {
         let frame = self.bytes.take().map(|bytes| {
-            let is_in_time = self.recall.release();
-            if is_in_time { Ok(Frame::data(bytes)) } else { Err(Recalled) }
+            let is_in_time = self.cancel.start_sending();
+            if is_in_time { Ok(Frame::data(bytes)) } else { Err(Cancelled) }
         });
         Poll::Ready(frame)
     }
@@ -110,35 +110,35 @@ mod tests {
 
     use super::*;
 
-    fn body(recall: &CancelHandle) -> reqwest::Body {
-        super::body(Bytes::from_static(b"{}"), Some(recall.clone()))
+    fn body(cancel: &CancelHandle) -> reqwest::Body {
+        super::body(Bytes::from_static(b"{}"), Some(cancel.clone()))
     }
 
     #[tokio::test]
-    async fn a_body_that_was_asked_for_is_sent_and_not_recalled() {
-        let recall = CancelHandle::default();
-        let mut body = body(&recall);
+    async fn a_request_whose_body_was_read_cannot_be_cancelled() {
+        let cancel = CancelHandle::default();
+        let mut body = body(&cancel);
         assert_eq!(body.size_hint().exact(), Some(2));
         let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(data, "{}");
         assert!(body.is_end_stream());
-        assert!(!recall.recall());
+        assert!(!cancel.try_cancel());
     }
 
     #[tokio::test]
-    async fn a_body_that_was_recalled_is_never_sent() {
-        let recall = CancelHandle::default();
-        let mut body = body(&recall);
-        assert!(recall.recall());
-        assert!(recall.recall());
+    async fn the_body_of_a_cancelled_request_is_never_sent() {
+        let cancel = CancelHandle::default();
+        let mut body = body(&cancel);
+        assert!(cancel.try_cancel());
+        assert!(cancel.try_cancel());
         assert!(body.frame().await.unwrap().is_err());
         assert!(body.frame().await.is_none());
     }
 
     #[test]
-    fn a_body_that_nobody_will_ask_for_cannot_be_recalled() {
-        let recall = CancelHandle::default();
-        assert!(super::body(Bytes::new(), Some(recall.clone())).is_end_stream());
-        assert!(!recall.recall());
+    fn a_request_with_an_empty_body_cannot_be_cancelled() {
+        let cancel = CancelHandle::default();
+        assert!(super::body(Bytes::new(), Some(cancel.clone())).is_end_stream());
+        assert!(!cancel.try_cancel());
     }
 }

@@ -1,44 +1,39 @@
-//! What an exchange that broke off says: of the failure, and of Polytomic.
+//! Classifies failed exchanges: which error it is, and whether Polytomic is down.
 //!
-//! The HTTP client tells little by its own kinds of error, so their causes are
-//! looked at. In doubt a request counts as sent.
+//! The HTTP client's own kinds of error say little, so their causes are searched. In
+//! doubt a request counts as sent.
 
-use std::{error::Error, io, time::Duration};
+use std::{error, io, time::Duration};
 
 use http::StatusCode;
 
-use super::Answer;
-use crate::status::Failure;
-
-/// How long Polytomic must have been waited for before silence counts against
-/// it. A caller in a hurry must not open the circuit for all others.
-const PATIENCE: Duration = Duration::from_secs(5);
+use super::Error;
 
 /// Translates an error of the HTTP client. The result holds no URL.
-pub(super) fn failure(error: reqwest::Error) -> Failure {
+pub(super) fn error(error: reqwest::Error) -> Error {
     let error = error.without_url();
     if error.is_connect() || was_not_processed(&error) {
-        return Failure::ConnectFailed(error.into());
+        return Error::Connect(error.into());
     }
     if error.is_timeout() {
-        return Failure::Timeout;
+        return Error::Timeout;
     }
     if cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse_too_large) {
-        return Failure::BadResponse("its headers are too many or too large".to_owned());
+        return Error::Malformed("its headers are too many or too large");
     }
     if cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse) {
-        return Failure::BadResponse("it is not HTTP".to_owned());
+        return Error::Malformed("it is not HTTP");
     }
     let is_malformed = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
     };
     if cause::<io::Error>(&error).is_some_and(is_malformed) {
-        return Failure::BadResponse("its body is not framed as HTTP has it".to_owned());
+        return Error::Malformed("its body is not framed as HTTP has it");
     }
-    Failure::Reset(error.into())
+    Error::Reset(error.into())
 }
 
-/// Reports whether Polytomic cannot have looked at the request: it was never
+/// Reports whether Polytomic cannot have processed the request: it was never
 /// written, or its HTTP/2 stream was refused (RFC 9113 §8.7).
 fn was_not_processed(error: &reqwest::Error) -> bool {
     let is_refused = |error: &h2::Error| {
@@ -52,7 +47,9 @@ fn was_not_processed(error: &reqwest::Error) -> bool {
 }
 
 /// Returns the first cause of a kind.
-fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+fn cause<'a, E: error::Error + 'static>(
+    error: &'a (dyn error::Error + 'static),
+) -> Option<&'a E> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref() {
@@ -63,64 +60,44 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
     None
 }
 
-/// Reports whether an attempt speaks against Polytomic being able to answer;
-/// `None` if it says nothing.
+/// Reports whether an exchange shows that Polytomic cannot respond; `None` if it shows
+/// nothing.
 ///
-/// Refusals (4xx) and errors about one request (500, 501) are answers too: were
-/// they counted, a caller with one request that fails could shut out all others.
-pub(super) fn verdict(outcome: &Result<Answer, Failure>, took: Duration) -> Option<bool> {
-    match outcome {
-        Ok(answer) => Some(is_outage(answer.status)),
-        Err(Failure::ResponseTooLarge { .. } | Failure::NoRoom) => Some(false),
-        Err(Failure::Timeout) => (took >= PATIENCE).then_some(true),
-        Err(_) => Some(true),
+/// Rejections (4xx) and errors about one request (500, 501) are responses too: if they
+/// counted, a client with one request that fails could shut out all others.
+pub(super) fn is_outage(
+    ending: Result<StatusCode, &Error>,
+    took: Duration,
+) -> Option<bool> {
+    match ending {
+        // Statuses of proxies, and of servers that have too much load.
+        Ok(status) => Some(matches!(
+            status.as_u16(),
+            502..=504 | 509 | 520..=530 | 598 | 599
+        )),
+        Err(error) => error.is_outage(took),
     }
-}
-
-/// Tells the statuses that say that Polytomic, or the way to it, is down: those
-/// of proxies, and of servers that have too much to do.
-fn is_outage(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 502..=504 | 509 | 520..=530 | 598 | 599)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use bytes::Bytes;
-    use http::HeaderMap;
-
     use super::*;
 
-    fn answered(status: u16) -> Option<bool> {
-        let status = StatusCode::from_u16(status).unwrap();
-        let answer = Answer { status, headers: HeaderMap::new(), body: Bytes::new() };
-        verdict(&Ok(answer), Duration::ZERO)
+    fn responded(status: u16) -> Option<bool> {
+        is_outage(Ok(StatusCode::from_u16(status).unwrap()), Duration::ZERO)
     }
 
     #[test]
-    fn only_outages_speak_against_polytomic() {
+    fn only_statuses_of_outages_count_as_failures() {
         for status in [200, 204, 302, 400, 401, 404, 408, 409, 422, 429, 499, 500, 501] {
-            assert_eq!(answered(status), Some(false), "{status}");
+            assert_eq!(responded(status), Some(false), "{status}");
         }
         for status in [502, 503, 504, 520, 524, 529] {
-            assert_eq!(answered(status), Some(true), "{status}");
+            assert_eq!(responded(status), Some(true), "{status}");
         }
-        let lost = Failure::Reset("gone".into());
-        assert_eq!(verdict(&Err(lost), Duration::ZERO), Some(true));
-    }
-
-    #[test]
-    fn an_answer_that_has_no_room_is_no_outage() {
-        for failure in [Failure::NoRoom, Failure::ResponseTooLarge { limit: 1 }] {
-            assert_eq!(verdict(&Err(failure), PATIENCE), Some(false));
-        }
-    }
-
-    #[test]
-    fn silence_counts_only_if_it_was_waited_for() {
-        assert_eq!(verdict(&Err(Failure::Timeout), PATIENCE), Some(true));
-        let hurried = Duration::from_millis(100);
-        assert_eq!(verdict(&Err(Failure::Timeout), hurried), None);
+        let lost = Error::Reset("gone".into());
+        assert_eq!(is_outage(Err(&lost), Duration::ZERO), Some(true));
     }
 }

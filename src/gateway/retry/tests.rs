@@ -3,11 +3,11 @@
 use http::HeaderMap;
 
 use super::*;
-use crate::status::ErrorResponse;
+use crate::{budget::Exhausted, status::ErrorResponse, upstream::Error};
 
 const PLENTY: Duration = Duration::from_secs(30);
 
-fn refused(status: u16, headers: &[(&'static str, &str)]) -> Failure {
+fn responded(status: u16, headers: &[(&'static str, &str)]) -> Failure {
     let headers: HeaderMap = headers
         .iter()
         .map(|(name, value)| {
@@ -15,7 +15,11 @@ fn refused(status: u16, headers: &[(&'static str, &str)]) -> Failure {
         })
         .collect();
     let status = StatusCode::from_u16(status).unwrap();
-    Failure::Refused(Box::new(ErrorResponse::new(status, &headers, b"")))
+    Failure::ErrorResponse(Box::new(ErrorResponse::new(status, &headers, b"")))
+}
+
+fn timeout() -> Failure {
+    Error::Timeout.into()
 }
 
 /// The delays before the attempts after the first, all with the same draw.
@@ -29,7 +33,7 @@ fn delays(safe: bool, failure: &Failure, draw: f64) -> Vec<u128> {
 
 #[test]
 fn there_are_three_attempts_with_growing_random_delays() {
-    for failure in [Failure::Timeout, Failure::Reset("".into()), refused(502, &[])] {
+    for failure in [timeout(), Error::Reset("".into()).into(), responded(502, &[])] {
         for safe in [true, false] {
             assert_eq!(delays(safe, &failure, 1.0), [100, 200], "{failure}");
             assert_eq!(delays(safe, &failure, 0.5), [50, 100], "{failure}");
@@ -39,16 +43,16 @@ fn there_are_three_attempts_with_growing_random_delays() {
 }
 
 #[test]
-fn what_would_end_the_same_is_not_repeated() {
+fn failures_that_would_recur_are_not_retried() {
     let failures = [
-        refused(400, &[]),
-        refused(401, &[]),
-        refused(404, &[]),
-        refused(500, &[]),
+        responded(400, &[]),
+        responded(401, &[]),
+        responded(404, &[]),
+        responded(500, &[]),
         Failure::DeadlineExceeded,
-        Failure::CircuitOpen { retry_after: Duration::ZERO },
-        Failure::ResponseTooLarge { limit: 1 },
-        Failure::NoRoom,
+        Error::CircuitOpen { retry_after: Duration::ZERO }.into(),
+        Error::TooLarge { limit: 1 }.into(),
+        Error::NoMemory(Exhausted::ResponseMemory).into(),
     ];
     for failure in failures {
         assert!(delays(true, &failure, 0.0).is_empty(), "{failure}");
@@ -57,15 +61,15 @@ fn what_would_end_the_same_is_not_repeated() {
 }
 
 #[test]
-fn a_create_whose_answer_cannot_be_read_is_asked_for_once_more() {
-    let failure = Failure::BadResponse("half".to_owned());
+fn a_create_with_an_unreadable_response_is_retried_once() {
+    let failure = Failure::from(Error::Malformed("half"));
     assert_eq!(delays(false, &failure, 1.0), [100]);
     assert!(delays(true, &failure, 1.0).is_empty());
 }
 
 #[test]
-fn a_create_in_flight_is_waited_for() {
-    let conflict = refused(409, &[]);
+fn a_create_in_progress_is_retried_with_longer_delays() {
+    let conflict = responded(409, &[]);
     assert_eq!(delays(false, &conflict, 1.0), [100, 200, 400, 800, 1600]);
     assert_eq!(delays(false, &conflict, 0.0), [50, 100, 200, 400, 800]);
     assert!(delays(true, &conflict, 0.0).is_empty());
@@ -73,48 +77,48 @@ fn a_create_in_flight_is_waited_for() {
     let retries = Retries::new(3);
     let mut retry = retries.first(false);
     retry.delay(&conflict, PLENTY, 0.0).unwrap();
-    retry.delay(&Failure::Timeout, PLENTY, 0.0).unwrap();
+    retry.delay(&timeout(), PLENTY, 0.0).unwrap();
     retry.delay(&conflict, PLENTY, 0.0).unwrap();
-    retry.delay(&Failure::Timeout, PLENTY, 0.0).unwrap();
+    retry.delay(&timeout(), PLENTY, 0.0).unwrap();
     assert!(retry.is_last());
-    assert_eq!(retry.delay(&Failure::Timeout, PLENTY, 0.0), None);
+    assert_eq!(retry.delay(&timeout(), PLENTY, 0.0), None);
 }
 
 #[test]
-fn polytomics_own_wait_is_the_least_delay() {
-    let short = refused(503, &[("retry-after", "2")]);
+fn the_wait_that_polytomic_requests_is_the_least_delay() {
+    let short = responded(503, &[("retry-after", "2")]);
     assert_eq!(delays(true, &short, 1.0), [2100, 2200]);
     assert_eq!(delays(true, &short, 0.0), [2000, 2000]);
-    let long = refused(429, &[("retry-after", "6")]);
-    assert!(delays(true, &long, 0.0).is_empty(), "nobody is held for that long");
-    let garbage = refused(429, &[("retry-after", "soon")]);
+    let long = responded(429, &[("retry-after", "6")]);
+    assert!(delays(true, &long, 0.0).is_empty(), "the wait is too long for the gateway");
+    let garbage = responded(429, &[("retry-after", "soon")]);
     assert_eq!(delays(true, &garbage, 1.0), [100, 200]);
 }
 
 #[test]
-fn a_delay_that_leaves_no_time_is_not_waited_for() {
+fn a_retry_that_the_deadline_leaves_no_time_for_is_not_made() {
     let retries = Retries::new(3);
     let mut retry = retries.first(true);
     let left = Duration::from_millis(100);
-    assert_eq!(retry.delay(&Failure::Timeout, left, 0.95), None);
-    assert!(retry.delay(&Failure::Timeout, left, 0.85).is_some());
-    assert_eq!(retry.delay(&Failure::Timeout, Duration::ZERO, 0.0), None);
+    assert_eq!(retry.delay(&timeout(), left, 0.95), None);
+    assert!(retry.delay(&timeout(), left, 0.85).is_some());
+    assert_eq!(retry.delay(&timeout(), Duration::ZERO, 0.0), None);
 }
 
 #[test]
-fn one_attempt_may_be_all() {
+fn a_limit_of_one_attempt_allows_no_retry() {
     let retries = Retries::new(1);
-    assert_eq!(retries.first(true).delay(&Failure::Timeout, PLENTY, 0.0), None);
-    let conflict = refused(409, &[]);
+    assert_eq!(retries.first(true).delay(&timeout(), PLENTY, 0.0), None);
+    let conflict = responded(409, &[]);
     assert_eq!(retries.first(false).delay(&conflict, PLENTY, 0.0), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn repeats_are_a_fifth_of_all_calls_at_most() {
+async fn retries_are_limited_to_a_fifth_of_all_rpcs_and_a_floor() {
     let retries = Retries::new(3);
-    let repeats = (0..1000)
-        .filter_map(|_| retries.first(true).delay(&Failure::Timeout, PLENTY, 0.0))
+    let retries_made = (0..1000)
+        .filter_map(|_| retries.first(true).delay(&timeout(), PLENTY, 0.0))
         .count();
     let floor = BUDGET_FLOOR as usize * 10;
-    assert!((200..=200 + floor).contains(&repeats), "{repeats}");
+    assert!((200..=200 + floor).contains(&retries_made), "{retries_made}");
 }

@@ -4,8 +4,8 @@ use super::*;
 
 /// Returns Polytomic's message as kept from a body.
 fn told(body: &[u8]) -> Option<String> {
-    let refusal = ErrorResponse::new(StatusCode::BAD_GATEWAY, &HeaderMap::new(), body);
-    refusal.message().map(str::to_owned)
+    let response = ErrorResponse::new(StatusCode::BAD_GATEWAY, &HeaderMap::new(), body);
+    response.message().map(str::to_owned)
 }
 
 #[test]
@@ -59,29 +59,29 @@ fn what_is_not_polytomics_message_is_never_pasted() {
 }
 
 #[test]
-fn a_status_without_a_message_still_says_something() {
-    let message =
-        |status, body| translated(refused(status, body), &list()).message().to_owned();
+fn a_status_without_a_message_still_has_words() {
+    let message = |status, body, context| {
+        translated(responded(status, body), &context).message().to_owned()
+    };
     assert_eq!(
-        message(503, ""),
-        "Polytomic answered 503 Service Unavailable. The fault is Polytomic's or that of a \
-         proxy before it. Repeating the call after 1 s is safe."
-    );
-    assert_eq!(
-        message(502, "<html>nginx</html>"),
-        "Polytomic answered 502 Bad Gateway, in a form that is not its own: a proxy may have \
-         answered for it. The fault is Polytomic's or that of a proxy before it. Repeating \
-         the call is safe."
+        message(503, "", retried()),
+        "Polytomic responded with 503 Service Unavailable. The fault is Polytomic's or that \
+         of a proxy in front of it. Retrying after 1 s is safe."
     );
     assert_eq!(
-        message(302, ""),
-        "Polytomic answered 302 Found. The gateway follows no redirects, which could leak \
-         credentials. Its operator should check the upstream URL. Repeating the \
-         call unchanged will not help."
+        message(502, "<html>nginx</html>", retried()),
+        "Polytomic responded with 502 Bad Gateway, not in Polytomic's error format: a proxy \
+         may have sent it. The fault is Polytomic's or that of a proxy in front of it. \
+         Retrying is safe."
     );
-    assert!(
-        message(777, "{}").starts_with("Polytomic answered 777. The gateway never asks")
+    assert_eq!(
+        message(302, "", list()),
+        "Polytomic responded with 302 Found. The gateway follows no redirects, which could \
+         leak credentials. Its operator should check the upstream URL. Retrying unchanged \
+         will not help."
     );
+    let unknown = message(777, "{}", list());
+    assert!(unknown.starts_with("Polytomic responded with 777. The gateway does not"));
 }
 
 #[test]
@@ -91,10 +91,10 @@ fn a_long_message_is_cut_and_leaves_room_for_the_advice() {
         "ä".repeat(3000),
         "x".repeat(1 << 20)
     );
-    let status = translated(refused(404, &body), &list());
+    let status = translated(responded(404, &body), &list());
     assert!(status.message().len() <= message::MESSAGE);
     assert!(status.message().contains("äää"));
-    assert!(status.message().contains("… Polytomic answers so, too"));
+    assert!(status.message().contains("… Polytomic also returns"));
     assert!(status.message().ends_with("unchanged will not help."));
 }
 
@@ -104,7 +104,7 @@ fn used_by_and_allowed_scalars_reach_the_details_and_nothing_else_does() {
         "used_by":[{"type":"model","name":"Orders","id":"m-1"},{"type":"sync","name":"Nightly"}],
         "organization_id":"o-1","limit":5,"code":true,"reason":null,"type":{"no":"object"},
         "configuration":"hidden","token":"hidden"}}"#;
-    let metadata = metadata(&translated(refused(422, body), &list()));
+    let metadata = metadata(&translated(responded(422, body), &list()));
     let upstream: Vec<_> =
         metadata.iter().filter(|(name, _)| name.starts_with("upstream")).collect();
     let expected = [
@@ -125,23 +125,23 @@ fn a_list_of_users_is_bounded() {
     let user = r#"{"type":"model","name":"a name of some length","id":"id"}"#;
     let users = vec![user; 1000].join(",");
     let body = format!(r#"{{"metadata":{{"used_by":[{users}]}}}}"#);
-    let metadata = metadata(&translated(refused(422, &body), &list()));
+    let metadata = metadata(&translated(responded(422, &body), &list()));
     assert!(metadata["upstreamUsedBy"].len() <= 224);
     let short = [r#"{"id":"1"}"#; 9].join(",");
     let body = format!(r#"{{"metadata":{{"used_by":[{short}]}}}}"#);
-    let metadata = super::metadata(&translated(refused(422, &body), &list()));
+    let metadata = super::metadata(&translated(responded(422, &body), &list()));
     assert!(metadata["upstreamUsedBy"].ends_with("; and more"), "{metadata:?}");
 }
 
 #[test]
 fn fields_at_fault_become_violations() {
     let cases = [
-        (r#"{"field":"name"}"#, vec![("name", "was not accepted by Polytomic")]),
+        (r#"{"field":"name"}"#, vec![("name", "was rejected by Polytomic")]),
         (
             r#"{"fields":["org_id","name"]}"#,
             vec![
-                ("org_id", "was not accepted by Polytomic"),
-                ("name", "was not accepted by Polytomic"),
+                ("org_id", "was rejected by Polytomic"),
+                ("name", "was rejected by Polytomic"),
             ],
         ),
         (
@@ -154,14 +154,14 @@ fn fields_at_fault_become_violations() {
         ),
         (
             r#"{"fields":[7,"",null,"<b>"],"field":{}}"#,
-            vec![("b", "was not accepted by Polytomic")],
+            vec![("b", "was rejected by Polytomic")],
         ),
         (r#"{"connection_id":"248df4b7"}"#, vec![]),
     ];
     for status in [400, 422] {
         for (metadata, expected) in &cases {
             let body = format!(r#"{{"message":"invalid","metadata":{metadata}}}"#);
-            let status = translated(refused(status, &body), &list());
+            let status = translated(responded(status, &body), &list());
             let found = status.get_details_bad_request().map(|bad| bad.field_violations);
             let found = found.unwrap_or_default();
             let found: Vec<_> = found
@@ -176,7 +176,7 @@ fn fields_at_fault_become_violations() {
 #[test]
 fn a_failed_precondition_names_polytomics_key() {
     let body = r#"{"key":"refresh_in_progress","message":"cache refresh in progress"}"#;
-    let status = translated(refused(412, body), &list());
+    let status = translated(responded(412, body), &list());
     let failure = status.get_details_precondition_failure().unwrap();
     assert_eq!(failure.violations[0].r#type, "refresh_in_progress");
     assert_eq!(failure.violations[0].subject, CONNECTION.1);
@@ -185,6 +185,6 @@ fn a_failed_precondition_names_polytomics_key() {
 
 #[test]
 fn polytomics_request_id_is_passed_on_without_its_tricks() {
-    let failure = refused_with(500, &[("x-request-id", "req 1<\"2>")], "");
+    let failure = responded_with(500, &[("x-request-id", "req 1<\"2>")], "");
     assert_eq!(metadata(&translated(failure, &list()))["upstreamRequestId"], "req12");
 }

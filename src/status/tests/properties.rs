@@ -4,6 +4,7 @@ use http::{HeaderName, header::HeaderMap};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::grpc::Error as Grpc;
 
 /// What gRPC clients accept in trailers.
 const TRAILERS: usize = 8 * 1024;
@@ -111,6 +112,18 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+fn retry() -> impl Strategy<Value = Retry> {
+    prop::sample::select(vec![
+        Retry::Never,
+        Retry::Safe,
+        Retry::ByClient,
+        Retry::SameKey,
+        Retry::ReturnedKey,
+        Retry::ListFirst,
+        Retry::ListThenNewKey,
+    ])
+}
+
 fn headers() -> impl Strategy<Value = HeaderMap> {
     let name = prop::sample::select(vec![
         "retry-after",
@@ -137,14 +150,14 @@ proptest! {
         headers in headers(),
         body in body(),
         safe: bool,
-        in_doubt: bool,
+        retry in retry(),
         draw: u64,
     ) {
         let status = StatusCode::from_u16(number).unwrap();
-        let refusal = ErrorResponse::new(status, &headers, &body);
+        let response = ErrorResponse::new(status, &headers, &body);
         let status = translate::status(
-            Failure::Refused(Box::new(refusal)),
-            &Context { in_doubt, ..context(safe) },
+            Failure::ErrorResponse(Box::new(response)),
+            &Context { retry, ..context(safe) },
             draw,
         );
         check(&status);
@@ -165,24 +178,25 @@ proptest! {
         api_version in text(),
         millis: u64,
         safe: bool,
+        retry in retry(),
     ) {
         let fields = fields.into_iter();
         let fields = fields.map(|(field, description)| Violation { field, description });
         let context = Context {
-            idempotency_key: Some(Key { value: &key, lasts: true }),
+            idempotency_key: Some(&key),
             resource: Some((&resource.0, &resource.1)),
             fingerprint: Some(&resource.1),
             api_version: &api_version,
+            retry,
             ..Context { request_id: &id, ..context(safe) }
         };
         let wait = Duration::from_millis(millis);
         for failure in [
-            Failure::InvalidFields(fields.collect()),
-            Failure::InvalidMessage(what.clone()),
-            Failure::BadResponse(what.clone()),
-            Failure::NotPartnerKey { class: what.clone() },
-            Failure::CircuitOpen { retry_after: wait },
-            Failure::Reset(what.into()),
+            Failure::from(RequestError::Invalid(fields.collect())),
+            RequestError::Malformed(what.clone()).into(),
+            Grpc::Malformed(what.clone()).into(),
+            Upstream::CircuitOpen { retry_after: wait }.into(),
+            Upstream::Reset(what.into()).into(),
         ] {
             let is_cancelled = failure.code(safe) == Code::Cancelled;
             prop_assert!(!is_cancelled);
@@ -211,8 +225,9 @@ fn the_largest_of_everything_still_fits() {
         headers.insert("x-request-id", HeaderValue::from_str(&long[..4000]).unwrap());
         let key = "k".repeat(300);
         let context = Context {
-            in_doubt: true,
-            idempotency_key: Some(Key { value: &key, lasts: true }),
+            outcome: Outcome::Unknown,
+            retry: Retry::ListThenNewKey,
+            idempotency_key: Some(&key),
             request_id: &long,
             resource: Some((&long, text)),
             fingerprint: Some(text),
@@ -225,8 +240,8 @@ fn the_largest_of_everything_still_fits() {
             [101, 200, 302, 400, 401, 404, 409, 412, 413, 426, 429, 500, 502, 777]
         {
             let status = StatusCode::from_u16(number).unwrap();
-            let refusal = ErrorResponse::new(status, &headers, body.as_bytes());
-            check(&Failure::Refused(Box::new(refusal)).into_status(&context));
+            let response = ErrorResponse::new(status, &headers, body.as_bytes());
+            check(&Failure::ErrorResponse(Box::new(response)).into_status(&context));
         }
     }
 }
@@ -235,7 +250,7 @@ fn the_largest_of_everything_still_fits() {
 fn every_status_has_a_code_that_is_no_success() {
     for number in 100..1000 {
         for safe in [true, false] {
-            let failure = refused(number, "");
+            let failure = responded(number, "");
             let code = failure.code(safe);
             assert!(!matches!(code, Code::Ok | Code::Cancelled), "{number}");
             assert_eq!(code == Code::OutOfRange, number == 416, "{number}");

@@ -1,6 +1,7 @@
 //! The specification, row by row, written down apart from the tables.
 
 use super::*;
+use crate::{auth::Class, budget::Exhausted, grpc::Error as Grpc};
 
 type Expected =
     (&'static [u16], i32, i32, bool, bool, &'static str, &'static [&'static str]);
@@ -62,108 +63,104 @@ fn every_http_status_of_the_specification_has_its_row() {
         HTTP
     {
         for &number in *statuses {
-            let failure = refused(number, "");
+            let failure = responded(number, "");
             assert_eq!(failure.is_retryable(true), *list_again, "{number}");
             assert_eq!(failure.is_retryable(false), *create_again, "{number}");
-            let status = translated(failure, &list());
+            let status = translated_list(failure);
             assert_eq!(status.code(), Code::from_i32(*list_code), "{number}");
             assert_eq!(reason(&status), *name, "{number}");
             assert_eq!(extra_details(&status.get_error_details()), *details, "{number}");
             assert_eq!(metadata(&status)["httpStatus"], number.to_string());
-            let status = translated(refused(number, ""), &create());
+            let status = translated(responded(number, ""), &create());
             assert_eq!(status.code(), Code::from_i32(*create_code), "{number}");
         }
     }
 }
 
 #[test]
-fn a_create_in_doubt_always_carries_help() {
+fn a_create_in_doubt_always_has_help() {
     for number in 100..1000 {
-        let status = translated(refused(number, ""), &create());
-        if metadata(&status)["outcome"] == "UNKNOWN" {
-            assert!(status.get_details_help().is_some(), "{number}");
-            assert!(status.message().contains("list before repeating"), "{number}");
-        }
+        let status = translated(responded(number, ""), &in_doubt(Retry::ListFirst));
+        assert!(status.get_details_help().is_some(), "{number}");
+        assert!(status.message().contains("list first"), "{number}");
     }
 }
 
 #[test]
-fn a_success_that_does_not_say_what_was_made_is_an_unknown_outcome() {
+fn a_success_that_does_not_identify_the_resource_is_an_unknown_outcome() {
     for number in [200, 201, 202, 203, 204, 205] {
-        let failure = refused(number, "");
-        assert_eq!(failure.reason(&create()), Reason::OutcomeUnknown, "{number}");
-        assert_eq!(failure.outcome(false), Outcome::Unknown, "{number}");
-        assert_eq!(failure.outcome(true), Outcome::Completed, "{number}");
+        let failure = responded(number, "");
+        let reason = failure.reason(false, CredentialOwner::Caller);
+        assert_eq!(reason, Reason::OUTCOME_UNKNOWN, "{number}");
         assert_eq!(failure.is_retryable_once(false), number == 200, "{number}");
     }
 }
 
 #[test]
 fn only_a_create_can_be_too_long_in_its_name() {
-    let status = translated(refused(413, ""), &create());
+    let status = translated(responded(413, ""), &create());
     let violations = status.get_details_bad_request().unwrap().field_violations;
     assert_eq!(violations[0].field, "name");
 }
 
-struct Local {
-    failure: Failure,
+pub(super) struct Local {
+    pub(super) failure: Failure,
     codes: (i32, i32),
-    /// What the gateway may repeat: a list, a create.
+    /// What the gateway may retry: a list, a create.
     again: (bool, bool),
     reason: &'static str,
-    outcomes: (&'static str, &'static str),
     details: &'static [&'static str],
     pushback: Option<&'static str>,
 }
 
 #[rustfmt::skip]
-fn locals() -> Vec<Local> {
-    let row = |failure, codes, again, reason, outcomes, details, pushback| Local { failure, codes, again, reason, outcomes, details, pushback };
+pub(super) fn local() -> Vec<Local> {
+    let row = |failure, codes, again, reason, details, pushback| Local { failure, codes, again, reason, details, pushback };
     let wait = Duration::from_secs(2);
     let field = Violation { field: "org_id".to_owned(), description: "must be a UUID".to_owned() };
+    let owner = CredentialOwner::Caller;
     let never = (false, false);
-    let unsent = ("NOT_SENT", "NOT_SENT");
-    let unknown = ("UNKNOWN", "UNKNOWN");
     let no = Some("-1");
     vec![
-        row(Failure::CredentialsMissing,                              (16, 16), never, "CREDENTIALS_MISSING", unsent, &[], no),
-        row(Failure::CredentialsMalformed("it is blank"),             (16, 16), never, "CREDENTIALS_MALFORMED", unsent, &[], no),
-        row(Failure::CredentialsRejected,                             (16, 16), never, "CALLER_CREDENTIALS_REJECTED", unsent, &[], no),
-        row(Failure::CallerTokenRejected,                             (16, 16), never, "CALLER_TOKEN_REJECTED", unsent, &[], no),
-        row(Failure::NotPartnerKey { class: "user".to_owned() },      (7, 7),   never, "PARTNER_KEY_REQUIRED", unsent, &[], no),
-        row(Failure::InvalidFields(vec![field]),                      (3, 3),   never, "INVALID_FIELD", unsent, &["BadRequest"], no),
-        row(Failure::InvalidMessage("tag 0".to_owned()),              (3, 3),   never, "INVALID_MESSAGE", unsent, &[], no),
-        row(Failure::RequestTooLarge { limit: 1024 },                 (8, 8),   never, "REQUEST_TOO_LARGE", unsent, &[], no),
-        row(Failure::CompressionUnsupported,                          (12, 12), never, "COMPRESSION_UNSUPPORTED", unsent, &[], no),
-        row(Failure::UnknownRpc,                                      (12, 12), never, "UNKNOWN_RPC", unsent, &[], no),
-        row(Failure::DeadlineExceeded,                                (4, 4),   never, "DEADLINE_EXCEEDED", unknown, &[], None),
-        row(Failure::Cancelled,                                       (1, 1),   never, "CANCELLED", unknown, &[], None),
-        row(Failure::CredentialsUnavailable("partner key"),           (14, 14), never, "GATEWAY_CREDENTIALS_UNAVAILABLE", unsent, &[], None),
-        row(Failure::Overloaded { retry_after: wait },                (8, 8),   never, "GATEWAY_OVERLOADED", unsent, &["RetryInfo"], Some("2000")),
-        row(Failure::RateLimited { retry_after: wait },               (8, 8),   never, "RATE_LIMITED", unsent, &["RetryInfo"], Some("2000")),
-        row(Failure::CircuitOpen { retry_after: wait },               (14, 14), never, "CIRCUIT_OPEN", unsent, &["RetryInfo"], Some("2000")),
-        row(Failure::Draining,                                        (14, 14), never, "DRAINING", unsent, &[], None),
-        row(Failure::Panic,                                           (13, 13), never, "GATEWAY_PANIC", unknown, &[], no),
-        row(Failure::BadResponse("`data` is missing".to_owned()),     (13, 2),  (false, true), "UPSTREAM_BAD_RESPONSE", ("COMPLETED", "UNKNOWN"), &[], no),
-        row(Failure::ResponseTooLarge { limit: 1024 },                (8, 8),   never, "UPSTREAM_RESPONSE_TOO_LARGE", ("COMPLETED", "UNKNOWN"), &[], no),
-        row(Failure::NoRoom,                                          (8, 8),   never, "GATEWAY_OVERLOADED", ("COMPLETED", "UNKNOWN"), &["RetryInfo"], Some("1000")),
-        row(Failure::ConnectFailed("refused".into()),                 (14, 14), (true, true), "UPSTREAM_CONNECT_FAILED", unsent, &[], None),
-        row(Failure::Reset("eof".into()),                             (14, 14), (true, true), "UPSTREAM_RESET", unknown, &[], None),
-        row(Failure::Timeout,                                         (4, 4),   (true, true), "UPSTREAM_TIMEOUT", unknown, &[], None),
+        row(Auth::Missing.into(),                                   (16, 16), never, "CREDENTIALS_MISSING", &[], no),
+        row(Auth::Malformed("it is blank").into(),                  (16, 16), never, "CREDENTIALS_MALFORMED", &[], no),
+        row(Auth::Rejected { owner }.into(),                       (16, 16), never, "CALLER_CREDENTIALS_REJECTED", &[], no),
+        row(Auth::CallerToken.into(),                               (16, 16), never, "CALLER_TOKEN_REJECTED", &[], no),
+        row(Auth::NotPartner { class: Class::User, owner }.into(),     (7, 7),   never, "PARTNER_KEY_REQUIRED", &[], no),
+        row(RequestError::Invalid(vec![field]).into(),              (3, 3),   never, "INVALID_FIELD", &["BadRequest"], no),
+        row(RequestError::Malformed("tag 0".to_owned()).into(),     (3, 3),   never, "INVALID_MESSAGE", &[], no),
+        row(Grpc::TooLarge { limit: 1024 }.into(),                  (8, 8),   never, "REQUEST_TOO_LARGE", &[], no),
+        row(Grpc::Compressed.into(),                                (12, 12), never, "COMPRESSION_UNSUPPORTED", &[], no),
+        row(Grpc::UnknownRpc.into(),                                (12, 12), never, "UNKNOWN_RPC", &[], no),
+        row(Failure::DeadlineExceeded,                              (4, 4),   never, "DEADLINE_EXCEEDED", &[], None),
+        row(Failure::Cancelled,                                     (1, 1),   never, "CANCELLED", &[], None),
+        row(Auth::Unavailable("partner key").into(),                (14, 14), never, "GATEWAY_CREDENTIALS_UNAVAILABLE", &[], None),
+        row(Exhausted::InFlight.into(),                                       (8, 8),   never, "GATEWAY_OVERLOADED", &["RetryInfo"], Some("1000")),
+        row(Upstream::CircuitOpen { retry_after: wait }.into(),     (14, 14), never, "CIRCUIT_OPEN", &["RetryInfo"], Some("2000")),
+        row(Failure::Panic,                                         (13, 13), never, "GATEWAY_PANIC", &[], no),
+        row(Upstream::Malformed("it is not HTTP").into(),           (13, 2),  (false, true), "UPSTREAM_BAD_RESPONSE", &[], no),
+        row(Upstream::TooLarge { limit: 1024 }.into(),              (8, 8),   never, "UPSTREAM_RESPONSE_TOO_LARGE", &[], no),
+        row(Upstream::NoMemory(Exhausted::ResponseMemory).into(),                              (8, 8),   never, "GATEWAY_OVERLOADED", &["RetryInfo"], Some("1000")),
+        row(Upstream::Connect("refused".into()).into(),             (14, 14), (true, true), "UPSTREAM_CONNECT_FAILED", &[], None),
+        row(Upstream::Reset("eof".into()).into(),                   (14, 14), (true, true), "UPSTREAM_RESET", &[], None),
+        row(Upstream::Timeout.into(),                               (4, 4),   (true, true), "UPSTREAM_TIMEOUT", &[], None),
     ]
 }
 
+/// Translates the failure of a list that may be retried if that may end better.
+fn translated_list(failure: Failure) -> Status {
+    let retry = if failure.may_end_better(true) { Retry::Safe } else { Retry::Never };
+    translated(failure, &Context { retry, ..list() })
+}
+
 #[test]
-fn every_local_outcome_of_the_specification_has_its_row() {
-    assert_eq!(locals().len(), local::ALL.len());
-    for row in locals() {
+fn every_local_failure_of_the_specification_has_its_row() {
+    for row in local() {
         let name = row.reason;
         assert_eq!(row.failure.is_retryable(true), row.again.0, "{name}");
         assert_eq!(row.failure.is_retryable(false), row.again.1, "{name}");
         assert_eq!(row.failure.code(false), Code::from_i32(row.codes.1), "{name}");
-        assert_eq!(row.failure.outcome(true).as_str(), row.outcomes.0, "{name}");
-        assert_eq!(row.failure.outcome(false).as_str(), row.outcomes.1, "{name}");
-        let status = translated(row.failure, &list());
+        let status = translated_list(row.failure);
         assert_eq!(status.code(), Code::from_i32(row.codes.0), "{name}");
         assert_eq!(reason(&status), name);
         assert_eq!(extra_details(&status.get_error_details()), row.details, "{name}");

@@ -1,7 +1,7 @@
 //! Reads JSON of unknown shape and any size into a sketch of bounded size.
 //!
-//! An error body may be anything. Only a few of its strings are of use, and
-//! holding a whole tree of it would let an upstream spend the gateway's memory.
+//! An error body may be anything. Only a few of its strings are used, and a whole
+//! tree of it would let Polytomic spend the gateway's memory.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use super::text;
 /// Members of an object that are kept. Polytomic's error has four.
 const MEMBERS: usize = 32;
 
-/// Items of an array that are kept; no list in an error is shown in full.
+/// Items of an array that are kept; no list of an error is shown in full.
 const ITEMS: usize = 16;
 
 /// Bytes of a string that are kept, more than any text that is shown.

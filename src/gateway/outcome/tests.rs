@@ -1,0 +1,188 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+
+use super::*;
+use crate::{
+    budget::Exhausted,
+    status::{ErrorResponse, markdown},
+    upstream::Error,
+};
+
+fn responded(status: u16, body: &str) -> Failure {
+    let status = StatusCode::from_u16(status).unwrap();
+    let response = ErrorResponse::new(status, &HeaderMap::new(), body.as_bytes());
+    Failure::ErrorResponse(Box::new(response))
+}
+
+fn key(lasts: bool) -> Key {
+    Key { value: HeaderValue::from_static("a-key-of-a-create"), lasts }
+}
+
+/// A create after attempts that failed.
+fn create(failures: &[Failure]) -> Effect {
+    let mut effect = Effect::new(false, false);
+    for failure in failures {
+        let cancel = effect.begin().unwrap();
+        assert!(cancel.start_sending());
+        effect.fail(failure);
+    }
+    effect
+}
+
+const OWN: &str = r#"{"key":"some_key","message":"no","metadata":{}}"#;
+
+#[test]
+fn rejections_and_unsent_requests_do_not_change_whether_a_create_may_exist() {
+    let failures = [
+        Error::Connect("refused".into()).into(),
+        Error::CircuitOpen { retry_after: Duration::from_secs(1) }.into(),
+        responded(401, OWN),
+        responded(403, OWN),
+        responded(429, OWN),
+        responded(404, "<html>no server here</html>"),
+    ];
+    for failure in &failures {
+        assert!(may_exist_after(true, failure), "{failure}");
+        assert!(!may_exist_after(false, failure), "{failure}");
+    }
+}
+
+#[test]
+fn a_create_may_exist_after_what_may_have_taken_effect() {
+    let failures = [
+        Error::Reset("gone".into()).into(),
+        Error::Timeout.into(),
+        Failure::DeadlineExceeded,
+        Error::Malformed("half").into(),
+        Error::TooLarge { limit: 1 }.into(),
+        Error::NoMemory(Exhausted::ResponseMemory).into(),
+        responded(204, ""),
+        responded(302, ""),
+        responded(408, ""),
+        responded(409, OWN),
+        responded(499, ""),
+        responded(500, OWN),
+        responded(502, ""),
+        responded(503, ""),
+        responded(504, ""),
+    ];
+    for failure in &failures {
+        assert!(may_exist_after(false, failure), "{failure}");
+    }
+}
+
+#[test]
+fn a_recorded_rejection_settles_that_a_create_does_not_exist() {
+    for status in [400, 404, 422] {
+        assert!(!may_exist_after(true, &responded(status, OWN)), "{status}");
+    }
+}
+
+#[test]
+fn every_failure_has_its_outcome() {
+    use Outcome::{Completed, NotSent, Rejected, Unknown};
+
+    let cases: [(Failure, Outcome, Outcome); 22] = [
+        (auth::Error::Missing.into(), NotSent, NotSent),
+        (Exhausted::InFlight.into(), NotSent, NotSent),
+        (Error::CircuitOpen { retry_after: Duration::ZERO }.into(), NotSent, NotSent),
+        (Error::Connect("refused".into()).into(), NotSent, NotSent),
+        (Error::Reset("gone".into()).into(), Unknown, Unknown),
+        (Error::Timeout.into(), Unknown, Unknown),
+        (Error::Malformed("half").into(), Completed, Unknown),
+        (Error::TooLarge { limit: 1 }.into(), Completed, Unknown),
+        (Error::NoMemory(Exhausted::ResponseMemory).into(), Completed, Unknown),
+        (Failure::DeadlineExceeded, Unknown, Unknown),
+        (Failure::Cancelled, Unknown, Unknown),
+        (Failure::Panic, Unknown, Unknown),
+        (auth::Error::Internal.into(), Unknown, Unknown),
+        (responded(200, ""), Completed, Unknown),
+        (responded(302, ""), Rejected, Unknown),
+        (responded(404, ""), Rejected, Rejected),
+        (responded(409, ""), Rejected, Unknown),
+        (responded(421, ""), Rejected, Rejected),
+        (responded(500, ""), Rejected, Unknown),
+        (responded(502, ""), Rejected, Unknown),
+        (responded(521, ""), Rejected, Rejected),
+        (responded(777, ""), Rejected, Unknown),
+    ];
+    for (failure, of_list, of_create) in cases {
+        assert_eq!(of_attempt(&failure, true), of_list, "{failure}");
+        assert_eq!(of_attempt(&failure, false), of_create, "{failure}");
+    }
+}
+
+#[test]
+fn a_create_that_may_exist_is_unknown_whatever_the_last_attempt_ended_with() {
+    let effect = create(&[Error::Reset("gone".into()).into()]);
+    assert!(effect.may_exist());
+    for failure in
+        [Error::Connect("refused".into()).into(), responded(403, ""), Failure::Panic]
+    {
+        let (outcome, _) = effect.conclude(&failure, Some(&key(true)));
+        assert_eq!(outcome, Outcome::Unknown, "{failure}");
+    }
+    let was_sent = |safe| Effect::new(safe, true).outcome(&auth::Error::Missing.into());
+    assert_eq!(was_sent(false), Outcome::Unknown, "a proxy sent it before");
+    assert_eq!(was_sent(true), Outcome::NotSent);
+}
+
+#[test]
+fn a_timeout_before_anything_was_sent_is_not_sent() {
+    for late in [|| Failure::DeadlineExceeded, || Failure::from(Error::Timeout)] {
+        assert_eq!(Effect::new(false, false).outcome(&late()), Outcome::NotSent);
+        assert_eq!(Effect::new(false, true).outcome(&late()), Outcome::Unknown);
+        assert_eq!(create(&[late()]).outcome(&late()), Outcome::Unknown);
+
+        let mut cancelled = Effect::new(false, false);
+        assert!(cancelled.begin().is_some());
+        cancelled.fail(&late());
+        assert_eq!(cancelled.outcome(&late()), Outcome::NotSent);
+        assert!(!cancelled.may_exist());
+    }
+}
+
+#[test]
+fn a_failure_without_an_attempt_changes_nothing() {
+    let mut effect = create(&[Error::Connect("refused".into()).into()]);
+    effect.fail(&Error::Timeout.into());
+    assert!(!effect.may_exist());
+    assert_eq!(effect.outcome(&Failure::Cancelled), Outcome::NotSent);
+}
+
+#[test]
+fn the_advice_depends_on_effect_failure_and_key() {
+    let retry = |failure: Failure, key: Option<Key>| {
+        create(&[]).retry(&failure, of_attempt(&failure, false), key.as_ref())
+    };
+    let refused = || Error::Connect("refused".into()).into();
+    assert_eq!(retry(refused(), Some(key(true))), Retry::Safe);
+    assert_eq!(retry(refused(), Some(key(false))), Retry::ByClient);
+    assert_eq!(retry(refused(), None), Retry::ByClient);
+    assert_eq!(retry(responded(403, ""), Some(key(true))), Retry::Never);
+
+    assert_eq!(retry(responded(502, ""), Some(key(true))), Retry::SameKey);
+    assert_eq!(retry(responded(502, ""), Some(key(false))), Retry::ReturnedKey);
+    assert_eq!(retry(responded(302, ""), Some(key(true))), Retry::ListFirst);
+    for recorded in [500, 505, 597].map(|status| responded(status, "")) {
+        assert_eq!(retry(recorded, Some(key(true))), Retry::ListThenNewKey);
+    }
+    let list = |failure: Failure| {
+        let effect = Effect::new(true, false);
+        effect.conclude(&failure, None).1
+    };
+    assert_eq!(list(Error::Reset("gone".into()).into()), Retry::Safe);
+    assert_eq!(list(responded(500, "")), Retry::Never);
+}
+
+#[test]
+fn docs_statuses_has_the_gateways_tables() {
+    let page = include_str!("../../../docs/STATUSES.md");
+    let (_, rest) = page.split_once("<!-- statuses -->\n").unwrap();
+    let (documented, _) = rest.split_once("<!-- /statuses -->").unwrap();
+    let printed = markdown::tables(|failure| of_attempt(failure, false));
+    assert!(documented == printed, "docs/STATUSES.md should hold:\n{printed}");
+}

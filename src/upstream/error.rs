@@ -1,0 +1,112 @@
+//! Why a request to Polytomic has no usable response.
+
+use std::time::Duration;
+
+use crate::budget::Exhausted;
+
+/// The cause of an error, kept for the log. It holds no URL.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long Polytomic must have been silent for a timeout to count as a failure: a
+/// client with a short deadline must not open the circuit for all others.
+const LEAST_SILENCE: Duration = Duration::from_secs(5);
+
+/// Why an exchange with Polytomic failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The circuit breaker is open, so nothing was sent.
+    #[error("Polytomic keeps failing, so the gateway sends no requests for now")]
+    CircuitOpen {
+        /// When the gateway will try Polytomic again.
+        retry_after: Duration,
+    },
+    /// There was no connection, so nothing was sent.
+    #[error("the gateway cannot connect to Polytomic")]
+    Connect(#[source] BoxError),
+    /// The connection ended after the request was written.
+    #[error("the connection to Polytomic ended before the end of the response")]
+    Reset(#[source] BoxError),
+    /// There was no whole response in time.
+    #[error("Polytomic did not respond in time")]
+    Timeout,
+    /// The response is not HTTP or not JSON; says why, and quotes nothing of it.
+    #[error("Polytomic's response cannot be read: {0}")]
+    Malformed(&'static str),
+    /// The body is larger than `limit` bytes.
+    #[error("Polytomic's response is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// There is no memory for the body.
+    #[error(transparent)]
+    NoMemory(Exhausted),
+}
+
+/// How far an exchange got before it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing of the request was sent.
+    NotSent,
+    /// The request may have been sent, and there is no whole response.
+    MaybeSent,
+    /// Polytomic responded.
+    Responded,
+}
+
+impl Error {
+    /// Returns how far the exchange got.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        match self {
+            Self::CircuitOpen { .. } | Self::Connect(_) => Progress::NotSent,
+            Self::Reset(_) | Self::Timeout => Progress::MaybeSent,
+            Self::Malformed(_) | Self::TooLarge { .. } | Self::NoMemory(_) => {
+                Progress::Responded
+            }
+        }
+    }
+
+    /// Reports whether an exchange that ended so shows that Polytomic cannot respond;
+    /// `None` if it shows nothing.
+    pub(super) fn is_outage(&self, took: Duration) -> Option<bool> {
+        match self {
+            Self::Connect(_) | Self::Reset(_) | Self::Malformed(_) => Some(true),
+            Self::Timeout => (took >= LEAST_SILENCE).then_some(true),
+            Self::TooLarge { .. } | Self::NoMemory(_) => Some(false),
+            Self::CircuitOpen { .. } => None,
+        }
+    }
+}
+
+/// Why there can be no client, without a URL.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The file of certificate authorities cannot be used; says why.
+    #[error("--upstream-ca-file cannot be used: {0}")]
+    Authorities(String),
+    /// Anything else.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[source] BoxError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_that_exceeds_a_limit_is_no_outage() {
+        for error in
+            [Error::NoMemory(Exhausted::ResponseMemory), Error::TooLarge { limit: 1 }]
+        {
+            assert_eq!(error.is_outage(LEAST_SILENCE), Some(false));
+        }
+    }
+
+    #[test]
+    fn a_timeout_counts_only_after_enough_silence() {
+        assert_eq!(Error::Timeout.is_outage(LEAST_SILENCE), Some(true));
+        let short = Duration::from_millis(100);
+        assert_eq!(Error::Timeout.is_outage(short), None);
+    }
+}

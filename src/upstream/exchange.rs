@@ -1,0 +1,144 @@
+//! One exchange with Polytomic: the head of its response, then the body in chunks.
+//!
+//! What bounds a response lives here, so that it holds for a body that is collected
+//! and for one that is streamed: the deadline, the time that Polytomic may be silent,
+//! the size limit, the memory budget, and the report to the circuit breaker.
+
+use std::{mem, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Error, Response, breaker::Permit, classify};
+use crate::budget::Exhausted;
+
+/// The most bytes that are allocated for a body because its length says so.
+const MAX_RESERVED: usize = 1024 * 1024;
+
+/// The bounds of a response.
+#[derive(Debug)]
+pub(super) struct Limits<R> {
+    /// The end of the attempt.
+    pub(super) until: Instant,
+    /// The time that Polytomic may be silent within the body.
+    pub(super) read_timeout: Duration,
+    /// The most bytes of the body that are held.
+    pub(super) bytes: usize,
+    /// Reserves memory for so many bytes in all.
+    pub(super) reserve: R,
+}
+
+/// A response of which the head is there, and the body is still to be read.
+///
+/// Dropping it ends the exchange, which then says nothing about Polytomic.
+#[derive(Debug)]
+pub struct Exchange<R> {
+    response: reqwest::Response,
+    limits: Limits<R>,
+    report: Report,
+}
+
+/// What the circuit breaker is told, once.
+#[derive(Debug)]
+pub(super) struct Report {
+    started: Instant,
+    permit: Option<Permit>,
+}
+
+impl<R: Fn(usize) -> Result<(), Exhausted>> Exchange<R> {
+    pub(super) fn new(
+        response: reqwest::Response,
+        limits: Limits<R>,
+        report: Report,
+    ) -> Self {
+        Self { response, limits, report }
+    }
+
+    /// Returns the HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// Reads the next chunk of the body, or `None` at its end.
+    ///
+    /// # Errors
+    ///
+    /// If Polytomic is silent for too long or the connection ends.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        let silent_until = Instant::now() + self.limits.read_timeout;
+        let until = self.limits.until.min(silent_until);
+        let chunk = match timeout_at(until, self.response.chunk()).await {
+            Ok(chunk) => chunk.map_err(classify::error),
+            Err(_) => Err(Error::Timeout),
+        };
+        match &chunk {
+            Ok(Some(_)) => {}
+            Ok(None) => self.report.send(Ok(self.response.status())),
+            Err(error) => self.report.send(Err(error)),
+        }
+        chunk
+    }
+
+    /// Reads the whole body.
+    ///
+    /// # Errors
+    ///
+    /// If [`chunk`](Self::chunk) fails, or the body exceeds the size limit or the
+    /// memory budget: if its length says so, before it is read.
+    pub async fn collect(mut self) -> Result<Response, Error> {
+        let stated = self.response.content_length().unwrap_or(0);
+        let stated = usize::try_from(stated).unwrap_or(usize::MAX);
+        self.allow(stated)?;
+
+        // A body of one chunk is not copied.
+        let mut whole = self.chunk().await?.unwrap_or_default();
+        self.allow(whole.len())?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.chunk().await? {
+            if body.is_empty() {
+                body.reserve(stated.min(MAX_RESERVED).max(whole.len() + chunk.len()));
+                body.extend_from_slice(&mem::take(&mut whole));
+            }
+            self.allow(stated.max(body.len() + chunk.len()))?;
+            body.extend_from_slice(&chunk);
+        }
+        if !body.is_empty() {
+            whole = body.freeze();
+        }
+        let status = self.response.status();
+        let headers = mem::take(self.response.headers_mut());
+        Ok(Response { status, headers, body: whole })
+    }
+
+    /// Checks that so many bytes of the body may be held.
+    fn allow(&mut self, bytes: usize) -> Result<(), Error> {
+        let limit = self.limits.bytes;
+        let allowed = if bytes > limit {
+            Err(Error::TooLarge { limit })
+        } else {
+            (self.limits.reserve)(bytes).map_err(Error::NoMemory)
+        };
+        allowed.inspect_err(|error| self.report.send(Err(error)))
+    }
+}
+
+impl Report {
+    /// Returns the report of an exchange that starts now. Without a permit there is
+    /// nothing to report.
+    pub(super) fn new(permit: Option<Permit>) -> Self {
+        Self { started: Instant::now(), permit }
+    }
+
+    /// Reports how the exchange ended.
+    pub(super) fn send(&mut self, ending: Result<StatusCode, &Error>) {
+        let Some(permit) = self.permit.take() else { return };
+        if let Some(failed) = classify::is_outage(ending, self.started.elapsed()) {
+            permit.record(failed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! A request to Polytomic, and its whole response.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, Method, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
+
+use super::{CancelHandle, Error};
+
+/// A request to Polytomic.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The HTTP method.
+    pub method: Method,
+    /// The path and the query. Starts with `/`.
+    pub path_and_query: String,
+    /// The headers, except those that every request has.
+    pub headers: HeaderMap,
+    /// The JSON body.
+    pub body: Option<Bytes>,
+    /// Cancels the request, for a caller that must know whether it was sent.
+    pub cancel: Option<CancelHandle>,
+}
+
+/// A whole response of Polytomic's, whatever its status.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// Returns the body if the headers do not say that it is something other than
+    /// plain JSON. Without such headers it is taken for JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`].
+    pub fn json(&self) -> Result<&[u8], Error> {
+        let encoding = self.headers.get(CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| encoding != "identity") {
+            return Err(Error::Malformed(
+                "it is compressed, which the gateway did not ask for",
+            ));
+        }
+        let Some(content_type) = self.headers.get(CONTENT_TYPE) else {
+            return Ok(&self.body);
+        };
+        let content_type = content_type.to_str().unwrap_or_default();
+        let essence = content_type.split(';').next().unwrap_or_default();
+        let essence = essence.trim().to_ascii_lowercase();
+        if essence == "application/json" || essence.ends_with("+json") {
+            return Ok(&self.body);
+        }
+        Err(Error::Malformed(
+            "its content type is not JSON; the usual cause is a wrong upstream URL or a \
+             login page",
+        ))
+    }
+}

@@ -94,7 +94,7 @@ fn a_long_message_is_cut_and_leaves_room_for_the_advice() {
     let status = translated(responded(404, &body), &list());
     assert!(status.message().len() <= message::MESSAGE);
     assert!(status.message().contains("äää"));
-    assert!(status.message().contains("… Polytomic also returns"));
+    assert!(status.message().contains("… It may have moved"));
     assert!(status.message().ends_with("unchanged will not help."));
 }
 
@@ -179,7 +179,7 @@ fn a_failed_precondition_names_polytomics_key() {
     let status = translated(responded(412, body), &list());
     let failure = status.get_details_precondition_failure().unwrap();
     assert_eq!(failure.violations[0].r#type, "refresh_in_progress");
-    assert_eq!(failure.violations[0].subject, CONNECTION.1);
+    assert_eq!(failure.violations[0].subject, THING.1);
     assert_eq!(failure.violations[0].description, "cache refresh in progress");
 }
 

@@ -56,7 +56,6 @@ impl Reason {
     pub(super) const UPSTREAM_RESET: Self                  = reason("UPSTREAM_RESET", POLYTOMIC_OR_NETWORK);
     pub(super) const UPSTREAM_TIMEOUT: Self                = reason("UPSTREAM_TIMEOUT", POLYTOMIC_OR_NETWORK);
     pub(super) const UPSTREAM_RESPONSE_TOO_LARGE: Self     = reason("UPSTREAM_RESPONSE_TOO_LARGE", "The gateway's operator can raise the limit.");
-    pub(super) const UPSTREAM_HEADERS_TOO_LARGE: Self      = reason("UPSTREAM_HEADERS_TOO_LARGE", POLYTOMIC_OR_PROXY);
     pub(super) const UPSTREAM_BAD_RESPONSE: Self           = reason("UPSTREAM_BAD_RESPONSE", "The fault is Polytomic's, or its API has changed.");
     pub(super) const OUTCOME_UNKNOWN: Self                 = reason("OUTCOME_UNKNOWN", "Polytomic's success response does not identify the created resource.");
     pub(super) const UPSTREAM_PROTOCOL_ERROR: Self         = reason("UPSTREAM_PROTOCOL_ERROR", "HTTP does not allow this response here. The fault is Polytomic's or that of a proxy in front of it.");
@@ -194,7 +193,6 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
         F::Response(_)
         | F::Upstream(U::Malformed(_))           => const { &row(Local("success response that cannot be read"),     Internal,      CreateOnce, Reason::UPSTREAM_BAD_RESPONSE)     .on_create(Unknown, Reason::OUTCOME_UNKNOWN) },
         F::Upstream(U::TooLarge { .. })          => const { &row(Local("response too large"),                       ResourceExhausted, Never,  Reason::UPSTREAM_RESPONSE_TOO_LARGE) },
-        F::Upstream(U::HeadersTooLarge { .. })   => const { &row(Local("response headers too large"),               Internal,          Never,  Reason::UPSTREAM_HEADERS_TOO_LARGE) },
         F::Upstream(U::NoMemory(_))              => const { &row(Local("no memory left for the response"),          ResourceExhausted, Client, Reason::GATEWAY_OVERLOADED)        .with(&[Retry]) },
         F::Upstream(U::Connect(_))               => const { &row(Local("no connection: DNS, refused, TLS, timeout"), Unavailable,      Any,    Reason::UPSTREAM_CONNECT_FAILED) },
         F::Upstream(U::Reset(_))                 => const { &row(Local("connection lost after the request was sent"), Unavailable,     Any,    Reason::UPSTREAM_RESET) },

@@ -38,12 +38,6 @@ pub enum Error {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The headers are larger than `limit` bytes.
-    #[error("the headers of Polytomic's response are larger than {limit} bytes")]
-    HeadersTooLarge {
-        /// The limit, in bytes.
-        limit: usize,
-    },
     /// There is no memory for the body.
     #[error(transparent)]
     NoMemory(Exhausted),
@@ -67,10 +61,9 @@ impl Error {
         match self {
             Self::CircuitOpen { .. } | Self::Connect(_) => Progress::NotSent,
             Self::Reset(_) | Self::Timeout => Progress::MaybeSent,
-            Self::Malformed(_)
-            | Self::TooLarge { .. }
-            | Self::HeadersTooLarge { .. }
-            | Self::NoMemory(_) => Progress::Responded,
+            Self::Malformed(_) | Self::TooLarge { .. } | Self::NoMemory(_) => {
+                Progress::Responded
+            }
         }
     }
 
@@ -80,9 +73,7 @@ impl Error {
         match self {
             Self::Connect(_) | Self::Reset(_) | Self::Malformed(_) => Some(true),
             Self::Timeout => (took >= LEAST_SILENCE).then_some(true),
-            Self::TooLarge { .. } | Self::HeadersTooLarge { .. } | Self::NoMemory(_) => {
-                Some(false)
-            }
+            Self::TooLarge { .. } | Self::NoMemory(_) => Some(false),
             Self::CircuitOpen { .. } => None,
         }
     }

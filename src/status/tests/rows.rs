@@ -132,7 +132,6 @@ pub(super) fn local() -> Vec<Local> {
         row(Failure::Panic,                                         (13, 13), never, "GATEWAY_PANIC", &[], no),
         row(Upstream::Malformed("it is not HTTP").into(),           (13, 2),  (false, true), "UPSTREAM_BAD_RESPONSE", &[], no),
         row(Upstream::TooLarge { limit: 1024 }.into(),              (8, 8),   never, "UPSTREAM_RESPONSE_TOO_LARGE", &[], no),
-        row(Upstream::HeadersTooLarge { limit: 1024 }.into(),       (13, 13), never, "UPSTREAM_HEADERS_TOO_LARGE", &[], no),
         row(Upstream::NoMemory(Exhausted::ResponseMemory).into(),                              (8, 8),   never, "GATEWAY_OVERLOADED", &["RetryInfo"], Some("1000")),
         row(Upstream::Connect("refused".into()).into(),             (14, 14), (true, true), "UPSTREAM_CONNECT_FAILED", &[], None),
         row(Upstream::Reset("eof".into()).into(),                   (14, 14), (true, true), "UPSTREAM_RESET", &[], None),

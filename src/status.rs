@@ -96,7 +96,7 @@ pub struct Context<'a> {
     pub retry: Retry,
     /// The `Idempotency-Key` of every attempt.
     pub idempotency_key: Option<&'a str>,
-    /// What the RPC is about: type, e.g. `polytomic.Connection`, and name as sent.
+    /// What the RPC is about: type, e.g. `package.Kind`, and name as sent.
     pub resource: Option<(&'a str, &'a str)>,
     /// Whose credentials the RPC uses.
     pub whose_credentials: CredentialOwner,

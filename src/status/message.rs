@@ -23,7 +23,9 @@ pub(super) fn compose(
     }
     let reason = failure.reason(context.safe, context.whose_credentials);
     let mut tail = explanation(reason, context.options).to_owned();
-    if reason.is_of_operator() && context.whose_credentials == CredentialOwner::Gateway {
+    if reason.is_fixed_by_operator()
+        && context.whose_credentials == CredentialOwner::Gateway
+    {
         tail.push_str(" The key is the gateway's own: its operator must fix this.");
     }
     tail.push(' ');

@@ -58,8 +58,8 @@ pub struct Reason {
     name: &'static str,
     explanation: &'static str,
     /// The explanation for an RPC that takes only partner keys.
-    to_partners: &'static str,
-    is_of_operator: bool,
+    for_partner_keys: &'static str,
+    is_fixed_by_operator: bool,
 }
 
 /// A detail in addition to those that every error has.
@@ -139,7 +139,12 @@ impl Row {
 /// Makes a reason. The explanation says whose fault it is and what to fix, in one or
 /// two sentences; whether to retry depends on more than the reason.
 pub(super) const fn reason(name: &'static str, explanation: &'static str) -> Reason {
-    Reason { name, explanation, to_partners: explanation, is_of_operator: false }
+    Reason {
+        name,
+        explanation,
+        for_partner_keys: explanation,
+        is_fixed_by_operator: false,
+    }
 }
 
 impl Reason {
@@ -150,14 +155,14 @@ impl Reason {
     }
 
     /// Sets the explanation for an RPC that takes only partner keys.
-    pub(super) const fn to_partners(mut self, explanation: &'static str) -> Self {
-        self.to_partners = explanation;
+    pub(super) const fn for_partner_keys(mut self, explanation: &'static str) -> Self {
+        self.for_partner_keys = explanation;
         self
     }
 
     /// Leaves it to the operator to fix a key of the gateway's.
-    pub(super) const fn of_operator(mut self) -> Self {
-        self.is_of_operator = true;
+    pub(super) const fn fixed_by_operator(mut self) -> Self {
+        self.is_fixed_by_operator = true;
         self
     }
 
@@ -165,13 +170,13 @@ impl Reason {
     pub(super) const fn explanation(self, keys: KeyClass) -> &'static str {
         match keys {
             KeyClass::Any => self.explanation,
-            KeyClass::Partner => self.to_partners,
+            KeyClass::Partner => self.for_partner_keys,
         }
     }
 
     /// Reports whether only the operator can fix this if the key is the gateway's.
-    pub(super) const fn is_of_operator(self) -> bool {
-        self.is_of_operator
+    pub(super) const fn is_fixed_by_operator(self) -> bool {
+        self.is_fixed_by_operator
     }
 }
 

@@ -35,11 +35,11 @@ const BEARER: &str =
 impl Reason {
     pub(super) const CREDENTIALS_MISSING: Self             = reason("CREDENTIALS_MISSING", BEARER);
     pub(super) const CREDENTIALS_MALFORMED: Self           = reason("CREDENTIALS_MALFORMED", BEARER);
-    pub(super) const CALLER_CREDENTIALS_REJECTED: Self     = reason("CALLER_CREDENTIALS_REJECTED", "The key in `authorization` is unknown or revoked: send a valid key.").to_partners("The key in `authorization` is unknown or revoked: send a valid partner key.");
+    pub(super) const CALLER_CREDENTIALS_REJECTED: Self     = reason("CALLER_CREDENTIALS_REJECTED", "The key in `authorization` is unknown or revoked: send a valid key.").for_partner_keys("The key in `authorization` is unknown or revoked: send a valid partner key.");
     pub(super) const GATEWAY_CREDENTIALS_REJECTED: Self    = reason("GATEWAY_CREDENTIALS_REJECTED", "The key is the gateway's own: its operator must replace it.");
     pub(super) const CALLER_TOKEN_REJECTED: Self           = reason("CALLER_TOKEN_REJECTED", "This gateway holds the key for Polytomic itself: send the token that its operator gives out.");
     pub(super) const GATEWAY_CREDENTIALS_UNAVAILABLE: Self = reason("GATEWAY_CREDENTIALS_UNAVAILABLE", "The gateway's operator must fix its credential file.");
-    pub(super) const PARTNER_KEY_REQUIRED: Self            = reason("PARTNER_KEY_REQUIRED", "Polytomic accepts only partner keys for this call.").of_operator();
+    pub(super) const PARTNER_KEY_REQUIRED: Self            = reason("PARTNER_KEY_REQUIRED", "Polytomic accepts only partner keys for this call.").fixed_by_operator();
     pub(super) const INVALID_FIELD: Self                   = reason("INVALID_FIELD", "Nothing was sent to Polytomic.");
     pub(super) const INVALID_MESSAGE: Self                 = reason("INVALID_MESSAGE", "The client's .proto may differ from the gateway's.");
     pub(super) const REQUEST_TOO_LARGE: Self               = reason("REQUEST_TOO_LARGE", "Send a smaller message.");
@@ -63,7 +63,7 @@ impl Reason {
     pub(super) const UPSTREAM_REDIRECT: Self               = reason("UPSTREAM_REDIRECT", "The gateway follows no redirects, which could leak credentials. Its operator should check the upstream URL.");
     pub(super) const UPSTREAM_INVALID_REQUEST: Self        = reason("UPSTREAM_INVALID_REQUEST", "Polytomic rejected the request as invalid.");
     pub(super) const UPSTREAM_PAYMENT_REQUIRED: Self       = reason("UPSTREAM_PAYMENT_REQUIRED", "The account's state, such as unpaid billing, prevents the call.");
-    pub(super) const UPSTREAM_FORBIDDEN: Self              = reason("UPSTREAM_FORBIDDEN", "The credentials are valid but do not permit this call.").to_partners("The credentials are valid but do not permit this call, which needs a partner key.").of_operator();
+    pub(super) const UPSTREAM_FORBIDDEN: Self              = reason("UPSTREAM_FORBIDDEN", "The credentials are valid but do not permit this call.").for_partner_keys("The credentials are valid but do not permit this call, which needs a partner key.").fixed_by_operator();
     pub(super) const UPSTREAM_NOT_FOUND: Self              = reason("UPSTREAM_NOT_FOUND", "Polytomic found no such resource for these credentials: check the IDs in the request.");
     pub(super) const UPSTREAM_UNIMPLEMENTED: Self          = reason("UPSTREAM_UNIMPLEMENTED", "The requested API version does not have this call: the gateway needs an update.");
     pub(super) const UPSTREAM_CONFLICT: Self               = reason("UPSTREAM_CONFLICT", "A conflicting request, likely with the same idempotency key, is in progress.");

@@ -189,7 +189,7 @@ async fn each_rpc_logs_one_line() {
     assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);
     gateway.stop().await;
     let [line] = &log.rpcs()[..] else { panic!("{:?}", log.rpcs()) };
-    assert_eq!(line["message"], "an RPC has ended");
+    assert_eq!(line["message"], "RPC ended");
     assert_eq!(line["code"], "Ok");
     let duration = line["duration_ms"].to_string();
     let decimals = duration.split_once('.').map_or("", |(_, decimals)| decimals);

@@ -6,7 +6,7 @@ use tempfile::NamedTempFile;
 use tokio::process::Command;
 use tonic::Code;
 
-use crate::support::{
+use kit::{
     Caller,
     held::Held,
     process::{Process, command, run, run_command},

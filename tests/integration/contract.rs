@@ -11,7 +11,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_response::MessageResponse,
 };
 
-use crate::support::{
+use kit::{
     Caller, Fake, Gateway,
     caller::{ID, frame},
 };
@@ -39,7 +39,7 @@ fn descriptors(file: &str) -> Vec<u8> {
 
 async fn gateway(file: &str, fake: &Fake) -> Gateway {
     let url = fake.url();
-    let settings = crate::support::settings(&["--upstream-url", &url, "--no-key-check"]);
+    let settings = kit::settings(&["--upstream-url", &url, "--no-key-check"]);
     Gateway::start(settings, &descriptors(file)).await
 }
 

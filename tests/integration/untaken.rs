@@ -11,7 +11,7 @@ use prost::Message;
 use tokio::time::{Instant, timeout};
 use tonic::Code;
 
-use crate::support::{
+use kit::{
     Caller, Fake, Gateway,
     caller::{self, ID, KEY, SERVICE},
     fake::{Script, Step, answer},

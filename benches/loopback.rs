@@ -30,8 +30,8 @@ pub(crate) struct Loopback {
 }
 
 impl Loopback {
-    /// Starts an upstream and a gateway, and calls it until all that it remembers is
-    /// there.
+    /// Starts an upstream and a gateway, and calls it until its caches are
+    /// filled.
     pub(crate) fn new(work: Work) -> Self {
         let runtime = runtime();
         let (client, mut request) = runtime.block_on(async {

@@ -58,7 +58,7 @@ impl<'a> Attack<'a> {
     }
 }
 
-/// Those who take part, attacked the gateway.
+/// The processes and clients of a measurement, and the attacked gateway.
 pub(crate) struct Harness<'a> {
     word: &'a str,
     upstream: String,
@@ -73,7 +73,7 @@ impl<'a> Harness<'a> {
         word: &'a str,
         upstream: impl Future<Output = String> + Send + 'static,
     ) -> Self {
-        // One would have small answers wait for large ones.
+        // On one thread, small responses would wait for large ones.
         let runtime = IsolatedRuntime::start(2);
         let upstream = runtime.spawn(upstream).await.unwrap();
         Self { word, upstream, _upstream: runtime, broken: RefCell::default() }
@@ -106,7 +106,7 @@ impl<'a> Harness<'a> {
         results
     }
 
-    /// Measures an attack on a gateway of its own: the memory that one has cost
+    /// Measures an attack on a separate gateway: the memory that one has cost
     /// would serve the next.
     async fn measure<F>(
         &self,

@@ -80,7 +80,7 @@ impl Gateway {
         Self { contract, authenticator, upstream, settings, retries, rejected_responses }
     }
 
-    /// Reports whether every credential of the gateway's own is loaded.
+    /// Reports whether the gateway's own credentials are loaded.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.authenticator.is_ready()
@@ -100,7 +100,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// A status that says what happened, whose fault it is and whether to retry.
+    /// A status with the problem, the party that must fix it, and whether to retry.
     /// `docs/STATUSES.md` lists them.
     pub async fn call(
         &self,
@@ -210,7 +210,7 @@ mod tests {
     use crate::status::Context;
 
     #[tokio::test]
-    async fn a_panic_is_a_failure_without_details() {
+    async fn panic_is_a_failure_without_details() {
         let failure = catch_panic::<()>(async { panic!("a secret") }).await.unwrap_err();
         assert!(matches!(failure, Failure::Panic));
         let status = failure.into_status(&Context::new("id"));

@@ -52,7 +52,7 @@ impl Credentials {
     }
 
     /// Returns `text` with the key replaced by `[the key]`: an error response of
-    /// Polytomic may repeat the key.
+    /// Polytomic's text may contain the key.
     #[must_use]
     pub fn blank<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         const BLANK: &[u8] = b"[the key]";

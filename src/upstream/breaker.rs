@@ -201,7 +201,7 @@ mod tests {
     async fn failures_in_a_row_open_it_if_they_last() {
         let breaker = Arc::new(Breaker::new());
         record(&breaker, true, 10 * IN_A_ROW);
-        assert!(breaker.is_closed(), "they came all at once");
+        assert!(breaker.is_closed(), "all of them came in one moment");
         advance(LASTING).await;
         record(&breaker, false, 1);
         record(&breaker, true, 1);

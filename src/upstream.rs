@@ -1,8 +1,8 @@
 //! The only room that sends requests to Polytomic.
 //!
-//! No other room uses the HTTP client. What it must never do is decided here: no
-//! redirects, no proxies from the environment, no referrer, no retries by the HTTP client, no
-//! body beyond the limit, and no URL in an error.
+//! No other room uses the HTTP client. This room forbids it redirects, proxies from the
+//! environment, a referrer and retries. No body exceeds the limit, and no error
+//! contains a URL.
 
 mod base_url;
 mod breaker;

@@ -88,7 +88,7 @@ impl Credentials {
         self.0.identity.as_ref()
     }
 
-    /// Returns whose key it is, the caller's or the gateway's.
+    /// Returns whose key it is, the client's or the gateway's.
     #[must_use]
     pub fn owner(&self) -> CredentialOwner {
         self.0.owner

@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_secs(20);
 const ROUNDS: u32 = 10_000;
 
 /// Floods a gateway until the connection ends or all rounds are sent; returns the
-/// frames that the gateway sent, and the rounds that it was sent.
+/// frames that the gateway sent, and the number of rounds sent.
 async fn flood(gateway: &Gateway, flood: Flood) -> (Vec<Frame>, u32) {
     let mut peer = Peer::greet(gateway.address).await.unwrap();
     peer.send(&(flood.start)()).await.unwrap();

@@ -68,7 +68,7 @@ pub(crate) struct Harness<'a> {
 }
 
 impl<'a> Harness<'a> {
-    /// Starts an upstream, for the attacks whose name holds a word.
+    /// Starts an upstream, for the attacks whose name contains a word.
     pub(crate) async fn set(
         word: &'a str,
         upstream: impl Future<Output = String> + Send + 'static,
@@ -79,8 +79,8 @@ impl<'a> Harness<'a> {
         Self { word, upstream, _upstream: runtime, broken: RefCell::default() }
     }
 
-    /// Measures what an attack costs; returns what came of each time. One that is
-    /// noticed is measured again: noise passes.
+    /// Measures the cost of an attack; returns the result of each time. An attack that
+    /// other clients notice is measured again, since noise passes.
     pub(crate) async fn attacked<F>(
         &self,
         attack: Attack<'_>,
@@ -106,8 +106,8 @@ impl<'a> Harness<'a> {
         results
     }
 
-    /// Measures an attack on a separate gateway: the memory that one has cost
-    /// would serve the next.
+    /// Measures an attack on a separate gateway: a second attack would reuse the memory
+    /// of the first.
     async fn measure<F>(
         &self,
         attack: Attack<'_>,

@@ -248,7 +248,7 @@ impl Fake {
         self.state.deserted.load(Ordering::Relaxed)
     }
 
-    /// Answers from now on, whatever the script says.
+    /// Responds from now on, instead of continuing the script.
     pub fn heal(&self) {
         self.state.healed.store(true, Ordering::Relaxed);
     }

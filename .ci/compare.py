@@ -26,7 +26,7 @@ def main() -> None:
         for name, (before, now) in pairs.items():
             if before is None or now is None:
                 continue
-            # Who is first changes, too.
+            # The first of the two alternates.
             both = [before, now] if turn % 2 else [now, before]
             medians = {program: run(program) for program in both}
             for case in medians[before].keys() & medians[now].keys():

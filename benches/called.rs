@@ -1,4 +1,4 @@
-//! A gateway without a server: what [`Gateway::call`] costs.
+//! A gateway without a server, to measure [`Gateway::call`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,7 +41,7 @@ pub(crate) struct Called {
 }
 
 impl Called {
-    /// Starts a gateway, and calls it until all that it remembers is there.
+    /// Starts a gateway, and calls it until its caches are filled.
     pub(crate) fn new(work: Work) -> Self {
         let runtime = runtime();
         let gateway = runtime.block_on(async {

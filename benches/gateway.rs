@@ -1,10 +1,10 @@
-//! What an RPC costs within the gateway: without a connection of its caller's.
+//! The time of an RPC within the gateway, without a client's connection.
 //! `just bench gateway`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
-mod answers;
 mod called;
+mod responses;
 mod serving;
 
 use divan::{Bencher, black_box};

@@ -1,19 +1,19 @@
-//! How many instructions an RPC takes, counted by valgrind. `just instructions`
+//! The instructions of an RPC, counted by valgrind. `just instructions`
 //! compares them with `benches/instructions.baseline`.
 //!
-//! A count does not depend on how busy the machine is, but on the compiler and the
-//! processor: `memcpy` and others choose their code by what that has.
+//! A count depends on the compiler and the processor, for which functions such as
+//! `memcpy` choose their code. It does not depend on how busy the machine is.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 #![allow(
     clippy::disallowed_methods,
     missing_docs,
-    reason = "what the macros of gungraun write follows rules of its own"
+    reason = "the code comes from the macros of gungraun"
 )]
 
-mod answers;
 mod called;
 mod loopback;
+mod responses;
 mod serving;
 
 use std::hint::black_box;

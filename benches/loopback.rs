@@ -30,8 +30,8 @@ pub(crate) struct Loopback {
 }
 
 impl Loopback {
-    /// Starts an upstream and a gateway, and calls it until all that it remembers is
-    /// there.
+    /// Starts an upstream and a gateway, and calls it until its caches are
+    /// filled.
     pub(crate) fn new(work: Work) -> Self {
         let runtime = runtime();
         let (client, mut request) = runtime.block_on(async {
@@ -94,7 +94,8 @@ fn frame(message: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// Starts an upstream on loopback, whose response is the same each time, and returns its URL.
+/// Starts an upstream on loopback, whose response is the same each time. Returns its
+/// URL.
 async fn upstream_on_loopback(work: Work) -> String {
     let listener =
         TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();

@@ -1,10 +1,10 @@
-//! What a whole RPC costs: client, gateway and upstream on one thread, over
+//! The time of a whole RPC: client, gateway and upstream on one thread, over
 //! loopback. `just bench rpc`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
-mod answers;
 mod loopback;
+mod responses;
 mod serving;
 
 use divan::Bencher;

@@ -8,7 +8,7 @@ use polytomic_gateway::proto::{
 use prost::Message;
 use tokio::runtime::Runtime;
 
-use crate::answers;
+use crate::responses;
 
 const SERVICE: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/";
 const ID: &str = "248df4b7-aa70-47b8-a036-33ac447e668d";
@@ -16,7 +16,7 @@ const ID: &str = "248df4b7-aa70-47b8-a036-33ac447e668d";
 /// An RPC and what Polytomic responds with.
 #[derive(Clone, Copy)]
 pub(crate) enum Work {
-    /// A list of so many connections.
+    /// A list of this many connections.
     List(usize),
     Create,
 }
@@ -71,9 +71,9 @@ impl Work {
     /// Returns the JSON of Polytomic's response.
     pub(crate) fn response(self) -> Bytes {
         let json = match self {
-            Self::List(length) => answers::list(length),
+            Self::List(length) => responses::list(length),
             Self::Create => {
-                let list = answers::list(1);
+                let list = responses::list(1);
                 let one = list.trim_start_matches(r#"{"data":["#).trim_end_matches("]}");
                 format!(r#"{{"data":{one}}}"#)
             }

@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 
-mod answers;
+mod responses;
 mod usual;
 
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ fn main() {
 fn direct(bencher: Bencher<'_, '_>, length: usize) {
     let contract = Contract::compile(DESCRIPTOR_SET).unwrap();
     let schema = &contract.rpc(LIST).unwrap().response;
-    let json = answers::list(length);
+    let json = responses::list(length);
     bencher
         .counter(BytesCount::of_str(&json))
         .bench_local(|| transcode::response(schema, black_box(json.as_bytes())).unwrap());
@@ -44,7 +44,7 @@ fn direct(bencher: Bencher<'_, '_>, length: usize) {
 
 #[divan::bench(args = LENGTHS)]
 fn usual_way(bencher: Bencher<'_, '_>, length: usize) {
-    let json = answers::list(length);
+    let json = responses::list(length);
     bencher
         .counter(BytesCount::of_str(&json))
         .bench_local(|| usual::response(black_box(json.as_bytes())));
@@ -54,7 +54,7 @@ fn both_ways_make_the_same_message() {
     let contract = Contract::compile(DESCRIPTOR_SET).unwrap();
     let schema = &contract.rpc(LIST).unwrap().response;
     for length in LENGTHS {
-        let json = answers::list(length);
+        let json = responses::list(length);
         let direct = transcode::response(schema, json.as_bytes()).unwrap();
         let usual = usual::response(json.as_bytes());
         let decode =
@@ -70,14 +70,14 @@ fn print_ratios() {
     let contract = Contract::compile(DESCRIPTOR_SET).unwrap();
     let schema = &contract.rpc(LIST).unwrap().response;
     for length in LENGTHS {
-        let json = answers::list(length);
-        let repeats = 1_000_000 / json.len() + 1;
+        let json = responses::list(length);
+        let rounds = 1_000_000 / json.len() + 1;
         let mut ratios: Vec<f64> = (0..PAIRS)
             .map(|_| {
-                let direct = time(repeats, || {
+                let direct = time(rounds, || {
                     transcode::response(schema, black_box(json.as_bytes())).unwrap()
                 });
-                let usual = time(repeats, || usual::response(black_box(json.as_bytes())));
+                let usual = time(rounds, || usual::response(black_box(json.as_bytes())));
                 usual.div_duration_f64(direct)
             })
             .collect();
@@ -87,9 +87,9 @@ fn print_ratios() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "no clock is paused in a benchmark")]
-fn time<T>(repeats: usize, work: impl Fn() -> T) -> Duration {
+fn time<T>(rounds: usize, work: impl Fn() -> T) -> Duration {
     let start = Instant::now();
-    for _ in 0..repeats {
+    for _ in 0..rounds {
         black_box(work());
     }
     start.elapsed()

@@ -82,7 +82,7 @@ struct Actor {
     r#type: Option<String>,
 }
 
-/// Reads an answer into structs and encodes them.
+/// Reads a response into structs and encodes them.
 pub(crate) fn response(json: &[u8]) -> Vec<u8> {
     serde_json::from_slice::<List>(json).unwrap().encode_to_vec()
 }

@@ -58,19 +58,19 @@ enum PartnerKey {
 /// Whose key an RPC goes upstream with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CredentialOwner {
-    /// The caller's, sent as metadata.
+    /// The client's, sent as metadata.
     Caller,
-    /// The gateway's own. The caller cannot change it.
+    /// The gateway's own. The client cannot change it.
     Gateway,
 }
 
 /// Why an RPC has no credentials. No text contains any part of a credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The caller sent no `authorization` metadata.
+    /// The client sent no `authorization` metadata.
     #[error("no authorization metadata was sent")]
     Missing,
-    /// The caller's `authorization` metadata is not one bearer key; states the problem.
+    /// The client's `authorization` metadata is not one bearer key; states the problem.
     #[error("malformed authorization metadata: {0}")]
     Malformed(&'static str),
     /// Polytomic responded with 401 to the key, now or in the last 5 seconds.
@@ -87,7 +87,7 @@ pub enum Error {
         /// Whose key it is.
         owner: CredentialOwner,
     },
-    /// The caller's token is not the caller token of this gateway.
+    /// The client's token is not the caller token of this gateway.
     #[error("the caller token is wrong")]
     CallerToken,
     /// The gateway has not loaded a usable credential of this name yet.

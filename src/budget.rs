@@ -44,12 +44,11 @@
 //! The numbers of each capacity, with their reasons, are in [`Settings::shares`]. What
 //! an RPC's response holds is its [`ResponseMemory`].
 //!
-//! # Who is a client?
+//! # What is a client?
 //!
-//! The formula does not say. [`SharedCapacity::for_client`] makes one, and the gateway
-//! calls it per connection. Behind a mesh a few connections carry the RPCs of all
-//! callers, so this is fairness between proxies; a client per credential would be
-//! fairness between callers.
+//! The formula does not decide that. [`SharedCapacity::for_client`] makes a client, and
+//! the gateway calls it once per connection. Behind a mesh, a small number of connections
+//! carries all RPCs, so that the formula is fair between proxies, not between tenants.
 
 mod capacities;
 mod capacity;

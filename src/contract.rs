@@ -44,7 +44,7 @@ pub struct Contract {
 /// An RPC and the REST call that it stands for.
 #[derive(Debug)]
 pub struct Rpc {
-    /// The position of the RPC in its contract, for tables beside it.
+    /// The position of the RPC in its contract, as an index of other tables.
     pub index: usize,
     /// The full name of the service, for example `package.v1.Service`.
     pub service: String,

@@ -30,14 +30,14 @@ pub use self::{
     timeouts::Timeouts,
 };
 use self::{
-    deadline::Deadline, idempotency::Key, outcome::Effect, prepare::prepare,
-    record::Record, retry::Retries,
+    deadline::Deadline, idempotency::Key, prepare::prepare, record::Record,
+    retry::Retries,
 };
 use crate::{
     auth::{self, Authenticator, Credentials},
     budget::{Exhausted, RejectedResponses, ResponseMemory},
     contract::{Contract, KeyClass, Rpc},
-    status::{Context, Failure},
+    status::Failure,
     transcode::Violation,
     upstream::Upstream,
 };
@@ -80,7 +80,7 @@ impl Gateway {
         Self { contract, authenticator, upstream, settings, retries, rejected_responses }
     }
 
-    /// Reports whether every credential of the gateway's own is loaded.
+    /// Reports whether the gateway's own credentials are loaded.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.authenticator.is_ready()
@@ -100,7 +100,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// A status that says what happened, whose fault it is and whether to retry.
+    /// A status with the problem, the party that must fix it, and whether to retry.
     /// `docs/STATUSES.md` lists them.
     pub async fn call(
         &self,
@@ -197,32 +197,16 @@ fn catch_panic<T>(
     caught.map(|result| result.unwrap_or(Err(Failure::Panic)))
 }
 
-/// Rejects a request before it has become an RPC, and logs that. `rpc` is the one that
-/// it would have been, if any.
+/// Rejects a request that `arrived` before it becomes an RPC, and logs that. `rpc` is
+/// the RPC that it is for, if the contract has it.
 #[must_use]
-pub fn reject(rpc: Option<&Arc<Rpc>>, metadata: &HeaderMap, failure: Failure) -> Status {
-    let request_id = metadata::request_id(metadata);
-    let safe = rpc.is_none_or(|rpc| rpc.binding.is_safe());
-    let key = idempotency::given(metadata);
-    let key = key.map(|value| Key { value: value.clone(), lasts: true });
-    let effect = Effect::new(safe, metadata::is_retry(metadata));
-    let (outcome, retry) = effect.conclude(&failure, key.as_ref());
-    let context = Context {
-        safe,
-        outcome,
-        retry,
-        idempotency_key: key.as_ref().and_then(|key| key.value.to_str().ok()),
-        ..Context::new(request_id.to_str().unwrap_or_default())
-    };
-    tracing::info!(
-        target: "rpc",
-        code = ?failure.code(safe),
-        reason = failure.reason(safe, context.whose_credentials).as_str(),
-        error = %failure,
-        request_id = context.request_id,
-        "a request was refused"
-    );
-    failure.into_status(&context)
+pub fn reject(
+    rpc: Option<&Arc<Rpc>>,
+    arrived: Instant,
+    metadata: &HeaderMap,
+    failure: Failure,
+) -> Status {
+    Record::of_rejected(rpc, arrived, metadata).fail(failure)
 }
 
 #[cfg(test)]
@@ -230,9 +214,10 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+    use crate::status::Context;
 
     #[tokio::test]
-    async fn a_panic_is_a_failure_without_details() {
+    async fn panic_is_a_failure_without_details() {
         let failure = catch_panic::<()>(async { panic!("a secret") }).await.unwrap_err();
         assert!(matches!(failure, Failure::Panic));
         let status = failure.into_status(&Context::new("id"));

@@ -70,7 +70,7 @@ impl Server {
         let draining = CancellationToken::new();
         let mut connections =
             Connections::new(Arc::clone(&routes), settings, capacities, draining.clone());
-        let readiness = tokio::spawn(Arc::clone(&routes).tell_readiness());
+        let readiness = tokio::spawn(Arc::clone(&routes).report_readiness());
         connections.accept_until(&listener, shutdown).await;
         readiness.abort();
 

@@ -1,8 +1,8 @@
 //! The only room that sends requests to Polytomic.
 //!
-//! No other room uses the HTTP client. What it must never do is decided here: no
-//! redirects, no proxies from the environment, no referrer, no retries of its own, no
-//! body beyond the limit, and no URL in an error.
+//! No other room uses the HTTP client. This room forbids it redirects, proxies from the
+//! environment, a referrer and retries. No body exceeds the limit, and no error
+//! contains a URL.
 
 mod base_url;
 mod breaker;
@@ -42,7 +42,7 @@ use crate::budget::Exhausted;
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// How often an HTTP/2 connection with requests on it gets a PING, and how long its
-/// answer may take. A request that times out leaves the connection open, and the next
+/// response may take. A request that times out leaves the connection open, and the next
 /// one would be lost on it too.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -255,12 +255,12 @@ fn cycles(files: &[Source]) -> Vec<Problem> {
                 let used = lengths.map(|length| path[..length].to_vec());
                 used.into_iter().find(|used| by_module.contains_key(used))
             });
-            let beside = used.filter(|used| {
+            let others = used.filter(|used| {
                 used[0] == module[0]
                     && !used.starts_with(module)
                     && !module.starts_with(used)
             });
-            (module.clone(), beside.collect())
+            (module.clone(), others.collect())
         })
         .collect();
     let reach = |from: &Vec<String>| {

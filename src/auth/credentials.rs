@@ -52,7 +52,7 @@ impl Credentials {
     }
 
     /// Returns `text` with the key replaced by `[the key]`: an error response of
-    /// Polytomic may repeat the key.
+    /// Polytomic's text may contain the key.
     #[must_use]
     pub fn blank<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         const BLANK: &[u8] = b"[the key]";
@@ -88,7 +88,7 @@ impl Credentials {
         self.0.identity.as_ref()
     }
 
-    /// Returns whose key it is, the caller's or the gateway's.
+    /// Returns whose key it is, the client's or the gateway's.
     #[must_use]
     pub fn owner(&self) -> CredentialOwner {
         self.0.owner

@@ -44,7 +44,7 @@ impl<T: Clone + Send + Sync + 'static> InFlight<T> {
         Arc::new(Self { work: Mutex::default() })
     }
 
-    /// Joins the work for a credential, or starts it in a task of its own, which
+    /// Joins the work for a credential, or starts it in a new task, which
     /// outlives its waiters. Returns `None` if [`MAX_IN_FLIGHT`] is reached.
     pub(super) fn join<W>(
         self: &Arc<Self>,

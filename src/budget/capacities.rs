@@ -26,7 +26,7 @@ pub struct Shares {
     pub auxiliary: FairShare,
     /// Watches on the health of a service.
     pub watches: FairShare,
-    /// RPCs that are not answered yet.
+    /// RPCs without a response yet.
     pub in_flight: FairShare,
     /// RPCs that are in flight or whose response is not read yet.
     pub open_rpcs: FairShare,
@@ -37,8 +37,8 @@ pub struct Shares {
     pub response_unit: usize,
 }
 
-/// Bytes per unit of a request: most requests as a whole, and about what a stream
-/// costs besides.
+/// Bytes per unit of a request: most requests as a whole, and about the bytes that
+/// a stream costs in addition.
 pub const REQUEST_UNIT: usize = 4096;
 
 /// Maximum bytes per unit of a response.
@@ -74,8 +74,8 @@ impl Settings {
                 floor: FLOOR,
                 guaranteed: 0,
             },
-            // A client that reads its responses has no more open than in flight, and
-            // some dozens whose bytes wait for a thread.
+            // A client that reads its responses has as many open as in flight, and some
+            // dozens more whose bytes wait for a thread.
             open_rpcs: half_reserved(open, FLOOR.max(open / 64)),
             response_memory,
             response_unit,

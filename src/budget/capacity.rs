@@ -26,8 +26,8 @@ struct Shared {
 }
 
 impl SharedCapacity {
-    /// Makes a capacity in units of `unit` bytes, at least one. `error` tells why a
-    /// reservation was rejected.
+    /// Makes a capacity in units of `unit` bytes, at least one. `error` is that of a
+    /// rejected reservation.
     #[must_use]
     pub fn new(error: Exhausted, share: FairShare, unit: usize) -> Self {
         let used = AtomicUsize::default();

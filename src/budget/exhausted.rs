@@ -14,7 +14,7 @@ pub enum Exhausted {
     /// Watches on the health of a service.
     #[error("limit of health watches reached")]
     Watches,
-    /// RPCs that are not answered yet.
+    /// RPCs without a response yet.
     #[error("limit of concurrent RPCs reached (--max-in-flight)")]
     InFlight,
     /// RPCs that are in flight or whose response the client has not read yet.

@@ -3,14 +3,14 @@
 /// The parts of a capacity, in units, and the formula of [`budget`](super).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FairShare {
-    /// Units that all clients may hold together, besides what is guaranteed.
+    /// Units that all clients may hold together, in addition to those guaranteed.
     pub total: usize,
     /// Units of the total that are kept for floors.
     pub reserved: usize,
     /// Units that a client may hold while the total allows.
     pub floor: usize,
     /// Units that a client may hold even beyond the total. The number of clients
-    /// must then have a limit of its own.
+    /// must then be limited.
     pub guaranteed: usize,
 }
 

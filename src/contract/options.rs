@@ -23,7 +23,7 @@ pub struct Options {
     pub key_class: KeyClass,
     /// The page that documents the REST call.
     pub reference: Option<Link>,
-    /// What the caller should check if Polytomic answers 404 or 410.
+    /// What the client should check if Polytomic responds with 404 or 410.
     pub not_found: Option<NotFound>,
 }
 
@@ -36,7 +36,7 @@ pub enum KeyClass {
     Partner,
 }
 
-/// What the caller should check if Polytomic does not find the resource.
+/// What the client should check if Polytomic does not find the resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotFound {
     /// Whole sentences for the error message.

@@ -1,7 +1,7 @@
 //! The constraints that a `.proto` file declares for a field.
 //!
-//! A rule that the gateway does not support is an error: a caller who reads the
-//! rule would rely on a check that nobody makes.
+//! A rule that the gateway does not support is an error: clients that read the rule
+//! would rely on a check that the gateway does not make.
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
 use regex::Regex;

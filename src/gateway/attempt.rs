@@ -45,7 +45,7 @@ impl Gateway {
                 let rejected = self.authenticator.rejected(&credentials);
                 let newer = deadline.bound(async { Ok(rejected.await) }).await;
                 // Polytomic may record idempotency keys by credentials: newer ones
-                // could repeat what the older ones began.
+                // could create again what the older ones have created.
                 let may_renew = is_repeatable && !renewed && !record.may_exist();
                 let is_usable = |newer: &Credentials| check_class(rpc, newer).is_ok();
                 let newer = newer.ok().flatten().filter(is_usable);

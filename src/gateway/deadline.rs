@@ -187,15 +187,18 @@ mod tests {
     }
 
     #[test]
-    fn the_failure_depends_on_whose_timeout_it_was() {
+    fn clients_deadline_and_gateways_timeout_are_different_failures() {
         let now = Instant::now();
         let most = Duration::from_secs(30);
         let name = http::HeaderName::from_static(GRPC_TIMEOUT);
         let metadata = HeaderMap::from_iter([(name, "1S".parse().unwrap())]);
-        let callers = Deadline::new(&metadata, now, most).unwrap();
-        let ours = Deadline::new(&HeaderMap::new(), now, most).unwrap();
-        assert!(matches!(callers.failure(), Failure::DeadlineExceeded));
-        assert!(matches!(ours.failure(), Failure::Upstream(upstream::Error::Timeout)));
+        let clients = Deadline::new(&metadata, now, most).unwrap();
+        let gateways = Deadline::new(&HeaderMap::new(), now, most).unwrap();
+        assert!(matches!(clients.failure(), Failure::DeadlineExceeded));
+        assert!(matches!(
+            gateways.failure(),
+            Failure::Upstream(upstream::Error::Timeout)
+        ));
     }
 
     #[tokio::test(start_paused = true)]

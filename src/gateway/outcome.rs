@@ -2,7 +2,7 @@
 //! `COMPLETED` and `UNKNOWN`, for one attempt and for the RPC. (`status` defines the
 //! values, since it writes them out.)
 //!
-//! A read that was answered is never `UNKNOWN`: it is `REJECTED`, or `COMPLETED` if
+//! A read with a response is never `UNKNOWN`: it is `REJECTED`, or `COMPLETED` if
 //! Polytomic carried it out and the gateway cannot return the response. For a create:
 //!
 //! | the attempt ended with | the attempt is | the create may exist after it |
@@ -130,7 +130,7 @@ impl Effect {
 fn of_attempt(failure: &Failure, safe: bool) -> Outcome {
     let responded = if safe { Outcome::Completed } else { Outcome::Unknown };
     match failure {
-        // A panic is never said to be harmless.
+        // A panic may happen at any point, also after sending.
         Failure::Panic
         | Failure::Auth(auth::Error::Internal)
         | Failure::DeadlineExceeded

@@ -1,5 +1,5 @@
-//! The record of an RPC: the source of its status, of its response metadata and of
-//! its one line in the log.
+//! The record of an RPC, or of a request that was rejected before it became one: the
+//! source of its status, of its response metadata and of its one line in the log.
 
 use std::{error::Error, sync::Arc, thread};
 
@@ -15,16 +15,23 @@ use super::{
 };
 use crate::{
     auth::{CredentialOwner, Credentials},
-    contract::Rpc,
+    contract::{Options, Rpc},
     status::{Context, Failure, Reason},
     transcode::Resource,
     upstream::CancelHandle,
 };
 
+/// The message of the line of an RPC.
+const ENDED: &str = "RPC ended";
+
+/// The message of the line of a request that did not become an RPC.
+const REJECTED: &str = "request rejected";
+
 /// The record of one RPC.
 #[derive(Debug)]
 pub(super) struct Record {
-    rpc: Arc<Rpc>,
+    message: &'static str,
+    rpc: Option<Arc<Rpc>>,
     pub(super) started: Instant,
     pub(super) request_id: HeaderValue,
     pub(super) api_version: HeaderValue,
@@ -46,17 +53,43 @@ impl Record {
         metadata: &HeaderMap,
         api_version: &HeaderValue,
     ) -> Self {
+        Self::start(ENDED, Some(rpc), started, metadata, api_version.clone())
+    }
+
+    /// Starts the record of a request that is rejected before it becomes an RPC.
+    pub(super) fn of_rejected(
+        rpc: Option<&Arc<Rpc>>,
+        started: Instant,
+        metadata: &HeaderMap,
+    ) -> Self {
+        let no_version = HeaderValue::from_static("");
+        let mut record = Self::start(REJECTED, rpc, started, metadata, no_version);
+        if !rpc.is_some_and(|rpc| rpc.binding.is_safe()) {
+            let given = idempotency::given(metadata).cloned();
+            record.key = given.map(|value| Key { value, lasts: true });
+        }
+        record
+    }
+
+    fn start(
+        message: &'static str,
+        rpc: Option<&Arc<Rpc>>,
+        started: Instant,
+        metadata: &HeaderMap,
+        api_version: HeaderValue,
+    ) -> Self {
         Self {
-            rpc: Arc::clone(rpc),
+            message,
+            rpc: rpc.cloned(),
             started,
             request_id: metadata::request_id(metadata),
-            api_version: api_version.clone(),
+            api_version,
             key: None,
             credentials: None,
             whose_credentials: CredentialOwner::Caller,
             resource: None,
             attempts: 0,
-            effect: Effect::new(rpc.binding.is_safe(), metadata::is_retry(metadata)),
+            effect: Effect::new(is_safe(rpc), metadata::is_retry(metadata)),
             http_status: None,
             finished: false,
         }
@@ -106,7 +139,7 @@ impl Record {
     fn context(&self, failure: &Failure) -> Context<'_> {
         let (outcome, retry) = self.effect.conclude(failure, self.key.as_ref());
         Context {
-            safe: self.rpc.binding.is_safe(),
+            safe: self.is_safe(),
             attempts: self.attempts,
             outcome,
             retry,
@@ -118,7 +151,7 @@ impl Record {
             whose_credentials: self.whose_credentials,
             fingerprint: self.fingerprint(),
             api_version: text(&self.api_version),
-            options: &self.rpc.options,
+            options: self.rpc.as_ref().map_or(&Options::NONE, |rpc| &rpc.options),
             ..Context::new(text(&self.request_id))
         }
     }
@@ -134,18 +167,18 @@ impl Record {
     }
 
     fn log_failure(&self, failure: &Failure) {
-        self.log(failure.code(self.rpc.binding.is_safe()), Some(failure));
+        self.log(failure.code(self.is_safe()), Some(failure));
     }
 
-    /// Writes the RPC's one line. A failure has the same level: a client's mistake is
-    /// no alarm for the operator, and the code tells them apart.
+    /// Writes the one line of the RPC or request. A failure has the level of a success:
+    /// a client's mistake is no alarm for the operator, who can filter by code.
     fn log(&self, code: Code, failure: Option<&Failure>) {
-        let safe = self.rpc.binding.is_safe();
-        let reason = failure.map(|failure| failure.reason(safe, self.whose_credentials));
+        let reason =
+            failure.map(|failure| failure.reason(self.is_safe(), self.whose_credentials));
         let identity = self.credentials.as_ref().and_then(Credentials::identity);
         info!(
             target: "rpc",
-            rpc = self.rpc.path(),
+            rpc = self.rpc.as_ref().map(|rpc| rpc.path()),
             code = ?code,
             reason = reason.map(Reason::as_str),
             error = failure.map(describe),
@@ -158,8 +191,13 @@ impl Record {
             organization_id = identity.and_then(|identity| identity.organization_id.as_deref()),
             organization = identity.and_then(|identity| identity.organization_name.as_deref()),
             key_class = identity.map(|identity| identity.class.as_str()),
-            "an RPC has ended"
+            "{}",
+            self.message
         );
+    }
+
+    fn is_safe(&self) -> bool {
+        is_safe(self.rpc.as_ref())
     }
 
     /// Returns the duration so far in milliseconds, to the microsecond.
@@ -186,6 +224,11 @@ impl Drop for Record {
             if thread::panicking() { Failure::Panic } else { Failure::Cancelled };
         self.log_failure(&failure);
     }
+}
+
+/// Reports whether a request only reads. One for an unknown RPC changes nothing.
+fn is_safe(rpc: Option<&Arc<Rpc>>) -> bool {
+    rpc.is_none_or(|rpc| rpc.binding.is_safe())
 }
 
 /// Returns an error with its causes on one line, cut to 2 KiB.

@@ -13,7 +13,7 @@ use crate::{
 /// Translates Polytomic's response into the wire bytes of the response message.
 ///
 /// The credentials are those that the request was sent with: an error response that
-/// repeats the key must not reach the client with it.
+/// contains the key must not reach the client with it.
 pub(super) fn translate(
     rpc: &Rpc,
     response: &Response,

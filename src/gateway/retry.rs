@@ -1,7 +1,7 @@
 //! Which failures are worth another attempt, and when.
 //!
 //! A retry must help more than it harms. The gateway retries only where [`Failure`]
-//! says that a retry is harmless and may end better, a few times, after a random
+//! says that a retry is harmless and may end better, up to a limit, after a random
 //! delay, before the deadline, and while retries are a small share of all requests:
 //! an overloaded Polytomic must not get three times the load.
 
@@ -16,8 +16,8 @@ use crate::status::Failure;
 /// response takes.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 
-/// The longest delay. If Polytomic requests a longer one, the RPC fails and its client
-/// is told the wait.
+/// The longest delay. If Polytomic requests a longer one, the RPC fails and returns
+/// the wait to its client.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The least time for an attempt: the round trip to a near server.
@@ -54,7 +54,7 @@ pub(super) struct Retry<'a> {
 }
 
 impl Retries {
-    /// Allows each RPC so many attempts, and [`MOST_WAITS`] more for a create in progress.
+    /// Allows each RPC `most_attempts`, and [`MOST_WAITS`] more for a create in progress.
     pub(super) fn new(most_attempts: u32) -> Self {
         let budget = TpsBudget::new(BUDGET_SPAN, BUDGET_FLOOR, BUDGET_SHARE);
         Self { most_attempts, budget }
@@ -112,7 +112,7 @@ impl Retry<'_> {
     }
 }
 
-/// Returns the longest delay after so many retries.
+/// Returns the longest delay after this number of retries.
 fn ceiling(retries: u32) -> Duration {
     FIRST_DELAY.saturating_mul(2_u32.saturating_pow(retries))
 }

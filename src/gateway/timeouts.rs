@@ -1,31 +1,30 @@
-//! How long an RPC may take: as long as any other, unless the operator says
-//! otherwise for this one.
+//! The timeouts of RPCs: one for all, which an operator may replace for single RPCs.
 
 use std::time::Duration;
 
 use crate::contract::{Contract, Rpc};
 
-/// The longest that RPCs may take, and take if their callers set no deadline.
+/// Maximum times of RPCs, which are also their deadlines if clients set none.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
     all: Duration,
-    /// By the index of an RPC; those beyond the end have no timeout of their own.
+    /// By the index of an RPC. An RPC beyond the end has the timeout of all.
     own: Vec<Option<Duration>>,
 }
 
 impl Timeouts {
-    /// Gives all RPCs the same.
+    /// Returns the same timeout for all RPCs.
     #[must_use]
     pub fn new(all: Duration) -> Self {
         Self { all, own: Vec::new() }
     }
 
-    /// Gives an RPC one of its own. Its name will do, or `package.Service/Rpc`.
+    /// Replaces the timeout of one RPC, whose name is `Rpc` or `package.Service/Rpc`.
     ///
     /// # Errors
     ///
-    /// If the contract has no such RPC or several, or if this one has a timeout
-    /// of its own already. Says which RPCs there are.
+    /// If the contract has no such RPC or several, or if its timeout has been replaced
+    /// before. The text lists the RPCs of the contract.
     pub fn set(
         &mut self,
         contract: &Contract,
@@ -39,21 +38,24 @@ impl Timeouts {
             [] => {
                 let all: Vec<_> =
                     contract.rpcs().map(|rpc| short(contract, rpc)).collect();
-                return Err(format!("there is no RPC {name:?}, but {}", all.join(", ")));
+                return Err(format!(
+                    "there is no RPC {name:?}; use one of {}",
+                    all.join(", ")
+                ));
             }
             _ => {
                 let all: Vec<_> = called.into_iter().map(full).collect();
-                return Err(format!("{name} may be {}", all.join(" or ")));
+                return Err(format!("{name} is ambiguous; use {}", all.join(" or ")));
             }
         };
         self.own.resize(self.own.len().max(rpc.index + 1), None);
         if self.own[rpc.index].replace(timeout).is_some() {
-            return Err(format!("{} is given twice", short(contract, rpc)));
+            return Err(format!("{} is given twice; remove one", short(contract, rpc)));
         }
         Ok(())
     }
 
-    /// Returns how long an RPC may take.
+    /// Returns the maximum time of an RPC.
     pub(super) fn of(&self, rpc: &Rpc) -> Duration {
         self.own.get(rpc.index).copied().flatten().unwrap_or(self.all)
     }
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_rpc_has_its_own_timeout_and_the_others_that_of_all() {
+    fn replaced_timeout_is_that_of_its_rpc_only() {
         assert_eq!(set(&[]), Ok(vec![ALL, ALL, ALL]));
         assert_eq!(set(&["Only"]), Ok(vec![ALL, OWN, ALL]));
         assert_eq!(set(&["test.A/Only"]), Ok(vec![ALL, OWN, ALL]));
@@ -135,13 +137,19 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_means_no_rpc_or_several_is_refused_with_those_there_are() {
+    fn unknown_and_ambiguous_names_are_rejected_with_the_choices() {
         let all = "test.A/Both, Only, test.B/Both";
-        assert_eq!(set(&["Nope"]), Err(format!("there is no RPC \"Nope\", but {all}")));
+        assert_eq!(
+            set(&["Nope"]),
+            Err(format!("there is no RPC \"Nope\"; use one of {all}"))
+        );
         assert!(set(&[""]).is_err());
         assert!(set(&["A/Only"]).is_err());
-        let both = "Both may be test.A/Both or test.B/Both";
+        let both = "Both is ambiguous; use test.A/Both or test.B/Both";
         assert_eq!(set(&["Both"]), Err(both.to_owned()));
-        assert_eq!(set(&["Only", "test.A/Only"]), Err("Only is given twice".to_owned()));
+        assert_eq!(
+            set(&["Only", "test.A/Only"]),
+            Err("Only is given twice; remove one".to_owned())
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The request body of a stream, which has no end of its own. Clients send one to
+//! The request body of a stream, which may never end. Clients send one to
 //! reflection. Its limits keep a silent client from holding a reservation.
 //!
 //! Errors are plain: tonic-reflection ends the stream with OK, whatever they are.

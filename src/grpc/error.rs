@@ -6,7 +6,7 @@ pub enum Error {
     /// The gateway serves no RPC of this name.
     #[error("the gateway serves no RPC of this name")]
     UnknownRpc,
-    /// The body is not one length-prefixed message; says why.
+    /// The body is not one length-prefixed message; states the problem.
     #[error("the request body is malformed: {0}")]
     Malformed(String),
     /// The message is compressed, which the gateway does not read.

@@ -1,7 +1,7 @@
 //! The health service of tonic-health, with two differences.
 //!
 //! A watch on an unknown service stays open with `SERVICE_UNKNOWN` (health.proto,
-//! `Watch`). Watches end when the server drains: they have no end of their own, and
+//! `Watch`). Watches end when the server drains: they do not end by themselves, and
 //! the drain would wait for them.
 
 use std::pin::Pin;

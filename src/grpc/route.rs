@@ -1,7 +1,8 @@
-//! Which service a request is for.
+//! Routes requests: to an RPC of the contract, to health or to reflection.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use axum::Extension;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
@@ -23,16 +24,16 @@ use crate::{
     gateway::{self, Gateway},
 };
 
-/// Health, each RPC of which takes one message.
+/// The path of health, whose RPCs each read one message.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
-/// The one of them whose answers do not end.
+/// The RPC of health whose stream of responses does not end.
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-/// How often the gateway's own credentials are looked for until they are there.
+/// The interval at which the gateway checks whether its own credentials are loaded.
 const READINESS_POLL: Duration = Duration::from_millis(500);
 
-/// The RPCs of the table, and the services about the server itself: health and
+/// The RPCs of the contract, and the services about the server itself: health and
 /// reflection.
 #[derive(Debug)]
 pub struct Routes {
@@ -42,8 +43,8 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Serves a gateway, and the descriptors that its contract was compiled
-    /// from by reflection.
+    /// Returns the routes of a gateway. Reflection serves `descriptor_set`, from which
+    /// the gateway's contract was compiled.
     ///
     /// # Errors
     ///
@@ -53,8 +54,9 @@ impl Routes {
         descriptor_set: &[u8],
     ) -> Result<Self, tonic_reflection::server::Error> {
         let health = Health::of(gateway.contract().services()).await;
-        let unknown = async |metadata: HeaderMap| {
-            gateway::reject(None, &metadata, Error::UnknownRpc.into())
+        let unknown = async |arrived: Extension<Arrived>, metadata: HeaderMap| {
+            let Extension(Arrived(arrived)) = arrived;
+            gateway::reject(None, arrived, &metadata, Error::UnknownRpc.into())
                 .into_http::<axum::body::Body>()
         };
         let mut services = RoutesBuilder::from(axum::Router::new().fallback(unknown));
@@ -64,13 +66,13 @@ impl Routes {
         Ok(Self { gateway, services, health })
     }
 
-    /// Returns what is told of the server's health.
+    /// Returns the health that the server reports.
     pub(crate) fn health(&self) -> &Health {
         &self.health
     }
 
-    /// Says `NOT_SERVING` for as long as the gateway lacks a credential of its own.
-    pub(crate) async fn tell_readiness(self: Arc<Self>) {
+    /// Sets health to `NOT_SERVING` while the gateway lacks a credential of its own.
+    pub(crate) async fn report_readiness(self: Arc<Self>) {
         if self.gateway.is_ready() {
             return;
         }
@@ -81,12 +83,12 @@ impl Routes {
         self.health.set_serving().await;
     }
 
-    /// Answers one request. What waits for the rest of a request is small, the
-    /// futures that come after it are boxed.
+    /// Serves one request. The future stays small while it waits for the rest of the
+    /// request, because the futures of the later steps are boxed.
     pub(crate) async fn serve(
         &self,
         capacities: &Capacities,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Response<Body> {
         let arrived = Instant::now();
         let rpc = self.gateway.contract().rpc(request.uri().path());
@@ -94,14 +96,17 @@ impl Routes {
             if rpc.is_some() { &capacities.receiving } else { &capacities.auxiliary };
         let reservation = match capacity.try_reserve() {
             Ok(reservation) => reservation,
-            Err(exhausted) => return shed(rpc, request.headers(), exhausted),
+            Err(exhausted) => return shed(rpc, arrived, request.headers(), exhausted),
         };
         if !is_grpc(&request) {
-            // An answer ahead of its request's end can get lost with it.
+            // A client can lose a response that is sent before its request has ended.
             let _ =
                 unary::receive(request.into_body(), &reservation, unary::REQUEST_TIMEOUT)
                     .await;
             return unsupported_media_type();
+        }
+        if rpc.is_none() {
+            request.extensions_mut().insert(Arrived(arrived));
         }
         if rpc.is_none() && !request.uri().path().starts_with(HEALTH) {
             return Box::pin(self.stream(capacities, request, reservation)).await;
@@ -113,38 +118,42 @@ impl Routes {
         let (message, body) = match unframed {
             Ok(both) => both,
             Err(failure) => {
-                return gateway::reject(rpc, &parts.headers, failure).into_http();
+                return gateway::reject(rpc, arrived, &parts.headers, failure)
+                    .into_http();
             }
         };
         let Some(rpc) = rpc else {
             let request = Request::from_parts(parts, body);
-            return Box::pin(self.check(capacities, request, reservation)).await;
+            return Box::pin(self.check(capacities, arrived, request, reservation)).await;
         };
         drop(reservation);
         let request = Request::from_parts(parts, message);
         Box::pin(unary::serve(&self.gateway, rpc, arrived, request, capacities)).await
     }
 
-    /// Answers a request for the state of the server, once or for as long as it
-    /// is watched.
+    /// Serves an RPC of health: one response, or a stream of them for `Watch`.
     async fn check(
         &self,
         capacities: &Capacities,
+        arrived: Instant,
         request: Request<Bytes>,
         mut reservation: Reservation,
     ) -> Response<Body> {
         if request.uri().path() == WATCH {
             match capacities.watches.try_reserve() {
                 Ok(watch) => reservation = watch,
-                Err(exhausted) => return shed(None, request.headers(), exhausted),
+                Err(exhausted) => {
+                    return shed(None, arrived, request.headers(), exhausted);
+                }
             }
         }
-        let response = self.ask(request.map(|body| Body::new(Full::new(body)))).await;
+        let request = request.map(|body| Body::new(Full::new(body)));
+        let response = self.forward(request).await;
         response.map(|body| capacities.unread.watch(body, Arc::new(reservation)))
     }
 
-    /// Answers a stream of requests while it comes: reflection. One for a service
-    /// that is not known is refused unread.
+    /// Serves reflection, which responds while its requests arrive. A request for an
+    /// unknown service is rejected unread.
     async fn stream(
         &self,
         capacities: &Capacities,
@@ -156,27 +165,32 @@ impl Routes {
         let limited = |body| {
             Body::new(body::limited(body, Arc::clone(&reservation), max_bytes, timeout))
         };
-        let response = self.ask(request.map(limited)).await;
+        let response = self.forward(request.map(limited)).await;
         response.map(|body| capacities.unread.watch(body, reservation))
     }
 
-    async fn ask(&self, request: Request<Body>) -> Response<Body> {
+    async fn forward(&self, request: Request<Body>) -> Response<Body> {
         let response = self.services.clone().oneshot(request).await;
         response.unwrap_or_else(|never: Infallible| match never {})
     }
 }
 
+/// When the headers of a request arrived.
+#[derive(Debug, Clone, Copy)]
+struct Arrived(Instant);
+
 /// Rejects a request that would exceed a limit.
 fn shed(
     rpc: Option<&Arc<Rpc>>,
+    arrived: Instant,
     metadata: &HeaderMap,
     exhausted: Exhausted,
 ) -> Response<Body> {
-    gateway::reject(rpc, metadata, exhausted.into()).into_http()
+    gateway::reject(rpc, arrived, metadata, exhausted.into()).into_http()
 }
 
-/// Tells `application/grpc`, alone or with a message format, as gRPC has it
-/// (PROTOCOL-HTTP2, "Content-Type"). Only protobuf is spoken here.
+/// Reports whether the content type is gRPC's with protobuf messages, the only format
+/// that the gateway reads (PROTOCOL-HTTP2, "Content-Type").
 fn is_grpc(request: &Request<Incoming>) -> bool {
     let content_type =
         request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);

@@ -1,8 +1,7 @@
-//! One unary RPC: bytes in, bytes out.
+//! Serves one unary RPC: the bytes of a request message in, those of a response out.
 //!
-//! A message is all that a request and an answer have, so their framing is a few
-//! lines; tonic's would take one more copy, and could not say how a request is
-//! malformed.
+//! This module frames the one message of each itself: tonic's framing would copy the
+//! message once more, and could not report how a request is malformed.
 
 use std::{future::ready, pin::pin, sync::Arc, time::Duration};
 
@@ -20,16 +19,16 @@ use tonic::{Request, Status, body::Body};
 
 use super::Error;
 
-/// The greatest request message, in bytes. The requests of the API are ids and
-/// names; the limit is there so that no peer can make the server hold more.
+/// Maximum bytes of a request message; larger ones fail. Requests hold IDs and names,
+/// so the limit only bounds what a peer can make the gateway keep.
 pub(super) const REQUEST_LIMIT: usize = 64 * 1024;
 
-/// How long a request message may take to arrive, from its RPC's headers, unless
-/// its caller is in more of a hurry. They are sent together; one that takes longer
-/// is held back on purpose, or its caller has given it up.
+/// Maximum time from an RPC's headers to the end of its message, unless its deadline is
+/// sooner. Clients send both together: one that takes longer holds the message back, or
+/// has abandoned the RPC.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What gRPC puts before a message: a flag and the length.
+/// The bytes that gRPC puts before a message: a flag and the length.
 const PREFIX: usize = 5;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -37,8 +36,8 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 /// The status of success, in the trailers.
 const OK: HeaderValue = HeaderValue::from_static("0");
 
-/// Serves one request for an RPC of the table, whose headers arrived when it
-/// says. The RPC and its answer have their places until the peer has taken it.
+/// Serves one request for an RPC of the contract, whose headers `arrived` then. Its
+/// response holds its memory until the client has read it.
 pub(super) async fn serve(
     gateway: &Gateway,
     rpc: &Arc<Rpc>,
@@ -72,7 +71,8 @@ pub(super) async fn serve(
 /// Puts a message into the frame of gRPC (PROTOCOL-HTTP2,
 /// "Length-Prefixed-Message").
 fn frame(message: &[u8]) -> Bytes {
-    let length = u32::try_from(message.len()).expect("answers are limited to far less");
+    let length = u32::try_from(message.len())
+        .expect("a response is limited to far less than 4 GiB");
     let mut frame = BytesMut::with_capacity(PREFIX + message.len());
     frame.put_u8(0);
     frame.put_u32(length);
@@ -80,14 +80,14 @@ fn frame(message: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// Returns how long the message of a request may take to arrive: not beyond the
-/// deadline of its caller.
+/// Returns the maximum time for the message of a request to arrive, which ends at the
+/// client's deadline at the latest.
 pub(super) fn receive_timeout(headers: &HeaderMap) -> Duration {
     let left = gateway::time_allowed(headers).unwrap_or(REQUEST_TIMEOUT);
     left.min(REQUEST_TIMEOUT)
 }
 
-/// Reads the whole body of a request, within the limits of one.
+/// Returns the whole body of a request, within its limits of size and time.
 pub(super) async fn receive<B>(
     body: B,
     reservation: &Reservation,
@@ -101,8 +101,8 @@ where
         .unwrap_or(Err(Error::Late.into()))
 }
 
-/// Copies the data of a body together: a frame of one byte, kept as it came,
-/// would keep all the bytes that were read with it.
+/// Copies the data of a body together: a frame of one byte, if kept as received, would
+/// keep all the bytes that were read with it.
 async fn collect<B>(body: B, reservation: &Reservation) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes>,
@@ -122,8 +122,11 @@ where
     Ok(whole.freeze())
 }
 
-/// Takes a message out of the frame of gRPC: one that is not compressed, and
-/// nothing after it.
+/// Returns the message of a body that is one gRPC frame.
+///
+/// # Errors
+///
+/// If the message is compressed, incomplete, or not the end of the body.
 pub(super) fn message(body: &Bytes) -> Result<Bytes, Error> {
     let Some(([flag, length @ ..], message)) = body.split_first_chunk::<PREFIX>() else {
         return Err(Error::Malformed("it ends before its message".to_owned()));
@@ -172,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_does_not_arrive_is_given_up() {
+    async fn request_message_that_does_not_arrive_in_time_fails() {
         let started = Instant::now();
         let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
         assert!(matches!(receive(body).await, Err(Failure::Grpc(Error::Late))));
@@ -180,12 +183,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_that_is_too_large_is_refused() {
+    async fn request_message_over_the_limit_is_rejected() {
         let allowed = Bytes::from(vec![0; PREFIX + REQUEST_LIMIT]);
         assert_eq!(receive(Full::new(allowed.clone())).await.unwrap(), allowed);
         let larger = Bytes::from(vec![0; PREFIX + REQUEST_LIMIT + 1]);
-        let refused = receive(Full::new(larger)).await;
-        assert!(matches!(refused, Err(Failure::Grpc(Error::TooLarge { .. }))));
+        let rejected = receive(Full::new(larger)).await;
+        assert!(matches!(rejected, Err(Failure::Grpc(Error::TooLarge { .. }))));
     }
 
     #[tokio::test]
@@ -201,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_one_whole_message_that_is_not_compressed() {
+    fn request_body_must_be_one_whole_uncompressed_message() {
         let message = |bytes: &'static [u8]| message(&Bytes::from_static(bytes));
         assert_eq!(message(b"\0\0\0\0\x02ab").unwrap(), "ab");
         assert_eq!(message(b"\0\0\0\0\0").unwrap(), "");
@@ -216,8 +219,8 @@ mod tests {
             b"\0\0\0\0\0a",
             b"\0\xff\xff\xff\xff",
         ] {
-            let refused = message(bad);
-            assert!(matches!(refused, Err(Error::Malformed(_))), "{bad:?}");
+            let rejected = message(bad);
+            assert!(matches!(rejected, Err(Error::Malformed(_))), "{bad:?}");
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn response(method: &Method, connection: Uuid) -> Option<Response> {
         502 => return Some(page(StatusCode::BAD_GATEWAY, "502 Bad Gateway")),
         503 => error("unavailable", "temporarily unavailable")
             .map(|response| response.with_retry_after(RETRY_AFTER)),
-        504 => error("gateway_timeout", "the backend did not answer in time"),
+        504 => error("gateway_timeout", "the backend did not respond in time"),
         _ => None,
     };
     response.map(ErrorResponse::into_response)

@@ -18,7 +18,7 @@ use tower::ServiceExt;
 
 use super::{state::SandboxState, wire::Wire};
 
-/// The time for requests in flight after the sandbox is told to stop.
+/// The time for requests in flight after the sandbox is asked to stop.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The pause after a failed accept, mostly for want of file descriptors.

@@ -1,7 +1,7 @@
 //! The parts of an error response that clients may see.
 //!
 //! Polytomic's error body has changed with its API's versions, and a proxy may
-//! respond in its place. Of any body only a few short, clean texts are kept.
+//! respond in its place. Only short, clean texts of a body are kept.
 
 use std::{fmt, time::Duration, time::SystemTime};
 

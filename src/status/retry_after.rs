@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header::RETRY_AFTER};
 
-/// The longest wait that clients are told; they may ask again after it.
+/// The longest wait that clients get; they may retry after it.
 pub(super) const LONGEST: Duration = Duration::from_secs(60);
 
 /// Returns the shortest wait that the headers request, 60 s at most.

@@ -1,7 +1,7 @@
 //! Reads JSON of unknown shape and any size into a sketch of bounded size.
 //!
-//! An error body may be anything. Only a few of its strings are used, and a whole
-//! tree of it would let Polytomic spend the gateway's memory.
+//! An error body may be anything. The gateway uses some of its strings; a tree of the
+//! whole body could use up the gateway's memory.
 
 use std::fmt;
 
@@ -34,12 +34,13 @@ pub(super) enum Sketch {
     Object(Vec<(String, Sketch)>),
     /// The first items of an array.
     Array(Vec<Sketch>),
-    /// `null`, or what lies too deep.
+    /// `null`, or a value below [`DEPTH`].
     Nothing,
 }
 
 impl Sketch {
-    /// Reads JSON, or nothing if there is none. What follows it is not looked at.
+    /// Returns the sketch of the JSON value that the bytes begin with, or
+    /// [`Sketch::Nothing`] if they do not.
     pub(super) fn read(json: &[u8]) -> Self {
         let mut reader = serde_json::Deserializer::from_slice(json);
         Seed(DEPTH).deserialize(&mut reader).unwrap_or(Self::Nothing)
@@ -75,7 +76,7 @@ impl Sketch {
     }
 }
 
-/// Reads one value, down to so many levels.
+/// Reads one value, down to this number of levels.
 struct Seed(u8);
 
 impl<'de> DeserializeSeed<'de> for Seed {
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_deep_long_or_wide_is_left_out() {
+    fn deep_long_and_wide_values_are_cut() {
         let deep = format!(
             r#"{{"deep":{}1{},"message":"kept"}}"#,
             "[".repeat(100_000),
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn no_json_is_nothing() {
+    fn bytes_that_are_not_json_are_nothing() {
         for body in [
             &b""[..],
             b"<html>",

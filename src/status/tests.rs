@@ -118,7 +118,8 @@ fn helps(status: &Status) -> Vec<String> {
     links.map(|link| format!("{} {}", link.description, link.url)).collect()
 }
 
-/// Names the details beside `ErrorInfo` and `RequestInfo`, which it requires.
+/// Returns the names of the details other than `ErrorInfo` and `RequestInfo`, which it
+/// requires.
 fn extra_details(details: &ErrorDetails) -> Vec<&'static str> {
     assert!(details.error_info().is_some() && details.request_info().is_some());
     assert!(details.debug_info().is_none() && details.localized_message().is_none());
@@ -136,7 +137,7 @@ fn extra_details(details: &ErrorDetails) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_404_names_the_resource_and_says_what_the_rpc_declares() {
+fn not_found_names_the_resource_and_says_what_the_rpc_declares() {
     let failure = responded(404, r#"{"key":"not_found","message":"thing not found"}"#);
     let status = translated(failure, &list());
     assert_eq!(status.code(), Code::NotFound);
@@ -159,7 +160,7 @@ fn a_404_names_the_resource_and_says_what_the_rpc_declares() {
 }
 
 #[test]
-fn a_hint_without_a_page_links_to_the_page_of_the_rpc() {
+fn hint_without_a_page_links_to_the_page_of_the_rpc() {
     let not_found = NotFound { hint: "Look.".to_owned(), help: None };
     let options = Options { not_found: Some(not_found), ..declared().clone() };
     let context = Context { options: &options, ..list() };
@@ -169,7 +170,7 @@ fn a_hint_without_a_page_links_to_the_page_of_the_rpc() {
 }
 
 #[test]
-fn an_rpc_that_declares_nothing_has_words_that_are_true_of_each() {
+fn rpc_without_options_has_words_that_are_true_of_each() {
     let undeclared = Context { options: &Options::NONE, ..list() };
     for status in [400, 401, 403, 404, 405, 413] {
         let status = translated(responded(status, ""), &undeclared);
@@ -187,7 +188,7 @@ fn an_rpc_that_declares_nothing_has_words_that_are_true_of_each() {
 }
 
 #[test]
-fn the_request_id_is_a_detail_and_metadata() {
+fn request_id_is_a_detail_and_metadata() {
     let status = translated(Failure::Cancelled, &list());
     assert_eq!(status.get_details_request_info().unwrap().request_id, REQUEST);
     assert_eq!(status.metadata().get("x-request-id").unwrap(), REQUEST);
@@ -195,7 +196,7 @@ fn the_request_id_is_a_detail_and_metadata() {
 }
 
 #[test]
-fn the_trailers_hold_code_message_details_and_metadata() {
+fn trailers_hold_code_message_details_and_metadata() {
     let status = translated(responded_with(429, &[("retry-after", "3")], ""), &retried());
     let response = status.into_http::<tonic::body::Body>();
     let trailers = response.headers();
@@ -207,7 +208,7 @@ fn the_trailers_hold_code_message_details_and_metadata() {
 }
 
 #[test]
-fn a_create_in_doubt_names_its_key_and_what_to_do() {
+fn create_with_an_unknown_outcome_returns_its_key_and_the_next_step() {
     let cases = [
         (
             Retry::SameKey,
@@ -254,14 +255,14 @@ fn a_create_in_doubt_names_its_key_and_what_to_do() {
 }
 
 #[test]
-fn a_create_in_doubt_without_a_key_is_to_be_listed() {
+fn create_with_an_unknown_outcome_and_no_key_advises_to_list() {
     let context = Context { idempotency_key: None, ..in_doubt(Retry::ReturnedKey) };
     let status = translated(responded(502, ""), &context);
     assert!(status.message().ends_with("taken effect: list before retrying."));
 }
 
 #[test]
-fn a_retry_that_only_the_client_may_make_is_not_offered_to_policies() {
+fn retry_policies_are_pushed_back_if_only_the_client_may_retry() {
     let context = Context { retry: Retry::ByClient, ..create() };
     let status = translated(Upstream::Connect("refused".into()).into(), &context);
     assert_eq!(metadata(&status)["retryable"], "true");
@@ -269,7 +270,7 @@ fn a_retry_that_only_the_client_may_make_is_not_offered_to_policies() {
 }
 
 #[test]
-fn a_wait_is_stated_exactly_and_pushed_back_with_spread() {
+fn wait_is_exact_in_the_details_and_has_jitter_in_the_pushback() {
     let limited = || responded_with(429, &[("retry-after", "7")], "{}");
     let status = translate::status(limited(), &retried(), 1_400);
     assert_eq!(
@@ -292,7 +293,7 @@ fn a_wait_is_stated_exactly_and_pushed_back_with_spread() {
 }
 
 #[test]
-fn an_overload_without_a_stated_wait_has_one_of_the_gateways() {
+fn overload_without_a_wait_gets_that_of_the_gateway() {
     for status in [429, 503, 509, 529] {
         let status = translated(responded(status, ""), &retried());
         let wait = status.get_details_retry_info().unwrap().retry_delay;
@@ -306,7 +307,7 @@ fn an_overload_without_a_stated_wait_has_one_of_the_gateways() {
 }
 
 #[test]
-fn the_subject_of_a_quota_is_the_credentials() {
+fn subject_of_a_quota_is_the_fingerprint() {
     let status = translated(responded(429, ""), &list());
     let quota = status.get_details_quota_failure().unwrap();
     assert_eq!(quota.violations[0].subject, "the client's credentials");
@@ -319,7 +320,7 @@ fn the_subject_of_a_quota_is_the_credentials() {
 }
 
 #[test]
-fn a_rejection_says_whose_credentials_were_rejected() {
+fn rejection_names_the_owner_of_the_credentials() {
     let rejected = || Failure::Auth(Auth::Rejected { owner: CredentialOwner::Gateway });
     let held = Context { whose_credentials: CredentialOwner::Gateway, ..list() };
     for failure in [rejected, || responded(401, "")] {
@@ -363,7 +364,7 @@ fn all_violations_are_reported_together() {
 }
 
 #[test]
-fn a_panic_has_no_words_but_internal_error() {
+fn panic_is_returned_as_internal_error_only() {
     for panic in [Failure::Panic, Auth::Internal.into()] {
         let status = translated(panic, &in_doubt(Retry::ListFirst));
         assert_eq!(status.message(), "internal error");
@@ -372,7 +373,7 @@ fn a_panic_has_no_words_but_internal_error() {
 }
 
 #[test]
-fn the_cause_is_kept_for_the_log_and_not_sent_to_clients() {
+fn cause_is_kept_for_the_log_and_not_sent_to_clients() {
     let cause = "tcp connect to 10.0.0.1:443: refused";
     let context = Context { outcome: Outcome::NotSent, ..retried() };
     let status = translated(Upstream::Connect(cause.into()).into(), &context);

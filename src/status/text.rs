@@ -1,7 +1,7 @@
 //! Cleans Polytomic's text for clients: printable, without links or secrets, and short.
 //!
-//! It may repeat a credential, contain terminal escapes, or hide its reading order.
-//! None of that may be in a gRPC message.
+//! The text may contain a credential or terminal escapes, or hide its reading order.
+//! None of these may be in a gRPC message.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use regex::Regex;
 static UNPRINTABLE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[\p{Cf}\p{Co}\p{Cn}]").expect("the pattern is valid"));
 
-/// What a word that carries a secret may contain.
+/// Parts of a word that contains a secret.
 const SECRETS: &[&str] = &[
     "password=",
     "secret=",
@@ -22,14 +22,14 @@ const SECRETS: &[&str] = &[
     "authorization=",
 ];
 
-/// How keys begin that are recognized by their first letters.
+/// The first letters of keys that are recognized by them.
 const KEYS: &[&str] = &["pk_", "sk_"];
 
 /// Cleans a line of text and cuts it to `limit` bytes.
 pub(super) fn clean(text: &str, limit: usize) -> String {
-    // A little more than the limit, since the next steps remove some.
+    // More than the limit, since the next steps remove characters.
     let text = prefix(text, 2 * limit + 64);
-    // First of all: a zero-width character must not hide a link or a secret.
+    // The first step: a zero-width character must not hide a link or a secret.
     let text = UNPRINTABLE.replace_all(text, "");
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
 
@@ -69,12 +69,12 @@ fn announces_secret(word: &str) -> bool {
     bare.ends_with("bearer") || (bare == "authorization" && word.contains(':'))
 }
 
-/// Strips what may surround a word: quotes, brackets, commas.
+/// Returns a word without the quotes, brackets and commas around it.
 fn bare(word: &str) -> &str {
     word.trim_matches(|c: char| !c.is_alphanumeric())
 }
 
-/// Keeps the characters of an identifier, at most `limit` of them.
+/// Returns the characters that an identifier may have, `limit` at most.
 pub(super) fn identifier(text: &str, limit: usize) -> String {
     text.chars()
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':'))
@@ -84,7 +84,7 @@ pub(super) fn identifier(text: &str, limit: usize) -> String {
 
 /// Cuts text to `limit` bytes, and to `encoded_limit` once percent-encoded.
 ///
-/// The cut is on a character, and shown by an ellipsis.
+/// The cut keeps whole characters and adds an ellipsis.
 pub(super) fn shorten(text: &str, limit: usize, encoded_limit: usize) -> String {
     const ELLIPSIS: char = '…';
     let fits = |kept: &(usize, usize)| kept.0 <= limit && kept.1 <= encoded_limit;
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_falls_on_a_character_and_is_shown() {
+    fn cut_keeps_whole_characters_and_adds_an_ellipsis() {
         assert_eq!(shorten("abcdef", 6, 99), "abcdef");
         assert_eq!(shorten("abcdefg", 6, 99), "abc…");
         assert_eq!(shorten("ééééé", 8, 99), "éé…");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identifier_keeps_only_its_characters() {
+    fn identifier_has_only_its_characters() {
         assert_eq!(identifier("not_found\r\n<b>", 128), "not_foundb");
         assert_eq!(identifier(&"k".repeat(500), 128).len(), 128);
     }

@@ -1,6 +1,6 @@
 //! Reads request messages and checks the declared rules of their fields.
 //!
-//! A violation does not stop the check: the caller gets all of them in one
+//! A violation does not stop the check: the client gets all of them in one
 //! response, each with the path of its field within the request.
 
 use std::borrow::Cow;

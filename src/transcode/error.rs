@@ -3,7 +3,7 @@
 /// Why a request message cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// The bytes are not a message of the request type; says why.
+    /// The bytes are not a message of the request type; states the problem.
     #[error("the request message is malformed: {0}")]
     Malformed(String),
     /// Fields or metadata violate their constraints: every violation, in the order

@@ -1,6 +1,6 @@
 //! A JSON reader that returns one token at a time.
 //!
-//! The reader builds no values and copies only strings, to the end of the caller's
+//! The reader builds no values and copies only strings, to the end of a
 //! buffer. It exists because it is faster than the libraries:
 //! `docs/decisions/0002-which-json-reader.md` has the figures.
 

@@ -198,10 +198,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_in_a_row_open_it_if_they_last() {
+    async fn lasting_failures_in_a_row_open_the_circuit() {
         let breaker = Arc::new(Breaker::new());
         record(&breaker, true, 10 * IN_A_ROW);
-        assert!(breaker.is_closed(), "they came all at once");
+        assert!(breaker.is_closed(), "all of them came in one moment");
         advance(LASTING).await;
         record(&breaker, false, 1);
         record(&breaker, true, 1);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_large_share_of_failures_opens_it() {
+    async fn large_share_of_failures_opens_the_circuit() {
         for (failures, successes, is_closed) in
             [(25_u32, 25_u32, false), (24, 26, true), (24, 24, true)]
         {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_success_or_an_old_failure_does_not_open_it() {
+    async fn success_or_old_failure_does_not_open_the_circuit() {
         let breaker = Arc::new(Breaker::new());
         record(&breaker, true, 60);
         advance(WINDOW).await;
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_probe_at_a_time_closes_it_or_opens_it_for_longer() {
+    async fn single_probe_closes_the_circuit_or_keeps_it_open_for_longer() {
         let breaker = open().await;
         assert_eq!(breaker.admit().unwrap_err(), FIRST_OPEN_FOR);
         advance(FIRST_OPEN_FOR).await;
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_dropped_probe_is_followed_by_another() {
+    async fn dropped_probe_is_followed_by_another() {
         let breaker = open().await;
         advance(FIRST_OPEN_FOR).await;
         drop(breaker.admit().unwrap());
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_time_it_is_open_has_a_limit() {
+    async fn open_time_of_the_circuit_has_a_limit() {
         let breaker = open().await;
         for _ in 0..20 {
             advance(LONGEST_OPEN_FOR).await;
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_from_before_it_opened_does_not_count() {
+    async fn request_from_before_the_circuit_opened_does_not_count() {
         let breaker = Arc::new(Breaker::new());
         let early = breaker.admit().unwrap();
         record(&breaker, true, IN_A_ROW);

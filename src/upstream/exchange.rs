@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Error, Response, breaker::Permit, classify};
 use crate::budget::Exhausted;
 
-/// The most bytes that are allocated for a body because its length says so.
+/// Maximum bytes that are allocated for a body before it arrives, by its stated length.
 const MAX_RESERVED: usize = 1024 * 1024;
 
 /// The bounds of a response.
@@ -21,17 +21,17 @@ const MAX_RESERVED: usize = 1024 * 1024;
 pub(super) struct Limits<R> {
     /// The end of the attempt.
     pub(super) until: Instant,
-    /// The time that Polytomic may be silent within the body.
+    /// Maximum time between two chunks of the body.
     pub(super) read_timeout: Duration,
-    /// The most bytes of the body that are held.
+    /// Maximum bytes of the body.
     pub(super) bytes: usize,
-    /// Reserves memory for so many bytes in all.
+    /// Reserves memory for a total of bytes.
     pub(super) reserve: R,
 }
 
-/// A response of which the head is there, and the body is still to be read.
+/// A response whose head has arrived, and whose body is still to be read.
 ///
-/// Dropping it ends the exchange, which then says nothing about Polytomic.
+/// Dropping it ends the exchange, which then does not count for the circuit breaker.
 #[derive(Debug)]
 pub struct Exchange<R> {
     response: reqwest::Response,
@@ -39,7 +39,7 @@ pub struct Exchange<R> {
     report: Report,
 }
 
-/// What the circuit breaker is told, once.
+/// The one result of an exchange for the circuit breaker.
 #[derive(Debug)]
 pub(super) struct Report {
     started: Instant,
@@ -86,7 +86,7 @@ impl<R: Fn(usize) -> Result<(), Exhausted>> Exchange<R> {
     /// # Errors
     ///
     /// If [`chunk`](Self::chunk) fails, or the body exceeds the size limit or the
-    /// memory budget: if its length says so, before it is read.
+    /// memory budget; without reading it, if its stated length does.
     pub async fn collect(mut self) -> Result<Response, Error> {
         let stated = self.response.content_length().unwrap_or(0);
         let stated = usize::try_from(stated).unwrap_or(usize::MAX);
@@ -112,7 +112,7 @@ impl<R: Fn(usize) -> Result<(), Exhausted>> Exchange<R> {
         Ok(Response { status, headers, body: whole })
     }
 
-    /// Checks that so many bytes of the body may be held.
+    /// Checks that this many bytes of the body are within the limits.
     fn allow(&mut self, bytes: usize) -> Result<(), Error> {
         let limit = self.limits.bytes;
         let allowed = if bytes > limit {

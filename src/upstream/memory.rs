@@ -8,7 +8,7 @@ use super::Request;
 
 type Respond = dyn Fn(&Request) -> http::Response<Bytes> + Send + Sync;
 
-/// Responds to each request at once.
+/// Responds to each request immediately.
 #[derive(Clone)]
 pub(super) struct Memory(Arc<Respond>);
 

@@ -19,7 +19,7 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The JSON body.
     pub body: Option<Bytes>,
-    /// Cancels the request, for a caller that must know whether it was sent.
+    /// Cancels the request, for code that must know whether it was sent.
     pub cancel: Option<CancelHandle>,
 }
 
@@ -35,8 +35,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// Returns the body if the headers do not say that it is something other than
-    /// plain JSON. Without such headers it is taken for JSON.
+    /// Returns the body, unless the headers state that it is not plain JSON. Without
+    /// such headers it is read as JSON.
     ///
     /// # Errors
     ///

@@ -24,14 +24,14 @@ class Call:
     request: dict
     metadata: dict[str, str]
 
-    def answered(self, response: dict) -> "Outcome":
+    def responded(self, response: dict) -> "Outcome":
         kind = getattr(messages, f"{self.rpc}Response")
         return Outcome(json_format.ParseDict(response, kind()), status_pb2.Status())
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a client was told: a response, or the status of a refusal."""
+    """The outcome of a call: a response, or the status of a failure."""
 
     response: Message | None
     status: status_pb2.Status
@@ -49,7 +49,7 @@ class Outcome:
         return detail
 
 
-def refused(status: dict) -> Outcome:
+def failed(status: dict) -> Outcome:
     return Outcome(None, json_format.ParseDict(status, status_pb2.Status()))
 
 
@@ -74,8 +74,8 @@ def grpcurl(address: str, call: Call) -> Outcome:
         *("-d", json.dumps(call.request), address, f"{SERVICE}/{call.rpc}"),
     )
     if done.returncode == 0:
-        return call.answered(json.loads(done.stdout))
-    outcome = refused(json.loads(done.stderr))
+        return call.responded(json.loads(done.stdout))
+    outcome = failed(json.loads(done.stderr))
     assert done.returncode == 64 + outcome.status.code, done
     return outcome
 
@@ -86,7 +86,7 @@ def buf_curl(address: str, call: Call) -> Outcome:
         *("-d", json.dumps(call.request), f"http://{address}/{SERVICE}/{call.rpc}"),
     )
     if done.returncode == 0:
-        return call.answered(json.loads(done.stdout))
+        return call.responded(json.loads(done.stdout))
     error = json.loads(done.stderr)
     code = code_pb2.Code.Value(error["code"].upper())
     status = status_pb2.Status(code=code, message=error.get("message", ""))
@@ -110,8 +110,8 @@ class Program:
 
     def __call__(self, address: str, call: Call) -> Outcome:
         job = json.dumps(vars(call))
-        answer = json.loads(run_or_fail(*self.command, address, input=job, **self.options))
-        return call.answered(answer["response"]) if "response" in answer else refused(answer)
+        printed = json.loads(run_or_fail(*self.command, address, input=job, **self.options))
+        return call.responded(printed["response"]) if "response" in printed else failed(printed)
 
 
 def copy(language: str) -> Path:

@@ -2,7 +2,7 @@
 
     python tests/clients/failures.py [--check] [BINARY]
 
-Each call meets a gateway of its own, fresh from its start. With `--check` the
+Each call is the first one on a new gateway. With `--check` the
 page is compared, not written. Needs grpcurl in PATH, and a built gateway.
 """
 
@@ -152,10 +152,10 @@ def summary(case: Case, printed: str) -> str:
     }
     title = sentence(case.title)
     anchor = re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
-    repeat = {"true": "yes", "false": "no"}[found["retryable"]]
+    retryable = {"true": "yes", "false": "no"}[found["retryable"]]
     return (
         f"| [{title}](#{anchor}) | {found['code']} | `{found['reason']}` "
-        f"| `{found['outcome']}` | {repeat} |\n"
+        f"| `{found['outcome']}` | {retryable} |\n"
     )
 
 

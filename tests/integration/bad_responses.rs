@@ -15,7 +15,7 @@ async fn list(protocol: Protocol, response: Response) -> Reply {
     Caller::list(gateway.address).send().await
 }
 
-/// Sends a create to an upstream that repeats its response.
+/// Sends a create to an upstream that always sends the same response.
 async fn create(protocol: Protocol, response: Response) -> Reply {
     let fake = Fake::responding(protocol, vec![response; 3]).await;
     let gateway = Gateway::on(&fake).await;

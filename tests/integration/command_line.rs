@@ -6,7 +6,7 @@ use tempfile::NamedTempFile;
 use tokio::process::Command;
 use tonic::Code;
 
-use crate::support::{
+use kit::{
     Caller,
     held::Held,
     process::{Process, command, run, run_command},
@@ -49,7 +49,7 @@ async fn invalid_settings_are_one_line_and_exit_code_2() {
         (
             &["serve", "--rpc-timeout", "Nope=5"],
             &[],
-            "no RPC \"Nope\", but CreatePartnerSharedConnection, ListPartnerSharedConnections",
+            "no RPC \"Nope\"; use one of CreatePartnerSharedConnection, ListPartnerSharedConnections",
         ),
         (
             &["serve", "--rpc-timeout", &own("5"), "--rpc-timeout", &own("6")],
@@ -120,8 +120,8 @@ async fn partner_key_that_is_not_text_is_invalid_and_not_shown() {
 
 #[tokio::test]
 async fn address_in_use_is_one_line_and_exit_code_1() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     for command in [
         &["serve", "--sandbox", "--listen", &address][..],
         &["sandbox", "--listen", &address],

@@ -73,7 +73,7 @@ async fn connection_over_max_connections_is_closed() {
             }
         }
     };
-    timeout(HANG_GUARD, served).await.expect("there is room for a new connection");
+    timeout(HANG_GUARD, served).await.expect("a new connection is accepted");
     drop(second);
 }
 
@@ -112,9 +112,9 @@ async fn old_connection_gets_two_goaways_and_its_response() {
 
     request.answer().await;
     let rest = ended(&mut peer).await;
-    let answer: Vec<(u8, u32)> =
+    let response: Vec<(u8, u32)> =
         rest.iter().map(|frame| (frame.kind, frame.stream)).collect();
-    assert_eq!(answer, [(HEADERS, 1), (DATA, 1), (HEADERS, 1)]);
+    assert_eq!(response, [(HEADERS, 1), (DATA, 1), (HEADERS, 1)]);
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn each_rpc_logs_one_line() {
     assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);
     gateway.stop().await;
     let [line] = &log.rpcs()[..] else { panic!("{:?}", log.rpcs()) };
-    assert_eq!(line["message"], "an RPC has ended");
+    assert_eq!(line["message"], "RPC ended");
     assert_eq!(line["code"], "Ok");
     let duration = line["duration_ms"].to_string();
     let decimals = duration.split_once('.').map_or("", |(_, decimals)| decimals);

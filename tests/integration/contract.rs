@@ -11,7 +11,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_response::MessageResponse,
 };
 
-use crate::support::{
+use kit::{
     Caller, Fake, Gateway, Protocol,
     caller::{ID, Reply, frame},
     fake::Response,
@@ -40,7 +40,7 @@ fn descriptors(files: &[&str]) -> Vec<u8> {
 
 async fn gateway(file: &str, fake: &Fake) -> Gateway {
     let url = fake.url();
-    let settings = crate::support::settings(&["--upstream-url", &url, "--no-key-check"]);
+    let settings = kit::settings(&["--upstream-url", &url, "--no-key-check"]);
     Gateway::start(settings, &descriptors(&[file])).await
 }
 
@@ -148,7 +148,7 @@ async fn class_of_a_key_is_checked_only_for_an_rpc_that_declares_one() {
     .await;
     let both = descriptors(&[ORGANIZATION, EXTRA]);
     let url = fake.url();
-    let settings = crate::support::settings(&["--upstream-url", &url]);
+    let settings = kit::settings(&["--upstream-url", &url]);
     let gateway = Gateway::start(settings, &both).await;
 
     let rejected = get_organization(&gateway).send().await;

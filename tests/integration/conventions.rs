@@ -6,7 +6,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::support::{
+use kit::{
     Caller, Fake, Gateway,
     caller::{SERVICE, frame},
 };

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tonic::{Code, Request, transport::Channel};
 
-use crate::support::{
+use kit::{
     Caller,
     caller::{KEY, list_request},
     process::{Process, command_with_descriptors},

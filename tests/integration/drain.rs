@@ -55,7 +55,7 @@ async fn drain_ends_health_watches() {
 }
 
 #[tokio::test]
-async fn drain_completes_rpcs_in_flight_and_refuses_connections() {
+async fn drain_completes_rpcs_in_flight_and_accepts_no_connections() {
     let upstream = Held::start().await;
     let gateway = Gateway::at(&upstream.url(), &[]).await;
     let address = gateway.address;
@@ -74,7 +74,7 @@ async fn drain_completes_rpcs_in_flight_and_refuses_connections() {
 }
 
 #[tokio::test]
-async fn drain_limit_cuts_what_hangs() {
+async fn drain_limit_ends_hanging_rpcs() {
     let upstream = Held::start().await;
     let gateway = Gateway::at(&upstream.url(), &["--drain-limit", "0.3"]).await;
     let address = gateway.address;

@@ -6,7 +6,7 @@
 //! exchanges. At times drawn from a seed, everything is killed and restarted:
 //! gateways, which are processes and get SIGKILL; the upstream with its requests in
 //! progress; the relay to it; and clients. In the end, the sandbox must hold the
-//! shares that clients were told of.
+//! shares that clients know of.
 //!
 //! `.ci/run exactly-once` and `just exactly-once` do it with more creates.
 
@@ -118,7 +118,7 @@ async fn make_all(environment: &Arc<Environment>, count: u64, seed: u64) -> Vec<
     clients.join_all().await.into_iter().flatten().collect()
 }
 
-/// Compares what a client was told with the shares that exist. Returns whether the
+/// Compares the outcome that a client got with the shares that exist. Returns whether the
 /// share exists in the end.
 async fn check(
     create: &Create,
@@ -131,14 +131,14 @@ async fn check(
     assert!(ids.is_empty() || create.is_valid, "{name} was made");
     let figures = &calm.figures;
     if let Some(id) = &create.ending.id {
-        assert_eq!(ids, [id.as_str()], "{name} is not what its client was told");
-        figures.told.one();
+        assert_eq!(ids, [id.as_str()], "{name} is not the id that its client got");
+        figures.identified.one();
         return true;
     }
     if !create.ending.is_unknown {
         assert!(
             ids.is_empty(),
-            "{name} was made, and its client was told that it was not"
+            "{name} was made, but reported to its client as not made"
         );
         figures.nothing.one();
         return false;

@@ -7,7 +7,7 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::Code;
 
-use crate::support::{
+use kit::{
     Caller, Fake, Gateway,
     caller::{self, KEY, SERVICE, list_request},
     fake::{Script, Step},

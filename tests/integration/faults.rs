@@ -194,7 +194,7 @@ impl Case {
         }
         let most = self.bytes.map(|bytes| attempts as u64 * (bytes + SOCKET_BUFFERS));
         most.filter(|most| fake.written() > *most)
-            .map(|most| format!("{} bytes were taken, not {most}", fake.written()))
+            .map(|most| format!("{} bytes were read, not {most}", fake.written()))
     }
 }
 

@@ -8,7 +8,7 @@ use http::Request;
 use tokio::{net::TcpStream, time::timeout};
 use tonic::Code;
 
-use crate::support::{
+use kit::{
     Caller, Gateway,
     caller::SERVICE,
     frames::{
@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_secs(20);
 const ROUNDS: u32 = 10_000;
 
 /// Floods a gateway until the connection ends or all rounds are sent; returns the
-/// frames that the gateway sent, and the rounds that it was sent.
+/// frames that the gateway sent, and the number of rounds sent.
 async fn flood(gateway: &Gateway, flood: Flood) -> (Vec<Frame>, u32) {
     let mut peer = Peer::greet(gateway.address).await.unwrap();
     peer.send(&(flood.start)()).await.unwrap();
@@ -85,7 +85,7 @@ async fn each_settings_frame_and_ping_is_acknowledged() {
         let acknowledged =
             frames.iter().filter(|frame| frame.kind == kind && frame.flags == ACK);
         // The settings of the client's preface are acknowledged, too.
-        let extra = usize::from(kind == crate::support::frames::SETTINGS);
+        let extra = usize::from(kind == kit::frames::SETTINGS);
         assert_eq!(acknowledged.count(), ROUNDS as usize + extra, "{}", of.name);
     }
     assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);

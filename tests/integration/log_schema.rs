@@ -1,16 +1,16 @@
 //! The lines of the JSON log have the fields that `docs/LOGS.md` states.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, net::SocketAddr};
 
-use polytomic_gateway::sandbox::seed;
-use serde_json::{Map, Value};
-use tonic::Code;
-
-use crate::support::{
-    Caller,
-    caller::{KEY, Reply},
+use kit::{
+    Caller, Fake, Gateway,
+    caller::{KEY, Reply, SERVICE},
+    log::Log,
     process::Process,
 };
+use polytomic_gateway::{proto::CreatePartnerSharedConnectionRequest, sandbox::seed};
+use serde_json::{Map, Value};
+use tonic::Code;
 
 const PAGE: &str = include_str!("../../docs/LOGS.md");
 
@@ -126,6 +126,19 @@ fn assert_logged(messages: &[String], expected: &[&str]) {
     }
 }
 
+/// Sends a create that is too large to become an RPC.
+async fn create_too_large(address: SocketAddr) -> Reply {
+    let message = CreatePartnerSharedConnectionRequest {
+        name: Some("n".repeat(64 * 1024)),
+        ..Default::default()
+    };
+    Caller::new(address, "CreatePartnerSharedConnection", &message)
+        .with("idempotency-key", "a-key-of-the-client")
+        .with("x-request-id", "an-id-of-the-client")
+        .send()
+        .await
+}
+
 #[tokio::test]
 async fn log_of_rpcs_start_and_drain_has_the_documented_fields() {
     let arguments =
@@ -137,13 +150,38 @@ async fn log_of_rpcs_start_and_drain_has_the_documented_fields() {
     assert_eq!(denied.code(), Code::PermissionDenied);
     let unknown = Caller::new(process.address, "NoSuchRpc", &()).send().await;
     assert_eq!(unknown.code(), Code::Unimplemented);
+    let too_large = create_too_large(process.address).await;
+    assert_eq!(too_large.code(), Code::ResourceExhausted);
 
     process.signal("TERM").await;
     let (_, log) = process.wait().await;
     let messages = check(&log);
-    let ended = |message: &&String| *message == "an RPC has ended";
-    assert_eq!(messages.iter().filter(ended).count(), 3);
+    let count = |wanted| messages.iter().filter(|message| *message == wanted).count();
+    assert_eq!((count("RPC ended"), count("request rejected")), (3, 2));
     assert_logged(&messages, &["lame duck", "draining", "drained"]);
+}
+
+#[tokio::test]
+async fn rejected_request_is_logged_like_an_rpc() {
+    let log = Log::keep();
+    let fake = Fake::answering([]).await;
+    let gateway = Gateway::on(&fake).await;
+    let reply = create_too_large(gateway.address).await;
+    let line = log.rpc().await;
+    assert_eq!(line["message"], "request rejected");
+    assert_eq!(line["rpc"], format!("/{SERVICE}/CreatePartnerSharedConnection"));
+    assert_eq!(line["code"], "ResourceExhausted");
+    assert_eq!(line["reason"], reply.reason());
+    assert_eq!(line["attempts"], 0);
+    assert!(line["duration_ms"].is_f64(), "{line}");
+    for (field, metadata, value) in [
+        ("request_id", "x-request-id", "an-id-of-the-client"),
+        ("idempotency_key", "idempotency-key", "a-key-of-the-client"),
+    ] {
+        assert_eq!(line[field], value);
+        assert_eq!(reply.trailers[metadata], value);
+    }
+    assert!(fake.seen().is_empty());
 }
 
 #[tokio::test]

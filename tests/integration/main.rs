@@ -29,5 +29,3 @@ mod secrets;
 mod statuses;
 mod unsent;
 mod untaken;
-
-use kit as support;

@@ -48,11 +48,11 @@ async fn only_listed_metadata_is_forwarded() {
 async fn key_of_create(protocol: Protocol, metadata: &[(&str, &str)]) -> String {
     let fake = Fake::json_over(protocol, 200, CREATED).await;
     let gateway = Gateway::on(&fake).await;
-    let mut caller = Caller::create(gateway.address);
+    let mut request = Caller::create(gateway.address);
     for (name, value) in metadata {
-        caller = caller.with(name, value);
+        request = request.with(name, value);
     }
-    let reply = caller.send().await;
+    let reply = request.send().await;
     assert_eq!(reply.code(), Code::Ok);
     let key = fake.only().header("idempotency-key").unwrap().to_owned();
     assert_eq!(reply.headers["idempotency-key"], key);

@@ -7,7 +7,7 @@ use polytomic_gateway::{contract::DESCRIPTOR_SET, proto};
 use tokio::time::{Instant, timeout};
 use tonic::Code;
 
-use crate::support::{
+use kit::{
     Caller, Fake, Gateway,
     caller::{Reply, frame},
     fake::{Script, Step, answer},
@@ -140,5 +140,5 @@ async fn unsolicited_response_is_discarded() {
     assert_eq!(first.connection.unwrap().id, "first");
     let second: proto::CreatePartnerSharedConnectionResponse =
         Caller::create(gateway.address).send().await.decode();
-    assert_eq!(second.connection.unwrap().id, crate::support::caller::ID);
+    assert_eq!(second.connection.unwrap().id, kit::caller::ID);
 }

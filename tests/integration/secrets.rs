@@ -121,7 +121,7 @@ async fn keys_of_the_gateway_are_never_written() {
 async fn key_in_a_message_of_polytomic_is_removed() {
     let body = format!(r#"{{"message":"the key {CANARY} may not","key":"{CANARY}"}}"#);
     let fake = Fake::answering([answer(403, &[], body.as_bytes())]).await;
-    let gateway = crate::support::Gateway::on(&fake).await;
+    let gateway = kit::Gateway::on(&fake).await;
     let reply = bearer(Caller::list(gateway.address), CANARY).send().await;
     assert_eq!(reply.code(), Code::PermissionDenied);
     assert!(reply.message().contains("may not"), "{}", reply.message());

@@ -11,7 +11,7 @@ use prost::Message;
 use tokio::time::{Instant, timeout};
 use tonic::Code;
 
-use crate::support::{
+use kit::{
     Caller, Fake, Gateway,
     caller::{self, ID, KEY, SERVICE},
     fake::{Script, Step, answer},
@@ -26,7 +26,7 @@ const LONG: Duration = Duration::from_secs(60);
 /// Bytes of a response as JSON.
 const LARGE: usize = 1 << 20;
 
-/// The limits that make room for a few of them.
+/// Limits that a small number of them reaches.
 const LIMITS: budget::Settings = budget::Settings {
     response_memory: 16 << 20,
     max_in_flight: 1024,
@@ -44,7 +44,7 @@ const MEMORY: [&str; 6] = [
 /// Bytes that gRPC puts before a message.
 const PREFIX: usize = 5;
 
-/// Starts a gateway whose upstream answers every list with [`LARGE`] bytes.
+/// Starts a gateway whose upstream responds to every list with [`LARGE`] bytes.
 async fn gateway(flags: &[&str]) -> (Gateway, Fake) {
     let list = |name| format!(r#"{{"data":[{{"id":"{ID}","name":"{name}"}}]}}"#);
     let name = "n".repeat(LARGE - list(String::new()).len());
@@ -213,7 +213,7 @@ async fn connection_that_reads_no_response_is_ended() {
             path => request(&mut deaf, 1, path, message).await,
         };
         assert!(is_response(&head), "{path}");
-        // Sooner than a connection on which no PING is answered.
+        // Sooner than a connection whose PINGs get no response.
         let frames = timeout(LONG / 3, deaf.reader.rest()).await.expect("it ends");
         assert!(started.elapsed() >= Duration::from_millis(500));
         let (_, code, _) = frames.iter().find_map(Frame::goaway).expect("a GOAWAY");

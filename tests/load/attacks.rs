@@ -148,9 +148,9 @@ pub(crate) async fn open_incomplete_large(
         let (connection, _) = Connection::open(address).await.unwrap();
         let mut streams = Vec::new();
         for _ in 0..8 {
-            let (answer, mut body) = connection.start(path, METADATA).await.unwrap();
+            let (response, mut body) = connection.start(path, METADATA).await.unwrap();
             body.send_data(vec![0; 60_000].into(), false).unwrap();
-            streams.push((answer, body));
+            streams.push((response, body));
         }
         peers.push((connection, streams));
     }
@@ -167,7 +167,7 @@ pub(crate) async fn drip(
 ) -> usize {
     let mut pace = pace();
     let mut peers = Vec::new();
-    let mut answers = JoinSet::new();
+    let mut responses = JoinSet::new();
     let mut bodies = VecDeque::new();
     for _ in 0..40 {
         let (connection, _) = Connection::open(address).await.unwrap();
@@ -175,8 +175,8 @@ pub(crate) async fn drip(
             if number % OPENED == 0 {
                 pace.tick().await;
             }
-            let (answer, body) = connection.start(path, METADATA).await.unwrap();
-            answers.spawn(answer);
+            let (response, body) = connection.start(path, METADATA).await.unwrap();
+            responses.spawn(response);
             bodies.push_back((Instant::now(), body));
         }
         peers.push(connection);
@@ -190,10 +190,10 @@ pub(crate) async fn drip(
         }
         pending::<()>().await;
     };
-    let mut answered = 0;
+    let mut responded = 0;
     let ending = async {
-        while let Some(answer) = answers.join_next().await {
-            answered += usize::from(answer.unwrap().is_ok());
+        while let Some(response) = responses.join_next().await {
+            responded += usize::from(response.unwrap().is_ok());
         }
     };
     tokio::select! {
@@ -201,7 +201,7 @@ pub(crate) async fn drip(
         () = ending => {}
         () = sleep_until(until) => {}
     }
-    answered
+    responded
 }
 
 /// Closes connections, `batch` at each tick.

@@ -35,7 +35,7 @@ const STATE: usize = 5 + 2;
 /// How long a client waits before it connects again.
 const BACKOFF: Duration = Duration::from_millis(20);
 
-/// How long an RPC may take.
+/// Maximum time of an RPC.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The outcomes of some RPCs.
@@ -111,15 +111,15 @@ impl BalancedClient {
     /// to the next gateway within the same deadline.
     async fn list(&self) -> Result<(Duration, usize), String> {
         let started = Instant::now();
-        let mut refused = 0;
+        let mut unseen = 0;
         let call = async {
             loop {
                 let Some(connection) = self.pick() else {
                     return Err("no gateway serves".into());
                 };
                 match list(&connection).await {
-                    Ok(()) => return Ok((started.elapsed(), refused)),
-                    Err(Failure::Unseen) => refused += 1,
+                    Ok(()) => return Ok((started.elapsed(), unseen)),
+                    Err(Failure::Unseen) => unseen += 1,
                     Err(failure) => return Err(format!("{failure:?}")),
                 }
             }
@@ -140,9 +140,9 @@ impl BalancedClient {
 impl Outcome {
     fn add(&mut self, call: Result<(Duration, usize), String>) {
         match call {
-            Ok((took, refused)) => {
+            Ok((took, unseen)) => {
                 self.took.push(took);
-                self.transparent_retries += refused;
+                self.transparent_retries += unseen;
             }
             Err(failure) => self.failed.push(failure),
         }

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 pub(crate) const ANY_PORT: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Starts a gateway in a process of its own, and waits until it listens.
+/// Starts a gateway as a separate process, and waits until it listens.
 pub(crate) async fn start(listen: SocketAddr, upstream: &str, flags: &[&str]) -> Process {
     let listen = listen.to_string();
     // A log line per RPC would be measured too.
@@ -40,13 +40,13 @@ pub(crate) async fn large_upstream(bytes: usize) -> String {
         Bytes::from(serde_json::json!({ "data": vec![copy; count] }).to_string())
     };
     let (small, large) = (list(1), list(bytes / 1000));
-    let answer = move |uri: http::Uri| async move {
+    let respond = move |uri: http::Uri| async move {
         let body = if uri.path().contains(LARGE) { large } else { small };
         ([("content-type", "application/json")], body)
     };
     let listener = TcpListener::bind(ANY_PORT).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let app = axum::Router::new().fallback(answer);
+    let app = axum::Router::new().fallback(respond);
     tokio::spawn(async move { axum::serve(listener, app).await });
     url
 }

@@ -22,7 +22,7 @@ use crate::{
 const FLOODS: [Flood; 6] =
     [RAPID_RESET, MALFORMED_HEADERS, CONTINUATIONS, EMPTY_DATA, SETTINGS_FLOOD, PINGS];
 
-/// The floods that the gateway answers round by round.
+/// The floods of frames to which the gateway responds round by round.
 const ANSWERED: [Flood; 3] = [MALFORMED_HEADERS, SETTINGS_FLOOD, PINGS];
 
 /// The maximum of rounds until a connection ends.
@@ -70,17 +70,17 @@ async fn flood(harness: &Harness<'_>, of: Flood, deaf: bool) {
     }
     let rounds: u32 = flooded.iter().map(|flooded| flooded.rounds).sum();
     let ended: Vec<_> = flooded.iter().flat_map(|flooded| &flooded.ended).collect();
-    let told = ended.iter().filter(|ended| ended.goaway.as_deref() == of.ends).count();
+    let stated = ended.iter().filter(|ended| ended.goaway.as_deref() == of.ends).count();
     let latest = ended.iter().map(|ended| ended.rounds).max().unwrap_or(0);
     println!(
-        "floods:   {rounds} rounds; {} connections ended by round {latest}, {told} of \
+        "floods:   {rounds} rounds; {} connections ended by round {latest}, {stated} of \
          them by a GOAWAY that was read",
         ended.len()
     );
     harness.check(ended.is_empty() == of.ends.is_none(), || {
         format!("{what}: {} connections ended", ended.len())
     });
-    harness.check(deaf || told == ended.len(), || format!("{what}: {ended:?}"));
+    harness.check(deaf || stated == ended.len(), || format!("{what}: {ended:?}"));
     harness.check(latest < SOON, || format!("{what}: one ended by round {latest}"));
 }
 
@@ -89,8 +89,8 @@ async fn drip(harness: &Harness<'_>) {
     let what = "40 × 100 bodies of a byte a second";
     let attack = Attack { length: HANG_GUARD, times: 1, ..Attack::of(what) };
     let drip = |address, until| attacks::drip(address, LIST, until);
-    for answered in harness.attacked(attack, drip).await {
-        println!("floods:   {answered} of 4000 answered");
-        harness.check(answered == 4000, || format!("{what}: {answered} answered"));
+    for responded in harness.attacked(attack, drip).await {
+        println!("floods:   {responded} of 4000 have a response");
+        harness.check(responded == 4000, || format!("{what}: {responded} responses"));
     }
 }

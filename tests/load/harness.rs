@@ -58,7 +58,7 @@ impl<'a> Attack<'a> {
     }
 }
 
-/// Those who take part, attacked the gateway.
+/// The processes and clients of a measurement, and the attacked gateway.
 pub(crate) struct Harness<'a> {
     word: &'a str,
     upstream: String,
@@ -68,19 +68,19 @@ pub(crate) struct Harness<'a> {
 }
 
 impl<'a> Harness<'a> {
-    /// Starts an upstream, for the attacks whose name holds a word.
+    /// Starts an upstream, for the attacks whose name contains a word.
     pub(crate) async fn set(
         word: &'a str,
         upstream: impl Future<Output = String> + Send + 'static,
     ) -> Self {
-        // One would have small answers wait for large ones.
+        // On one thread, small responses would wait for large ones.
         let runtime = IsolatedRuntime::start(2);
         let upstream = runtime.spawn(upstream).await.unwrap();
         Self { word, upstream, _upstream: runtime, broken: RefCell::default() }
     }
 
-    /// Measures what an attack costs; returns what came of each time. One that is
-    /// noticed is measured again: noise passes.
+    /// Measures the cost of an attack; returns the result of each time. An attack that
+    /// other clients notice is measured again, since noise passes.
     pub(crate) async fn attacked<F>(
         &self,
         attack: Attack<'_>,
@@ -106,8 +106,8 @@ impl<'a> Harness<'a> {
         results
     }
 
-    /// Measures an attack on a gateway of its own: the memory that one has cost
-    /// would serve the next.
+    /// Measures an attack on a separate gateway: a second attack would reuse the memory
+    /// of the first.
     async fn measure<F>(
         &self,
         attack: Attack<'_>,

@@ -9,7 +9,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A runtime on threads of its own. Its tasks end when it is dropped.
+/// A runtime on separate threads. Its tasks end when it is dropped.
 pub(crate) struct IsolatedRuntime {
     runtime: Handle,
     _alive: oneshot::Sender<()>,

@@ -155,7 +155,7 @@ async fn stops_although_clients_still_wait() {
         drop(timeout(LONG, stream.read_to_end(&mut received)).await.unwrap());
         assert!(received.is_empty());
     }
-    let refused = sandbox.client.get(&sandbox.url).send().await.unwrap_err();
-    assert!(refused.is_connect(), "{:?}", refused.source());
+    let closed = sandbox.client.get(&sandbox.url).send().await.unwrap_err();
+    assert!(closed.is_connect(), "{:?}", closed.source());
     assert_eq!(sandbox.handle.shares().len(), 3);
 }

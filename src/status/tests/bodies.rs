@@ -1,15 +1,15 @@
-//! Every shape of an error body: what of it reaches the caller.
+//! Every shape of an error body, and the parts that reach the client.
 
 use super::*;
 
 /// Returns Polytomic's message as kept from a body.
-fn told(body: &[u8]) -> Option<String> {
+fn kept(body: &[u8]) -> Option<String> {
     let response = ErrorResponse::new(StatusCode::BAD_GATEWAY, &HeaderMap::new(), body);
     response.message().map(str::to_owned)
 }
 
 #[test]
-fn the_message_is_found_in_every_shape() {
+fn message_is_found_in_every_shape() {
     let cases = [
         (r#"{"key":"k","message":"current","status":404,"metadata":{}}"#, "current"),
         (r#"{"message":"alone"}"#, "alone"),
@@ -30,12 +30,12 @@ fn the_message_is_found_in_every_shape() {
         (r#"{"message":"\ud83d\ude00 ok"}"#, "😀 ok"),
     ];
     for (body, message) in cases {
-        assert_eq!(told(body.as_bytes()).as_deref(), Some(message), "{body}");
+        assert_eq!(kept(body.as_bytes()).as_deref(), Some(message), "{body}");
     }
 }
 
 #[test]
-fn what_is_not_polytomics_message_is_never_pasted() {
+fn text_in_another_format_is_not_quoted() {
     let deep = [b"{\"error\":".repeat(50_000), b"1".to_vec()].concat();
     let cases: [&[u8]; 14] = [
         b"",
@@ -54,12 +54,12 @@ fn what_is_not_polytomics_message_is_never_pasted() {
         &deep,
     ];
     for body in cases {
-        assert_eq!(told(body), None, "{:?}", String::from_utf8_lossy(body));
+        assert_eq!(kept(body), None, "{:?}", String::from_utf8_lossy(body));
     }
 }
 
 #[test]
-fn a_status_without_a_message_still_has_words() {
+fn status_without_a_message_has_a_text() {
     let message = |status, body, context| {
         translated(responded(status, body), &context).message().to_owned()
     };
@@ -85,7 +85,7 @@ fn a_status_without_a_message_still_has_words() {
 }
 
 #[test]
-fn a_long_message_is_cut_and_leaves_room_for_the_advice() {
+fn long_message_is_cut_before_the_advice() {
     let body = format!(
         r#"{{"message":"{}","padding":"{}"}}"#,
         "ä".repeat(3000),
@@ -99,7 +99,7 @@ fn a_long_message_is_cut_and_leaves_room_for_the_advice() {
 }
 
 #[test]
-fn used_by_and_allowed_scalars_reach_the_details_and_nothing_else_does() {
+fn only_listed_metadata_of_polytomic_reaches_the_details() {
     let body = r#"{"key":"in use!","message":"connection in use","status":422,"metadata":{
         "used_by":[{"type":"model","name":"Orders","id":"m-1"},{"type":"sync","name":"Nightly"}],
         "resource_id":"o-1","limit":5,"code":true,"reason":null,"type":{"no":"object"},
@@ -124,7 +124,7 @@ fn used_by_and_allowed_scalars_reach_the_details_and_nothing_else_does() {
 }
 
 #[test]
-fn a_list_of_users_is_bounded() {
+fn list_of_users_is_bounded() {
     let user = r#"{"type":"model","name":"a name of some length","id":"id"}"#;
     let users = vec![user; 1000].join(",");
     let body = format!(r#"{{"metadata":{{"used_by":[{users}]}}}}"#);
@@ -137,7 +137,7 @@ fn a_list_of_users_is_bounded() {
 }
 
 #[test]
-fn fields_at_fault_become_violations() {
+fn invalid_fields_become_violations() {
     let cases = [
         (r#"{"field":"name"}"#, vec![("name", "was rejected by Polytomic")]),
         (
@@ -177,7 +177,7 @@ fn fields_at_fault_become_violations() {
 }
 
 #[test]
-fn a_failed_precondition_names_polytomics_key() {
+fn failed_precondition_names_polytomics_key() {
     let body = r#"{"key":"refresh_in_progress","message":"cache refresh in progress"}"#;
     let status = translated(responded(412, body), &list());
     let failure = status.get_details_precondition_failure().unwrap();
@@ -187,7 +187,7 @@ fn a_failed_precondition_names_polytomics_key() {
 }
 
 #[test]
-fn polytomics_request_id_is_passed_on_without_its_tricks() {
+fn request_id_of_polytomic_is_returned_without_other_characters() {
     let failure = responded_with(500, &[("x-request-id", "req 1<\"2>")], "");
     assert_eq!(metadata(&translated(failure, &list()))["upstreamRequestId"], "req12");
 }

@@ -1,4 +1,4 @@
-//! What holds for every status, body, header and context.
+//! Properties of every status, body, header and context.
 
 use http::{HeaderName, header::HeaderMap};
 use proptest::{collection::vec, prelude::*};
@@ -46,7 +46,7 @@ fn check(status: &Status) {
     }
 }
 
-/// Text with what an upstream might slip in.
+/// Text that may contain what clients must not see.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         any::<String>(),
@@ -145,7 +145,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_answer_becomes_a_clean_and_bounded_status(
+    fn any_response_becomes_a_clean_and_bounded_status(
         number in 100_u16..1000,
         headers in headers(),
         body in body(),
@@ -206,7 +206,7 @@ proptest! {
 }
 
 #[test]
-fn the_largest_of_everything_still_fits() {
+fn largest_texts_fit_into_the_trailers() {
     let long = "x".repeat(1 << 17);
     let wide = "語".repeat(1 << 15);
     let names =
@@ -257,7 +257,7 @@ fn the_largest_of_everything_still_fits() {
 }
 
 #[test]
-fn every_status_has_a_code_that_is_no_success() {
+fn every_status_has_an_error_code() {
     for number in 100..1000 {
         for safe in [true, false] {
             let failure = responded(number, "");

@@ -1,4 +1,4 @@
-//! The specification, row by row, written down apart from the tables.
+//! The specification, row by row, written independently of the tables.
 
 use super::*;
 use crate::{auth::Class, budget::Exhausted, grpc::Error as Grpc};
@@ -6,7 +6,7 @@ use crate::{auth::Class, budget::Exhausted, grpc::Error as Grpc};
 type Expected =
     (&'static [u16], i32, i32, bool, bool, &'static str, &'static [&'static str]);
 
-/// Statuses; code of a list, of a create; may the gateway repeat a list, a create;
+/// Statuses; code of a list, of a create; may the gateway retry a list, a create;
 /// reason of a list; details of a list whose error body says nothing.
 #[rustfmt::skip]
 const HTTP: &[Expected] = &[
@@ -77,7 +77,7 @@ fn every_http_status_of_the_specification_has_its_row() {
 }
 
 #[test]
-fn a_create_in_doubt_always_has_help() {
+fn create_with_an_unknown_outcome_has_help() {
     for number in 100..1000 {
         let status = translated(responded(number, ""), &in_doubt(Retry::ListFirst));
         assert!(status.get_details_help().is_some(), "{number}");
@@ -86,7 +86,7 @@ fn a_create_in_doubt_always_has_help() {
 }
 
 #[test]
-fn a_success_that_does_not_identify_the_resource_is_an_unknown_outcome() {
+fn success_that_does_not_identify_the_resource_is_an_unknown_outcome() {
     for number in [200, 201, 202, 203, 204, 205] {
         let failure = responded(number, "");
         let reason = failure.reason(false, CredentialOwner::Caller);

@@ -160,7 +160,7 @@ fn unknown_fields_are_rejected() {
         org_id: ORG.to_owned(),
         connection_id: CONNECTION.to_owned(),
     };
-    // Field 9, a string: a caller with a newer .proto means something by it.
+    // Field 9, a string: a client with a newer .proto expects it to have an effect.
     let message = [known.encode_to_vec(), vec![9 << 3 | 2, 1, b'x']].concat();
     let found = violations(translate("ListPartnerSharedConnections", &message));
     assert_eq!(found[0].0, "9");

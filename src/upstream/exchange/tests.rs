@@ -41,7 +41,7 @@ fn with_reserve<R: Fn(usize) -> Result<(), Exhausted>>(
 }
 
 #[tokio::test]
-async fn a_collected_response_has_status_headers_and_the_whole_body() {
+async fn collected_response_has_status_headers_and_the_whole_body() {
     for chunks in [&["one"][..], &["o", "ne"], &["o", "", "n", "e"]] {
         let response = exchange(chunks, 100).collect().await.unwrap();
         assert_eq!(response.status, StatusCode::OK);
@@ -62,7 +62,7 @@ async fn chunks_come_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_or_the_budget_is_not_collected() {
+async fn body_over_the_limit_or_the_budget_is_not_collected() {
     let over_limit = exchange(&["one", "two"], 5).collect().await;
     assert!(matches!(over_limit, Err(Error::TooLarge { limit: 5 })));
     let over_budget = exchange(&["one", "two", "three"], 100).collect().await;
@@ -81,7 +81,7 @@ async fn memory_is_reserved_for_the_total_so_far() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_body_times_out() {
+async fn silent_body_times_out() {
     let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Error>>());
     let response = http::Response::new(reqwest::Body::wrap(silent));
     let mut exchange = exchange(&[], 100);

@@ -28,13 +28,13 @@ client[rpc](
   grpc.Metadata.fromHttp2Headers(metadata),
   { deadline: Date.now() + 20_000 },
   (error, response) => {
-    const answer = error ? refusal(error) : { response: withPlainConnections(response) };
-    console.log(JSON.stringify(answer));
+    const outcome = error ? failure(error) : { response: withPlainConnections(response) };
+    console.log(JSON.stringify(outcome));
     client.close();
   },
 );
 
-function refusal(error) {
+function failure(error) {
   const errors = loader.loadSync(["google/rpc/status.proto", "google/rpc/error_details.proto"], {
     ...options,
     includeDirs: [getProtoPath("..")],

@@ -3,7 +3,7 @@
     python client.py ADDRESS < call.json
 
 The call is {"rpc", "request", "metadata"}. Prints {"response"}, or the
-google.rpc.Status of the refusal, in the JSON form of protobuf.
+google.rpc.Status of the failure, in the JSON form of protobuf.
 """
 
 import json
@@ -28,11 +28,11 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
         )
     except grpc.RpcError as error:
         code, message = error.code().value[0], error.details()
-        answer = {"code": code, "message": message}
+        outcome = {"code": code, "message": message}
         status = rpc_status.from_call(error)  # None without details
         if status is not None:
-            answer = json_format.MessageToDict(status)
+            outcome = json_format.MessageToDict(status)
     else:
-        answer = {"response": json_format.MessageToDict(response)}
+        outcome = {"response": json_format.MessageToDict(response)}
 
-print(json.dumps(answer))
+print(json.dumps(outcome))

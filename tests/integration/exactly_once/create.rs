@@ -27,7 +27,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_millis(400);
 /// How long a client waits that is not killed. It only ends a test that hangs.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How long a client waits after a gateway refused the connection.
+/// How long a client waits after a failed connection to a gateway.
 const BACKOFF: Duration = Duration::from_millis(10);
 
 /// One share that a client wants.
@@ -99,7 +99,7 @@ impl Create {
     /// Sends the create until its outcome is known, or up to [`MOST_SENDS`] times. The
     /// retries may be those of the client or of a proxy.
     pub(super) async fn make(&mut self, environment: &Environment) {
-        // Many clients do not retry: what they are told first must be true.
+        // Many clients do not retry: the first outcome that they get must be true.
         let sends =
             if self.draws.one_in(3) { 1 } else { 1 + self.draws.below(MOST_SENDS) };
         for _ in 0..sends {

@@ -24,7 +24,7 @@ pub(super) struct Figures {
     pub(super) upstreams_killed: Count,
     pub(super) cuts: Count,
     /// Creates whose client knows the id of the share.
-    pub(super) told: Count,
+    pub(super) identified: Count,
     /// Creates whose client does not know whether the share exists.
     pub(super) unknown: Count,
     /// Unknown creates that had a share.
@@ -60,7 +60,7 @@ impl Figures {
             (&self.gateways_killed, "gateways killed"),
             (&self.upstreams_killed, "upstreams killed"),
             (&self.cuts, "cuts"),
-            (&self.told, "told"),
+            (&self.identified, "identified"),
             (&self.unknown, "unknown"),
             (&self.nothing, "nothing"),
         ];
@@ -75,10 +75,10 @@ impl fmt::Display for Figures {
         let responses = self.responses.lock().unwrap();
         write!(
             f,
-            "{} were told their id, {} had an unknown outcome ({} of them made), {} were told \
-             that there is no share; {} RPCs sent, {} broken off; killed: {} gateways, {} \
+            "{} returned their id, {} had an unknown outcome ({} of them made), {} were \
+             reported as not made; {} RPCs sent, {} broken off; killed: {} gateways, {} \
              upstreams, {} clients; {} cuts; {responses:?}",
-            self.told,
+            self.identified,
             self.unknown,
             self.made,
             self.nothing,

@@ -41,9 +41,14 @@ fn connections() -> Vec<Case> {
         lost("closed before the headers", vec![Close]),
         lost("closed within the body", vec![head("99"), data("{\"data\":"), Close]),
         lost("closed for writing only", vec![HalfClose, Stall]),
-        Case::new("lost, then answered", vec![vec![Reset], vec![Answer]], "Ok 2", "Ok 2"),
         Case::new(
-            "lost twice, then answered",
+            "lost, then a response",
+            vec![vec![Reset], vec![Answer]],
+            "Ok 2",
+            "Ok 2",
+        ),
+        Case::new(
+            "lost twice, then a response",
             vec![vec![Close], vec![Reset], vec![Answer]],
             "Ok 3",
             "Ok 3",
@@ -62,13 +67,13 @@ fn connections() -> Vec<Case> {
 fn silences() -> Vec<Case> {
     let slow = |name, steps| Case::new(name, vec![steps], SLOW, SLOW).hurried();
     let pause = Duration::from_millis(100);
-    let answered = vec![vec![Stall], vec![Answer]];
+    let late = vec![vec![Stall], vec![Answer]];
     vec![
         slow("no first byte", vec![Stall]),
         slow("no body", vec![head("11"), Stall]),
         slow("no end of the body", vec![head("11"), data("{\"da"), Stall]),
         slow("a body byte by byte", vec![head("99"), Drip(b" ".repeat(99), pause)]),
-        Case::new("silent, then answered", answered, "Ok 2", "Ok 2").hurried(),
+        Case::new("silent, then a response", late, "Ok 2", "Ok 2").hurried(),
     ]
 }
 

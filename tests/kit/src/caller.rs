@@ -107,7 +107,7 @@ impl Caller {
         reply.expect("the RPC never ends").unwrap()
     }
 
-    /// Sends a request to a server that may go away, on a connection of its own.
+    /// Sends a request on a new connection, to a server that may go away.
     pub async fn try_send(self) -> Result<Reply, Box<dyn Error + Send + Sync>> {
         let (connection, driver) = Connection::open(self.address).await?;
         let _close = CloseOnDrop(driver);
@@ -116,7 +116,7 @@ impl Caller {
     }
 }
 
-/// Closes a connection when its caller is cancelled, as a process that ends does.
+/// Closes a connection when its RPC is dropped, as a process that ends does.
 struct CloseOnDrop(Driver);
 
 impl Drop for CloseOnDrop {

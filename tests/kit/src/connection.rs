@@ -31,7 +31,7 @@ impl Connection {
         Ok((Self { send }, tokio::spawn(connection)))
     }
 
-    /// Sends the headers of an RPC. The body is the caller's to send.
+    /// Sends the headers of an RPC. Returns the stream on which to send the body.
     pub async fn start<'a>(
         &self,
         path: &str,

@@ -1,4 +1,4 @@
-//! An upstream that does what a test tells it to, to the byte, and records the
+//! An upstream that follows a test's script to the byte, and records the
 //! requests that it receives.
 
 mod http1;
@@ -28,7 +28,7 @@ pub const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 /// A fake upstream. It lives until the test's runtime ends.
 pub struct Fake {
     url: String,
-    /// Who signed its certificate, if a gateway has to be told.
+    /// The CA of its certificate, if a gateway must be given one.
     authority: Option<Authority>,
     state: Arc<State>,
 }
@@ -248,7 +248,7 @@ impl Fake {
         self.state.deserted.load(Ordering::Relaxed)
     }
 
-    /// Answers from now on, whatever the script says.
+    /// Responds from now on, instead of continuing the script.
     pub fn heal(&self) {
         self.state.healed.store(true, Ordering::Relaxed);
     }

@@ -114,7 +114,7 @@ pub fn request(stream: u32, path: &str, message: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// Bytes that a peer sends again and again.
+/// Bytes that a peer sends repeatedly.
 #[derive(Debug, Clone, Copy)]
 pub struct Flood {
     pub name: &'static str,
@@ -130,7 +130,7 @@ pub struct Flood {
 /// An RPC that stays in flight until its body ends.
 const PATH: &str = "/grpc.health.v1.Health/Check";
 
-/// Streams that are opened and reset at once (CVE-2023-44487).
+/// Streams that are opened and reset immediately (CVE-2023-44487).
 pub const RAPID_RESET: Flood = Flood {
     name: "rapid reset",
     start: Vec::new,

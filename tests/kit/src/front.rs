@@ -61,12 +61,12 @@ async fn forward(
     let url = format!("{upstream}{}", head.uri.path_and_query().unwrap());
     let body = body.collect().await.unwrap().to_bytes();
     let request = client.request(head.method, url).headers(head.headers).body(body);
-    let Ok(answered) = request.send().await else {
+    let Ok(received) = request.send().await else {
         return Ok(Response::builder().status(502).body(Full::default()).unwrap());
     };
-    let mut response = Response::builder().status(answered.status());
-    *response.headers_mut().unwrap() = end_to_end(answered.headers().clone());
-    let Ok(body) = answered.bytes().await else {
+    let mut response = Response::builder().status(received.status());
+    *response.headers_mut().unwrap() = end_to_end(received.headers().clone());
+    let Ok(body) = received.bytes().await else {
         return Ok(Response::builder().status(502).body(Full::default()).unwrap());
     };
     Ok(response.body(Full::new(body)).unwrap())

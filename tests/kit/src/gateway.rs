@@ -64,7 +64,7 @@ impl Gateway {
         Self::start(settings(&flags), DESCRIPTOR_SET).await
     }
 
-    /// Starts a gateway on a fake upstream that is also asked whose a key is.
+    /// Starts a gateway on a fake upstream that also gets the look-ups of keys.
     pub async fn checking_keys_on(fake: &Fake, flags: &[&str]) -> Self {
         let flags = [&fake.flags()[..], flags].concat();
         Self::start(settings(&flags), DESCRIPTOR_SET).await

@@ -1,5 +1,5 @@
 //! What the integration tests and the load tests share: a gateway, a client, and
-//! an upstream that records what it is sent.
+//! an upstream that records its requests.
 
 #![allow(missing_docs, missing_debug_implementations, reason = "only tests use it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -35,11 +35,11 @@ pub use self::{
 /// The address of this machine, as it stands in certificates.
 pub const HOST: &str = "127.0.0.1";
 
-/// A limit for what should end by itself. Only a broken gateway reaches it, however
-/// busy the machine is.
+/// A limit for work that should end by itself. Only a broken gateway reaches it, on a
+/// busy machine too.
 pub const HANG_GUARD: Duration = Duration::from_secs(120);
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub async fn until(condition: impl Fn() -> bool) {
     let holds = async {
         while !condition() {

@@ -17,7 +17,7 @@ use crate::{HOST, Protocol};
 /// The years of a certificate that is valid now.
 pub const VALID: [i32; 2] = [2020, 2120];
 
-/// A certificate authority that nothing but a test trusts.
+/// A certificate authority that only tests trust.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     file: NamedTempFile,
@@ -40,7 +40,7 @@ impl Authority {
         self.file.path().to_str().unwrap()
     }
 
-    /// Returns what accepts TLS for this machine, and chooses a protocol by ALPN.
+    /// Returns an acceptor of TLS for this machine, which chooses a protocol by ALPN.
     pub fn server(&self, protocol: Protocol) -> TlsAcceptor {
         self.server_of(HOST, VALID, protocol)
     }
@@ -64,7 +64,7 @@ impl Default for Authority {
     }
 }
 
-/// Returns what accepts TLS for this machine with a self-signed certificate.
+/// Returns an acceptor of TLS for this machine with a self-signed certificate.
 pub fn self_signed() -> TlsAcceptor {
     let key = KeyPair::generate().unwrap();
     let certificate = params(HOST, VALID).self_signed(&key).unwrap();

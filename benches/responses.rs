@@ -1,4 +1,4 @@
-//! Answers as Polytomic's server would send them: compact, as Go's encoder
+//! Responses as Polytomic's server would send them: compact, as Go's encoder
 //! prints JSON, with keys in the documented order and values that vary.
 
 use std::fmt::Write as _;
@@ -44,7 +44,7 @@ const PEOPLE: [(&str, &str); 4] = [
     ("Research \\u0026 Development", "organization"),
 ];
 
-/// Writes the answer to a list of so many shared connections.
+/// Returns the response to a list of `length` shared connections.
 pub(crate) fn list(length: usize) -> String {
     let mut random = Random(0x2545_F491_4F6C_DD1D);
     let mut json = String::from(r#"{"data":["#);
@@ -105,7 +105,7 @@ fn actor(json: &mut String, random: &mut Random, key: &str) {
     write!(json, r#""{key}":{{"id":"{id}","name":"{name}","type":"{kind}"}},"#).unwrap();
 }
 
-/// Xorshift: the same answers in every run.
+/// Xorshift: the same responses in every run.
 struct Random(u64);
 
 impl Random {

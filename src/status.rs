@@ -79,8 +79,6 @@ pub enum Failure {
     Panic,
 }
 
-const NOTHING_DECLARED: &Options = &Options::NONE;
-
 /// What is known of an RPC when it fails.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
@@ -124,7 +122,7 @@ impl<'a> Context<'a> {
             whose_credentials: CredentialOwner::Caller,
             fingerprint: None,
             api_version: "",
-            options: NOTHING_DECLARED,
+            options: Options::NONE,
         }
     }
 }

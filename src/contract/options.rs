@@ -56,8 +56,8 @@ pub struct Link {
 
 impl Options {
     /// The options of an RPC that declares none.
-    pub const NONE: Self =
-        Self { key_class: KeyClass::Any, reference: None, not_found: None };
+    pub const NONE: &'static Self =
+        &Self { key_class: KeyClass::Any, reference: None, not_found: None };
 
     /// Reads the option of an RPC; an RPC without it has [`NONE`](Self::NONE).
     ///
@@ -66,7 +66,7 @@ impl Options {
     /// If the option has a field or a value that the gateway does not support, or
     /// text that an error detail cannot hold.
     pub(super) fn read(method: &MethodDescriptor) -> Result<Self, String> {
-        let mut options = Self::NONE;
+        let mut options = Self::NONE.clone();
         match extension::get(method.parent_pool(), &method.options(), NAME) {
             None => {}
             Some(Value::Message(declared)) => options

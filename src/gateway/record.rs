@@ -151,7 +151,7 @@ impl Record {
             whose_credentials: self.whose_credentials,
             fingerprint: self.fingerprint(),
             api_version: text(&self.api_version),
-            options: self.rpc.as_ref().map_or(&Options::NONE, |rpc| &rpc.options),
+            options: self.rpc.as_ref().map_or(Options::NONE, |rpc| &rpc.options),
             ..Context::new(text(&self.request_id))
         }
     }

@@ -171,7 +171,7 @@ fn hint_without_a_page_links_to_the_page_of_the_rpc() {
 
 #[test]
 fn rpc_without_options_has_words_that_are_true_of_each() {
-    let undeclared = Context { options: &Options::NONE, ..list() };
+    let undeclared = Context { options: Options::NONE, ..list() };
     for status in [400, 401, 403, 404, 405, 413] {
         let status = translated(responded(status, ""), &undeclared);
         assert!(!status.message().contains("partner"), "{}", status.message());

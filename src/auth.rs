@@ -189,6 +189,17 @@ impl Authenticator {
         Stats { key_file, token_file, ..self.verifier.stats() }
     }
 
+    /// Returns the state of each credential file, for people, if there is any.
+    #[must_use]
+    pub fn describe_files(&self) -> Option<String> {
+        let states: Vec<String> = [PARTNER_KEY, CALLER_TOKEN]
+            .into_iter()
+            .zip(self.mode.files())
+            .filter_map(|(name, file)| Some(format!("{name} {}", file?.stats())))
+            .collect();
+        (!states.is_empty()).then(|| states.join("; "))
+    }
+
     fn check_caller(
         &self,
         metadata: &HeaderMap,

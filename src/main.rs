@@ -163,9 +163,10 @@ where
 async fn reload_on_hangup(authenticator: Arc<Authenticator>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         authenticator.reload().await;
-        match authenticator.describe_files() {
-            Some(files) => info!(files, "SIGHUP: read the credential files again"),
-            None => info!("SIGHUP: there are no credential files to read again"),
+        if let Some(files) = authenticator.describe_files() {
+            info!(files, "SIGHUP: read the credential files again");
+        } else {
+            info!("SIGHUP: there are no credential files to read again");
         }
     }
 }

@@ -190,8 +190,8 @@ impl CredentialFile {
         let changed = previous.as_ref().is_none_or(|previous| {
             previous.len() != tokens.len() || !previous.iter().zip(&tokens).all(same)
         });
-        let fingerprints: Vec<String> =
-            tokens.iter().map(|token| token.hash.fingerprint().to_string()).collect();
+        let fingerprints: Vec<_> =
+            tokens.iter().map(|token| token.hash.fingerprint()).collect();
         if changed {
             health.rotations += u64::from(previous.is_some());
             self.current.store(Some(Arc::new(tokens)));

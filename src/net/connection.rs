@@ -114,19 +114,11 @@ fn broken_by_peer(error: &(dyn Error + 'static)) -> Option<String> {
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<h2::Error>() {
             let reason = error.reason().filter(|_| error.is_library())?;
-            return Some(format!("{reason:?}{}", debug_data(error)));
+            return Some(format!("{reason:?} ({reason})"));
         }
         source = error.source();
     }
     None
-}
-
-/// Returns the debug data of the GOAWAY, which names the limit, in parentheses. h2
-/// shows it in no other way.
-fn debug_data(error: &h2::Error) -> String {
-    let shown = format!("{error:?}");
-    let data = shown.split('"').nth(1).unwrap_or_default();
-    if data.is_empty() { String::new() } else { format!(" ({data})") }
 }
 
 /// Serves the RPCs of a connection that speaks HTTP/2.

@@ -150,6 +150,7 @@ impl<W: Write> Output<W> {
     }
 
     /// Writes bytes and returns the number of those that were not written.
+    #[expect(clippy::disallowed_methods, reason = "this thread has no RPCs")]
     fn write_bytes(&mut self, mut bytes: &[u8]) -> usize {
         while !bytes.is_empty() {
             match self.output.write(bytes) {
@@ -194,10 +195,9 @@ impl MakeWriter<'_> for Writer {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::{
-        sync::mpsc::{Receiver, Sender, channel},
-        time::Instant,
-    };
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use tokio::time::Instant;
 
     use super::*;
 

@@ -112,6 +112,7 @@ async fn connection_ended_by_a_limit_of_http2_is_named_in_the_log() {
     process.signal("TERM").await;
     let (_, log) = process.wait().await;
     let line = log.lines().find(|line| line.contains(REJECTED)).unwrap();
-    let detail = "detail=\"ENHANCE_YOUR_CALM (too_many_resets) from 127.0.0.1:";
+    let detail = "detail=\"ENHANCE_YOUR_CALM (detected excessive load generating behavior) \
+                  from 127.0.0.1:";
     assert!(line.contains(detail), "{line}");
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use secrecy::ExposeSecret;
 
-use self::file::{CredentialFile, Token};
+use self::file::{CredentialFile, Rules, Token};
 use self::hash::Hasher;
 use self::verifier::Verifier;
 
@@ -49,7 +49,7 @@ enum ModeState {
 }
 
 /// The gateway's own key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum PartnerKey {
     File(Arc<CredentialFile>),
     Value(Arc<Token>),
@@ -189,15 +189,29 @@ impl Authenticator {
         Stats { key_file, token_file, ..self.verifier.stats() }
     }
 
+    /// Returns the state of each credential file, for people, if there is any.
+    #[must_use]
+    pub fn describe_files(&self) -> Option<String> {
+        let states: Vec<String> = [PARTNER_KEY, CALLER_TOKEN]
+            .into_iter()
+            .zip(self.mode.files())
+            .filter_map(|(name, file)| Some(format!("{name} {}", file?.stats())))
+            .collect();
+        (!states.is_empty()).then(|| states.join("; "))
+    }
+
     fn check_caller(
         &self,
         metadata: &HeaderMap,
         expected: &CredentialFile,
     ) -> Result<(), Error> {
         let presented = self.hasher.hash(bearer::from_metadata(metadata)?);
-        let expected = expected.current().ok_or(Error::Unavailable(CALLER_TOKEN))?;
         // Hashes have one length, so the time does not reveal the token's length either.
-        if presented.matches(&expected.hash) { Ok(()) } else { Err(Error::CallerToken) }
+        match expected.accepts(&presented) {
+            Some(true) => Ok(()),
+            Some(false) => Err(Error::CallerToken),
+            None => Err(Error::Unavailable(CALLER_TOKEN)),
+        }
     }
 
     /// Returns credentials of the gateway's own key. If the key is rejected, reads its
@@ -224,7 +238,8 @@ impl ModeState {
         let Mode::Static { key, caller_token } = mode else { return Self::Passthrough };
         let key = match key {
             KeySource::File(path) => {
-                let file = CredentialFile::open(PARTNER_KEY, path, Arc::clone(hasher));
+                let rules = Rules::of_key(PARTNER_KEY);
+                let file = CredentialFile::open(rules, path, Arc::clone(hasher));
                 PartnerKey::File(file.await)
             }
             KeySource::Value(secret) => {
@@ -236,7 +251,8 @@ impl ModeState {
         let Some(path) = caller_token else {
             return Self::Static { key, caller_token: None };
         };
-        let file = CredentialFile::open(CALLER_TOKEN, path, Arc::clone(hasher)).await;
+        let rules = Rules::of_caller_token(CALLER_TOKEN, key.clone());
+        let file = CredentialFile::open(rules, path, Arc::clone(hasher)).await;
         Self::Static { key, caller_token: Some(file) }
     }
 

@@ -11,14 +11,16 @@
 
 mod auth;
 mod budget;
+mod environment;
 mod gateway;
 mod net;
 mod parse;
 mod upstream;
 
-use std::{fmt, net::SocketAddr};
+use std::{ffi::OsString, fmt, net::SocketAddr};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use tracing::warn;
 
 use self::parse::address;
 use crate::{contract::Contract, telemetry::Format, upstream::BaseUrl};
@@ -156,17 +158,32 @@ impl Cli {
     ///
     /// If the text of a flag or variable is not valid, or asks for help.
     pub fn from_process() -> Result<Self, clap::Error> {
-        let mut cli = Self::try_parse()?;
+        let mut cli = Self::from_arguments(environment::arguments())?;
         match &mut cli.command {
             Command::Serve(flags) => {
                 let invalid =
                     |problem| Self::command().error(ErrorKind::InvalidUtf8, problem);
-                flags.auth.partner_key = auth::partner_key().map_err(invalid)?;
+                flags.auth.partner_key = environment::partner_key().map_err(invalid)?;
             }
             #[cfg(feature = "sandbox")]
             Command::Sandbox(_) | Command::Demo => {}
         }
         Ok(cli)
+    }
+
+    /// Reads a command line, the program's name included, and the variables of flags.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_process`].
+    pub fn from_arguments<A>(
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Self, clap::Error>
+    where
+        A: Into<OsString> + Clone,
+    {
+        let command = environment::without_empty_variables(Self::command());
+        Self::from_arg_matches(&command.try_get_matches_from(arguments)?)
     }
 }
 
@@ -178,6 +195,7 @@ impl Serve {
     /// Says which flags are wrong and what would be right.
     pub fn settings(&self, contract: &Contract) -> Result<Settings, Error> {
         let target = self.upstream.target()?;
+        self.warn_of_risks(&target);
         let upstream = target.to_string();
         Ok(Settings {
             listen: self.listen,
@@ -188,6 +206,32 @@ impl Serve {
             auth: self.auth.settings(self.listen, upstream, &self.gateway.api_version)?,
             target,
         })
+    }
+
+    /// Logs what is allowed but rarely meant.
+    fn warn_of_risks(&self, target: &Target) {
+        match target {
+            Target::Url(_) => environment::warn_of_proxies(),
+            #[cfg(feature = "sandbox")]
+            Target::Sandbox => {}
+        }
+        // An IPv4 loopback address may be written as an IPv6 one.
+        if self.listen.ip().to_canonical().is_loopback() {
+            return;
+        }
+        match target {
+            Target::Url(_) if self.auth.is_passthrough() => warn!(
+                address = %self.listen,
+                "clients send keys unencrypted to this address; let a proxy or mesh \
+                 encrypt the connections, or listen on loopback"
+            ),
+            Target::Url(_) => {}
+            #[cfg(feature = "sandbox")]
+            Target::Sandbox => warn!(
+                address = %self.listen,
+                "the sandbox is open to other hosts; its keys are public"
+            ),
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::{error::Error, io::Write, net::SocketAddr};
 
-use clap::Parser;
 use tokio::sync::oneshot;
 use tonic::{Request, transport::Channel};
 
@@ -30,7 +29,7 @@ type Client = PartnerSharedConnectionsServiceClient<Channel>;
 /// If a server does not start, a call fails or `out` cannot be written to.
 pub async fn run(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let command = "polytomic-gateway serve --sandbox --listen 127.0.0.1:0 --lame-duck 0";
-    let Command::Serve(flags) = Cli::parse_from(command.split(' ')).command else {
+    let Command::Serve(flags) = Cli::from_arguments(command.split(' '))?.command else {
         unreachable!("the command is serve")
     };
     let app = App::bind(&flags, DESCRIPTOR_SET).await?;

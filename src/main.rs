@@ -1,13 +1,6 @@
 //! The `polytomic-gateway` command.
 
-use std::{
-    error::Error,
-    io::{self, Write},
-    pin::pin,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, io, pin::pin, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::error::ErrorKind;
 use futures_util::future::BoxFuture;
@@ -16,7 +9,7 @@ use polytomic_gateway::{
     auth::Authenticator,
     config::{Cli, Command, Serve},
     contract::DESCRIPTOR_SET,
-    telemetry,
+    telemetry::{self, Writer},
 };
 #[cfg(feature = "sandbox")]
 use polytomic_gateway::{config, demo, sandbox::Sandbox};
@@ -29,27 +22,45 @@ use tracing::{info, warn};
 /// The exit code for settings that are not valid.
 const USAGE: u8 = 2;
 
+/// The exit code for every other failure.
+const FAILURE: u8 = 1;
+
 /// The wait for threads that are still busy after the drain, for example with a
 /// look-up of a name. They must not make a drain longer than its limit.
 const EXIT_LIMIT: Duration = Duration::from_millis(500);
 
+/// The wait for the last log lines, which a blocked standard error may never take.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
+    let Ok(log) = Writer::start() else { return ExitCode::FAILURE };
+    let exit_code = match run(&log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { line, exit_code }) => {
+            log.add(format!("polytomic-gateway: {line}\n").as_bytes());
+            ExitCode::from(exit_code)
+        }
+    };
+    log.flush(FLUSH_LIMIT);
+    exit_code
+}
+
+fn run(log: &Writer) -> Result<(), Failure> {
     let cli = match Cli::from_process() {
         Ok(cli) => cli,
-        Err(error) if is_mistake(&error) => return usage(&first_line(&error)),
+        Err(error) if is_mistake(&error) => {
+            return Err(Failure::usage(&first_line(&error)));
+        }
         Err(error) => error.exit(),
     };
     let filter = cli.log.as_deref().unwrap_or_else(|| default_filter(&cli.command));
-    if let Err(problem) = telemetry::init(filter, cli.log_format) {
-        return usage(&problem);
-    }
+    telemetry::init(filter, cli.log_format, log.clone())
+        .map_err(|problem| Failure::usage(&problem))?;
     if let Err(error) = forbid_core_dumps() {
         warn!(%error, "a crash may write credentials to a core dump");
     }
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
-    };
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(|error| Failure::other(&error))?;
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Serve(flags) => serve(&flags).await,
@@ -60,13 +71,13 @@ fn main() -> ExitCode {
         }
     });
     runtime.shutdown_timeout(EXIT_LIMIT);
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.downcast_ref().is_some_and(app::Error::is_usage) => {
-            usage(&error.to_string())
+    ended.map_err(|error| {
+        if error.downcast_ref().is_some_and(app::Error::is_usage) {
+            Failure::usage(&error.to_string())
+        } else {
+            Failure::other(&*error)
         }
-        Err(error) => failed(&*error),
-    }
+    })
 }
 
 fn default_filter(command: &Command) -> &'static str {
@@ -151,7 +162,11 @@ where
 async fn reload_on_hangup(authenticator: Arc<Authenticator>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         authenticator.reload().await;
-        info!(credentials = ?authenticator.stats(), "read the credential files again");
+        if let Some(files) = authenticator.describe_files() {
+            info!(files, "SIGHUP: read the credential files again");
+        } else {
+            info!("SIGHUP: there are no credential files to read again");
+        }
     }
 }
 
@@ -196,24 +211,25 @@ fn first_line(error: &clap::Error) -> String {
     words.join(" ")
 }
 
-fn usage(problem: &str) -> ExitCode {
-    say(&format!("{problem}; see --help"));
-    ExitCode::from(USAGE)
+/// Why the program ends with an exit code other than 0.
+struct Failure {
+    line: String,
+    exit_code: u8,
 }
 
-fn failed(error: &dyn Error) -> ExitCode {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
+impl Failure {
+    fn usage(problem: &str) -> Self {
+        Self { line: format!("{problem}; see --help"), exit_code: USAGE }
     }
-    say(&line);
-    ExitCode::FAILURE
-}
 
-/// Writes one line to standard error. A failure has nowhere to be reported.
-fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "polytomic-gateway: {line}");
+    fn other(error: &dyn Error) -> Self {
+        let mut line = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            line.push_str(": ");
+            line.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Self { line, exit_code: FAILURE }
+    }
 }

@@ -8,6 +8,8 @@
 mod accept;
 mod connection;
 mod limits;
+mod protocol;
+mod rejected;
 mod streams;
 mod yielding;
 

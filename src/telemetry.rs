@@ -1,5 +1,10 @@
 //! What the process reports about itself: today its log.
 
 mod log;
+mod text;
+mod writer;
 
-pub use self::log::{Format, init};
+pub use self::{
+    log::{Format, init},
+    writer::Writer,
+};

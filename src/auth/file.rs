@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use zeroize::Zeroizing;
 
+use super::PartnerKey;
 use super::bearer::{self, MAX_BYTES};
 use super::hash::{CredentialHash, Hasher};
 use super::stats::FileStats;
@@ -29,13 +30,40 @@ pub(super) struct Token {
     pub(super) secret: SecretString,
 }
 
-/// A file with one credential.
+/// What a file may hold.
+#[derive(Debug)]
+pub(super) struct Rules {
+    /// The name of the credential in logs.
+    name: &'static str,
+    /// Maximum number of credentials, one a line.
+    most: usize,
+    /// Minimum characters of a credential.
+    shortest: usize,
+    /// A key that it must not be.
+    other_than: Option<PartnerKey>,
+}
+
+impl Rules {
+    /// A file with a key, whose form is Polytomic's to choose.
+    pub(super) fn of_key(name: &'static str) -> Self {
+        Self { name, most: 1, shortest: 1, other_than: None }
+    }
+
+    /// A file with a token for clients: two during a rotation, each too long to be
+    /// guessed. The key would give a client more than the gateway does.
+    pub(super) fn of_caller_token(name: &'static str, key: PartnerKey) -> Self {
+        Self { name, most: 2, shortest: 16, other_than: Some(key) }
+    }
+}
+
+/// A file with a credential, or several.
 #[derive(Debug)]
 pub(super) struct CredentialFile {
-    name: &'static str,
+    rules: Rules,
     path: PathBuf,
     hasher: Arc<Hasher>,
-    current: ArcSwapOption<Token>,
+    /// Never empty.
+    current: ArcSwapOption<Vec<Arc<Token>>>,
     /// Number of reads started.
     started: AtomicU64,
     /// Number of the last read that ended. The lock allows one read at a time.
@@ -63,22 +91,28 @@ enum Problem {
     TooLong,
     #[error("it is empty")]
     Empty,
-    #[error("it has more than one line")]
-    Lines,
+    #[error("it has more lines than {0}")]
+    Lines(usize),
+    #[error("it is UTF-16; save it as UTF-8")]
+    Utf16,
+    #[error("a {0} has fewer than {1} characters")]
+    TooShort(&'static str, usize),
+    #[error("it has the partner key, which no client may have")]
+    PartnerKey,
     #[error("{0}")]
     Token(&'static str),
 }
 
 impl CredentialFile {
     /// Reads the file for the first time, and then every [`POLL`] until the returned
-    /// value is dropped. `name` is the credential's name in logs.
+    /// value is dropped.
     pub(super) async fn open(
-        name: &'static str,
+        rules: Rules,
         path: PathBuf,
         hasher: Arc<Hasher>,
     ) -> Arc<Self> {
         let file = Arc::new(Self {
-            name,
+            rules,
             path,
             hasher,
             current: ArcSwapOption::empty(),
@@ -101,9 +135,19 @@ impl CredentialFile {
         file
     }
 
-    /// Returns the last good credential, or `None` if there never was one.
+    /// Returns the last good credential, the first of several, or `None` if there
+    /// never was one.
     pub(super) fn current(&self) -> Option<Arc<Token>> {
-        self.current.load_full()
+        self.current.load().as_ref().and_then(|tokens| tokens.first().cloned())
+    }
+
+    /// Reports whether a hash is that of a current credential, or `None` if there
+    /// never was one.
+    pub(super) fn accepts(&self, presented: &CredentialHash) -> Option<bool> {
+        let tokens = self.current.load();
+        // Compares with each, so that the time does not tell which one it is.
+        let matches = |found, token: &Arc<Token>| found | presented.matches(&token.hash);
+        tokens.as_ref().map(|tokens| tokens.iter().fold(false, matches))
     }
 
     /// Reads the file again. Concurrent calls share one read, which starts after the last
@@ -116,10 +160,12 @@ impl CredentialFile {
         }
         let number = self.started.fetch_add(1, Ordering::SeqCst) + 1;
         let path = self.path.clone();
-        let secret = tokio::task::spawn_blocking(move || read(&path)).await;
-        match secret.unwrap_or_else(|lost| Err(std::io::Error::other(lost).into())) {
-            Ok(secret) => self.store(&secret),
-            Err(problem) => self.record_failure(&problem),
+        let content = tokio::task::spawn_blocking(move || read(&path)).await;
+        let stored = content
+            .unwrap_or_else(|lost| Err(std::io::Error::other(lost).into()))
+            .and_then(|content| self.store(&content));
+        if let Err(problem) = stored {
+            self.record_failure(&problem);
         }
         *ended = number;
     }
@@ -133,27 +179,52 @@ impl CredentialFile {
         }
     }
 
-    fn store(&self, secret: &str) {
-        let hash = self.hasher.hash(secret);
-        let previous = self.current();
+    fn store(&self, content: &[u8]) -> Result<(), Problem> {
+        let tokens = self.tokens(content)?;
+        let previous = self.current.load_full();
         let mut health = self.health();
         health.usable_at = Some(Instant::now());
         let recovered = health.problem.take().is_some();
-        let changed =
-            previous.as_ref().is_none_or(|previous| !previous.hash.matches(&hash));
+        let same =
+            |(one, other): (&Arc<Token>, &Arc<Token>)| one.hash.matches(&other.hash);
+        let changed = previous.as_ref().is_none_or(|previous| {
+            previous.len() != tokens.len() || !previous.iter().zip(&tokens).all(same)
+        });
+        let fingerprints: Vec<_> =
+            tokens.iter().map(|token| token.hash.fingerprint()).collect();
         if changed {
             health.rotations += u64::from(previous.is_some());
-            self.current.store(Some(Arc::new(Token { hash, secret: secret.into() })));
+            self.current.store(Some(Arc::new(tokens)));
         }
         drop(health);
         if changed || recovered {
             tracing::info!(
                 file = %self.path.display(),
-                fingerprint = hash.fingerprint(),
+                fingerprint = fingerprints.join(", "),
                 changed,
-                "{} loaded", self.name,
+                "{} loaded", self.rules.name,
             );
         }
+        Ok(())
+    }
+
+    /// Returns the credentials of a file.
+    fn tokens(&self, content: &[u8]) -> Result<Vec<Arc<Token>>, Problem> {
+        let Rules { name, most, shortest, ref other_than } = self.rules;
+        let lines = lines(content, most)?;
+        let key = other_than.as_ref().and_then(PartnerKey::current);
+        let token = |line| {
+            let secret = bearer::token(line).map_err(Problem::Token)?;
+            if secret.len() < shortest {
+                return Err(Problem::TooShort(name, shortest));
+            }
+            let hash = self.hasher.hash(secret);
+            if key.as_ref().is_some_and(|key| key.hash.matches(&hash)) {
+                return Err(Problem::PartnerKey);
+            }
+            Ok(Arc::new(Token { hash, secret: secret.into() }))
+        };
+        lines.into_iter().map(token).collect()
     }
 
     fn record_failure(&self, problem: &Problem) {
@@ -171,7 +242,7 @@ impl CredentialFile {
             } else {
                 "RPCs fail with UNAVAILABLE"
             },
-            "{} file is not usable", self.name,
+            "{} file is not usable", self.rules.name,
         );
         health.problem = Some(problem);
     }
@@ -181,7 +252,7 @@ impl CredentialFile {
     }
 }
 
-fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
     // Checked before the file is opened: to open a named pipe would wait for a writer.
     if !std::fs::metadata(path)?.is_file() {
         return Err(Problem::NotAFile);
@@ -193,15 +264,26 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
     if content.len() > MAX_BYTES {
         return Err(Problem::TooLong);
     }
-    let secret = content.trim_ascii();
-    if secret.is_empty() {
-        return Err(Problem::Empty);
+    Ok(content)
+}
+
+/// Returns the lines of a file, up to `most`, without the white space around them. An
+/// editor may have put the byte order mark of UTF-8 before them.
+fn lines(content: &[u8], most: usize) -> Result<Vec<&[u8]>, Problem> {
+    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+        return Err(Problem::Utf16);
     }
-    if secret.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-        return Err(Problem::Lines);
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let lines: Vec<&[u8]> = content
+        .split(|byte| matches!(byte, b'\n' | b'\r'))
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty())
+        .collect();
+    match lines.len() {
+        0 => Err(Problem::Empty),
+        count if count > most => Err(Problem::Lines(most)),
+        _ => Ok(lines),
     }
-    let secret = bearer::token(secret).map_err(Problem::Token)?;
-    Ok(Zeroizing::new(secret.to_owned()))
 }
 
 #[cfg(test)]

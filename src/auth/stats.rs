@@ -1,6 +1,7 @@
 //! Counters for metrics. None has a label taken from a client: the number of
 //! fingerprints and organizations is not bounded.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -44,6 +45,17 @@ pub struct FileStats {
     pub rotations: u64,
     /// Number of failed reads.
     pub failures: u64,
+}
+
+impl fmt::Display for FileStats {
+    /// Writes a clause for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.age {
+            Some(age) => write!(f, "usable {} s ago", age.as_secs())?,
+            None => f.write_str("never usable")?,
+        }
+        write!(f, ", changed {} times, unusable {} times", self.rotations, self.failures)
+    }
 }
 
 /// A counter that only grows.

@@ -1,21 +1,13 @@
 //! The flags of credentials, and the partner key, which has a variable alone.
 
-use std::{
-    env::{self, VarError},
-    net::SocketAddr,
-    path::PathBuf,
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use secrecy::SecretString;
 use tracing::warn;
 
-use super::Error;
+use super::{Error, environment::PARTNER_KEY};
 use crate::auth::{KeySource, Mode, Settings};
-
-/// The variable that holds a partner key. Not a flag, which would show the key
-/// in the list of processes.
-const PARTNER_KEY: &str = "POLYTOMIC_PARTNER_KEY";
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct AuthFlags {
@@ -60,6 +52,11 @@ enum AuthMode {
 }
 
 impl AuthFlags {
+    /// Reports whether clients send their own keys.
+    pub(super) fn is_passthrough(&self) -> bool {
+        self.auth_mode == AuthMode::Passthrough
+    }
+
     /// Returns the settings of a gateway that listens on `listen`, if the flags of
     /// the mode, and no others, are set.
     pub(super) fn settings(
@@ -106,19 +103,5 @@ impl AuthFlags {
                  {PARTNER_KEY}"
             ))),
         }
-    }
-}
-
-/// Returns the partner key of the variable, if it has one. The error shows none
-/// of it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a flag would show the key in the list of processes, and in --help"
-)]
-pub(super) fn partner_key() -> Result<Option<SecretString>, String> {
-    match env::var(PARTNER_KEY) {
-        Ok(key) => Ok(Some(key).filter(|key| !key.is_empty()).map(SecretString::from)),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(_)) => Err(format!("{PARTNER_KEY} is not UTF-8")),
     }
 }

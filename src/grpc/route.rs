@@ -5,8 +5,8 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::Extension;
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT, ALLOW, CONTENT_TYPE},
 };
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -98,12 +98,12 @@ impl Routes {
             Ok(reservation) => reservation,
             Err(exhausted) => return shed(rpc, arrived, request.headers(), exhausted),
         };
-        if !is_grpc(&request) {
+        if let Some(response) = not_grpc(&request) {
             // A client can lose a response that is sent before its request has ended.
             let _ =
                 unary::receive(request.into_body(), &reservation, unary::REQUEST_TIMEOUT)
                     .await;
-            return unsupported_media_type();
+            return response;
         }
         if rpc.is_none() {
             request.extensions_mut().insert(Arrived(arrived));
@@ -198,10 +198,24 @@ fn is_grpc(request: &Request<Incoming>) -> bool {
     matches!(essence.trim_ascii(), b"application/grpc" | b"application/grpc+proto")
 }
 
-fn unsupported_media_type() -> Response<Body> {
-    let text = "This server speaks gRPC, and nothing else.\n".to_owned();
-    let mut response = Response::new(Body::new(text));
-    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-    response.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/grpc"));
-    response
+/// Returns the response to a request of plain HTTP. Only POST runs an RPC: caches and
+/// link checkers repeat the others.
+fn not_grpc(request: &Request<Incoming>) -> Option<Response<Body>> {
+    let (status, name, value) = if request.method() != Method::POST {
+        (StatusCode::METHOD_NOT_ALLOWED, ALLOW, "POST")
+    } else if !is_grpc(request) {
+        (StatusCode::UNSUPPORTED_MEDIA_TYPE, ACCEPT, "application/grpc")
+    } else {
+        return None;
+    };
+    // The response to HEAD has no body.
+    let body = if request.method() == Method::HEAD {
+        Body::empty()
+    } else {
+        Body::new("This server speaks gRPC, and nothing else.\n".to_owned())
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
+    Some(response)
 }

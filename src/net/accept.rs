@@ -6,20 +6,20 @@ use futures_util::FutureExt;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinSet, unconstrained},
-    time::{Instant, sleep},
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
-use super::{connection, limits::Settings};
+use super::{
+    connection,
+    limits::Settings,
+    rejected::{Reason, Rejected},
+};
 use crate::{budget::Capacities, grpc::Routes};
 
 /// Delay after a failed accept: most likely there are no file descriptors left, and
 /// the next accept would fail too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Minimum time between two log lines about rejected connections.
-const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The open connections.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(super) struct Connections {
     settings: Arc<Settings>,
     draining: CancellationToken,
     open: JoinSet<()>,
-    rejected: Rejected,
+    rejected: Arc<Rejected>,
 }
 
 impl Connections {
@@ -46,7 +46,7 @@ impl Connections {
             settings: Arc::new(settings),
             draining,
             open: JoinSet::new(),
-            rejected: Rejected::default(),
+            rejected: Arc::default(),
         }
     }
 
@@ -69,7 +69,7 @@ impl Connections {
                     Ok((stream, peer)) => self.serve(stream, peer),
                     Err(error) if concerns_one_peer(&error) => {}
                     Err(error) => {
-                        self.rejected.record("accept failed", &error);
+                        self.rejected.record(Reason::AcceptFailed, &error);
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -103,16 +103,18 @@ impl Connections {
     fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
         while self.open.try_join_next().is_some() {}
         if self.open.len() >= self.capacities.max_connections() {
-            self.rejected
-                .record("connection limit reached", &self.capacities.max_connections());
+            let limit = self.capacities.max_connections();
+            self.rejected.record(Reason::ConnectionLimit, limit);
             return;
         }
         let routes = Arc::clone(&self.routes);
         let capacities = Arc::clone(&self.capacities);
         let settings = Arc::clone(&self.settings);
         let draining = self.draining.clone();
-        let serving =
-            connection::serve(stream, peer, routes, capacities, settings, draining);
+        let rejected = Arc::clone(&self.rejected);
+        let serving = connection::serve(
+            stream, peer, routes, capacities, settings, draining, rejected,
+        );
         self.open.spawn(serving);
     }
 }
@@ -126,23 +128,4 @@ fn concerns_one_peer(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::Interrupted
     )
-}
-
-/// Counts rejected connections, so that a flood of them does not flood the log.
-#[derive(Debug, Default)]
-struct Rejected {
-    /// Connections since the last log line.
-    count: u64,
-    logged_at: Option<Instant>,
-}
-
-impl Rejected {
-    fn record(&mut self, reason: &str, detail: &impl std::fmt::Display) {
-        self.count += 1;
-        if self.logged_at.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
-            return;
-        }
-        warn!(reason, %detail, count = self.count, "connections rejected");
-        *self = Self { count: 0, logged_at: Some(Instant::now()) };
-    }
 }

@@ -1,13 +1,14 @@
 //! One connection, from its first byte to its last RPC.
 
 use std::{
-    convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+    convert::Infallible, error::Error, io, net::SocketAddr, pin::pin, sync::Arc,
+    time::Duration,
 };
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{sleep, timeout},
 };
@@ -16,13 +17,17 @@ use tracing::debug;
 
 use super::{
     limits::{self, Settings},
+    protocol::{HTTP1_RESPONSE, PREFACE, Protocol},
+    rejected::{Reason, Rejected},
     streams::Streams,
     yielding::YieldingReader,
 };
 use crate::{budget::Capacities, grpc::Routes};
 
-/// The first bytes of an HTTP/2 client (RFC 9113, section 3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Maximum time, and bytes, to read from a peer that is turned away: enough for a
+/// request on its way, since bytes left unread would reset the connection, and the
+/// reset can overtake the response.
+const LINGER: (Duration, u64) = (Duration::from_secs(1), 64 * 1024);
 
 /// Serves a connection until its peer or one of the limits ends it. During a drain it
 /// accepts no new RPCs; the server closes it at the drain limit.
@@ -33,56 +38,87 @@ pub(super) async fn serve(
     capacities: Arc<Capacities>,
     settings: Arc<Settings>,
     draining: CancellationToken,
+    rejected: Arc<Rejected>,
 ) {
-    let preface = tokio::select! {
+    let protocol = tokio::select! {
         // A connection whose preface has arrived is served, also during a drain.
         biased;
-        preface = timeout(settings.handshake_timeout, await_preface(&mut stream)) => preface,
+        read = timeout(settings.handshake_timeout, await_protocol(&mut stream)) => read,
         // hyper would wait for the preface, and the drain for hyper (hyperium/hyper#4170).
         () = draining.cancelled() => return,
     };
-    let ended = match preface {
-        Ok(Ok(())) => {
+    let ended = match protocol {
+        Ok(Ok(Protocol::Http2)) => {
             Box::pin(serve_http2(stream, peer, routes, capacities, settings, draining))
                 .await
+        }
+        Ok(Ok(other)) => {
+            let reason = Reason::WrongProtocol(other);
+            rejected.record(reason, format_args!("{other} from {peer}"));
+            return Box::pin(turn_away(stream, other)).await;
         }
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err("no HTTP/2 preface within the handshake timeout".into()),
     };
     if let Err(error) = ended {
+        if let Some(broken) = broken_by_peer(&*error) {
+            rejected.record(Reason::Http2, format_args!("{broken} from {peer}"));
+        }
         debug!(%peer, error, "connection ended with an error");
     }
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Reads the preface. hyper reads it too, but without a timeout.
-async fn await_preface(stream: &mut TcpStream) -> io::Result<()> {
+/// Reads until the protocol of the peer is known. hyper reads HTTP/2's preface too,
+/// but without a timeout.
+async fn await_protocol(stream: &mut TcpStream) -> io::Result<Protocol> {
     // Responses are small, and Nagle's algorithm would delay them.
     stream.set_nodelay(true)?;
-    let read = read_preface(stream).await;
-    if read.is_err() {
-        // If bytes are left to read, the system closes the connection with a reset.
-        let _ = stream.try_read(&mut [0; 1024]);
-    }
-    read
+    read_protocol(stream).await
 }
 
-async fn read_preface(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+async fn read_protocol(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Protocol> {
     let mut bytes = [0; PREFACE.len()];
     let mut filled = 0;
-    while filled < PREFACE.len() {
+    loop {
         let read = reader.read(&mut bytes[filled..]).await?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         filled += read;
-        if bytes[..filled] != PREFACE[..filled] {
-            let problem = "the peer does not speak HTTP/2";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+        if let Some(protocol) = Protocol::of(&bytes[..filled]) {
+            return Ok(protocol);
         }
     }
-    Ok(())
+}
+
+/// Closes the connection of a peer that does not speak HTTP/2, after a response if it
+/// can read one.
+async fn turn_away(mut stream: TcpStream, protocol: Protocol) {
+    let (time, bytes) = LINGER;
+    let turning_away = async {
+        if protocol == Protocol::Http1 {
+            stream.write_all(HTTP1_RESPONSE).await?;
+        }
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(bytes), &mut tokio::io::sink()).await
+    };
+    // The peer may go away first, which ends the connection as well.
+    let _ = timeout(time, turning_away).await;
+}
+
+/// Returns how the peer broke HTTP/2 or a limit of it, if that ended the connection.
+fn broken_by_peer(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut source = Some(error);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            let reason = error.reason().filter(|_| error.is_library())?;
+            return Some(format!("{reason:?} ({reason})"));
+        }
+        source = error.source();
+    }
+    None
 }
 
 /// Serves the RPCs of a connection that speaks HTTP/2.
@@ -146,16 +182,16 @@ async fn after(limit: Duration, wait: impl Future<Output = ()>) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::io::duplex;
 
     use super::*;
 
     #[tokio::test]
     async fn preface_may_arrive_in_pieces() {
         let (mut peer, mut stream) = duplex(1);
-        let reading = tokio::spawn(async move { read_preface(&mut stream).await });
+        let reading = tokio::spawn(async move { read_protocol(&mut stream).await });
         peer.write_all(PREFACE).await.unwrap();
-        reading.await.unwrap().unwrap();
+        assert_eq!(reading.await.unwrap().unwrap(), Protocol::Http2);
     }
 
     #[tokio::test]
@@ -164,20 +200,10 @@ mod tests {
         peer.write_all(PREFACE).await.unwrap();
         peer.write_all(b"rest").await.unwrap();
         drop(peer);
-        read_preface(&mut stream).await.unwrap();
+        assert_eq!(read_protocol(&mut stream).await.unwrap(), Protocol::Http2);
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest, b"rest");
-    }
-
-    #[tokio::test]
-    async fn other_protocol_is_rejected_at_its_first_wrong_byte() {
-        for start in ["G", "PRI * HTTP/1", "PRI * HTTP/2.0\r\n\r\nXX"] {
-            let (mut peer, mut stream) = duplex(64);
-            peer.write_all(start.as_bytes()).await.unwrap();
-            let error = read_preface(&mut stream).await.unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{start:?}");
-        }
     }
 
     #[tokio::test]
@@ -185,7 +211,7 @@ mod tests {
         let (mut peer, mut stream) = duplex(64);
         peer.write_all(&PREFACE[..10]).await.unwrap();
         drop(peer);
-        let error = read_preface(&mut stream).await.unwrap_err();
+        let error = read_protocol(&mut stream).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

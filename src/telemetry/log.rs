@@ -6,6 +6,8 @@ use clap::ValueEnum;
 use tracing::error;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
 
+use super::{text::TextFields, writer::Writer};
+
 /// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -15,12 +17,12 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging to standard error.
+/// Starts logging through a writer to standard error.
 ///
 /// # Errors
 ///
 /// If the filter is invalid; the text names the part.
-pub fn init(filter: &str, format: Format) -> Result<(), String> {
+pub fn init(filter: &str, format: Format, writer: Writer) -> Result<(), String> {
     let stray = filter
         .split(',')
         .map(str::trim)
@@ -34,11 +36,13 @@ pub fn init(filter: &str, format: Format) -> Result<(), String> {
     let filter = EnvFilter::builder()
         .parse(filter)
         .map_err(|error| format!("the log filter is invalid: {error}"))?;
-    let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
+    // tracing reports a failure of its own by `eprintln!`, which can panic and block.
+    let lines =
+        fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     match format {
         // Colours are for a terminal; in a file they would be escape sequences.
         Format::Text => {
-            lines.with_ansi(io::stderr().is_terminal()).init();
+            lines.with_ansi(io::stderr().is_terminal()).fmt_fields(TextFields).init();
         }
         Format::Json => lines.json().flatten_event(true).init(),
     }

@@ -61,6 +61,13 @@ impl FromStr for BaseUrl {
         if url.query().is_some() || url.fragment().is_some() {
             return Err("it holds a query or fragment; remove it".to_owned());
         }
+        // A service of Kubernetes may have a name without a dot, but hardly this one.
+        if let Some(host @ ("http" | "https")) = url.host_str() {
+            return Err(format!("the host is {host}; give one scheme, as https://host"));
+        }
+        if url.path().trim_end_matches('/').contains("//") {
+            return Err("the path has //; remove a slash".to_owned());
+        }
         let plaintext = url.scheme() == "http" && !is_loopback(&url);
         let prefix = url.as_str().trim_end_matches('/').to_owned();
         Ok(Self { prefix, plaintext })
@@ -93,6 +100,8 @@ mod tests {
             (" polytomic.example:8443// ", "https://polytomic.example:8443/api/me"),
             ("https://example.com/polytomic/", "https://example.com/polytomic/api/me"),
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080/api/me"),
+            ("polytomic:8080", "https://polytomic:8080/api/me"),
+            ("http://polytomic", "http://polytomic/api/me"),
         ] {
             let url: BaseUrl = written.parse().unwrap();
             assert_eq!(url.join("/api/me"), joined, "{written:?}");
@@ -110,6 +119,10 @@ mod tests {
             "https://app.polytomic.com?key=1",
             "https://app.polytomic.com#top",
             "not a url",
+            "https://https://app.polytomic.com",
+            "https:/app.polytomic.com",
+            "http//app.polytomic.com",
+            "https://app.polytomic.com//api",
         ] {
             assert!(written.parse::<BaseUrl>().is_err(), "{written:?}");
         }

@@ -2,6 +2,8 @@
 
 use std::{ffi::OsStr, io::Write, os::unix::ffi::OsStrExt};
 
+use clap::CommandFactory;
+use polytomic_gateway::config::Cli;
 use tempfile::NamedTempFile;
 use tokio::process::Command;
 use tonic::Code;
@@ -35,7 +37,7 @@ type Mistake<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 async fn invalid_settings_are_one_line_and_exit_code_2() {
     let own = |seconds: &str| format!("ListPartnerSharedConnections={seconds}");
     let static_mode = ["serve", "--listen", "127.0.0.1:0", "--auth-mode", "static"];
-    let cases: [Mistake<'_>; 26] = [
+    let cases: [Mistake<'_>; 30] = [
         (&["nonsense"], &[], "unrecognized subcommand 'nonsense'"),
         (&["serve", "--nonsense"], &[], "unexpected argument '--nonsense'"),
         (&["serve", "--listen", "here"], &[], "--listen"),
@@ -73,6 +75,10 @@ async fn invalid_settings_are_one_line_and_exit_code_2() {
             &[],
             "user name or password",
         ),
+        (&["serve", "--upstream-url", "https://https://x"], &[], "the host is https"),
+        (&["serve", "--upstream-url", "https:/x.example"], &[], "the host is https"),
+        (&["serve", "--upstream-url", "http//x.example"], &[], "the host is http"),
+        (&["serve", "--upstream-url", "https://x.example//api"], &[], "the path has //"),
         (&["serve", "--sandbox", "--upstream-url", "https://x"], &[], "remove one"),
         (&["serve", "--log", "a=b=c"], &[], "log filter"),
         (&["serve", "--partner-key-file", "key"], &[], "--auth-mode static"),
@@ -88,6 +94,73 @@ async fn invalid_settings_are_one_line_and_exit_code_2() {
         assert!(error.contains(expected), "{arguments:?}: {error}");
         assert!(!error.contains("secret"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn empty_variables_count_as_unset() {
+    let mut command = Cli::command();
+    command.build();
+    let mut names: Vec<String> = command
+        .get_subcommands()
+        .chain([&command])
+        .flat_map(clap::Command::get_arguments)
+        .filter_map(|flag| Some(flag.get_env()?.to_str()?.to_owned()))
+        .collect();
+    names.push("POLYTOMIC_PARTNER_KEY".to_owned());
+    assert!(names.len() > 20, "{names:?}");
+    let empty: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "")).collect();
+    let process =
+        Process::start(&["serve", "--sandbox", "--listen", "127.0.0.1:0"], &empty).await;
+    assert_eq!(Caller::list(process.address).send().await.code(), Code::Ok);
+}
+
+/// Starts a gateway and returns its log until it listens.
+async fn log_at_start(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let process = Process::start(&[&["serve"], arguments].concat(), variables).await;
+    process.signal("TERM").await;
+    process.wait().await.1
+}
+
+#[tokio::test]
+async fn what_is_open_to_a_network_is_named_at_start() {
+    let credentials = "clients send keys unencrypted";
+    let sandbox = "the sandbox is open to other hosts";
+    let url = ["--upstream-url", "polytomic", "--lame-duck", "0"];
+    let log = log_at_start(&["--sandbox", "--listen", "0.0.0.0:0"], &[]).await;
+    assert!(log.contains(sandbox), "{log}");
+    let log = log_at_start(&[&url[..], &["--listen", "0.0.0.0:0"]].concat(), &[]).await;
+    assert!(log.contains(credentials) && !log.contains(sandbox), "{log}");
+    for loopback in ["127.0.0.1:0", "[::ffff:127.0.0.1]:0"] {
+        for target in [&["--sandbox"][..], &url] {
+            let log =
+                log_at_start(&[target, &["--listen", loopback]].concat(), &[]).await;
+            assert!(!log.contains(credentials) && !log.contains(sandbox), "{log}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn proxy_variables_that_are_ignored_are_named_at_start() {
+    let url = ["--upstream-url", "polytomic.example", "--lame-duck", "0"];
+    let arguments = [&url[..], &["--listen", "127.0.0.1:0"]].concat();
+    let proxies =
+        [("HTTPS_PROXY", "http://u:secret@p:1"), ("all_proxy", "p"), ("HTTP_PROXY", "")];
+    let log = log_at_start(&arguments, &proxies).await;
+    let line = log.lines().find(|line| line.contains("proxy variables")).unwrap();
+    assert!(line.contains("WARN"), "{line}");
+    assert!(line.contains("HTTPS_PROXY") && line.contains("all_proxy"), "{line}");
+    assert!(!log.contains("secret") && !line.contains("HTTP_PROXY,"), "{log}");
+}
+
+#[tokio::test]
+async fn hangup_logs_a_sentence() {
+    let process =
+        Process::start(&["serve", "--sandbox", "--listen", "127.0.0.1:0"], &[]).await;
+    process.signal("HUP").await;
+    process.logs("there are no credential files to read again", 1).await;
+    process.signal("TERM").await;
+    let (_, log) = process.wait().await;
+    assert!(!log.contains("Stats {"), "{log}");
 }
 
 #[tokio::test]

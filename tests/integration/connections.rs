@@ -45,14 +45,6 @@ async fn connection_without_a_preface_is_closed() {
 }
 
 #[tokio::test]
-async fn connection_with_a_wrong_preface_is_closed() {
-    let gateway = Gateway::on_sandbox_with(&["--handshake-timeout", "3600"]).await;
-    let mut peer = Peer::connect(gateway.address).await.unwrap();
-    peer.send(b"GET / HTTP/1.1\r\n").await.unwrap();
-    assert!(ended(&mut peer).await.is_empty());
-}
-
-#[tokio::test]
 async fn connection_over_max_connections_is_closed() {
     let fake = Fake::answering([]).await;
     let gateway = Gateway::with(&fake, &["--max-connections", "2"]).await;

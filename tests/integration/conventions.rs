@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
-use tokio::time::Instant;
+use http::{Method, Request, StatusCode};
+use tokio::{net::TcpStream, time::Instant};
 use tonic::Code;
 
 use kit::{
     Caller, Fake, Gateway,
-    caller::{SERVICE, frame},
+    caller::{LIST, METADATA, SERVICE, frame},
 };
 
 /// Starts a gateway with an upstream that accepts requests and never responds.
@@ -112,6 +112,33 @@ async fn other_content_types_are_unsupported() {
         .send()
         .await;
     assert_eq!(reply.code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn only_post_runs_an_rpc() {
+    let fake = Fake::answering([]).await;
+    let gateway = Gateway::on(&fake).await;
+    let health = "/grpc.health.v1.Health/Check";
+    for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"] {
+        for path in [LIST, health, "/nope.Service/List", "/"] {
+            let stream = TcpStream::connect(gateway.address).await.unwrap();
+            let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
+            tokio::spawn(connection);
+            let mut request = Request::builder()
+                .method(Method::from_bytes(method.as_bytes()).unwrap())
+                .uri(format!("http://gateway{path}"));
+            for (name, value) in METADATA {
+                request = request.header(name, value);
+            }
+            let request = request.body(()).unwrap();
+            let (response, mut body) = send.send_request(request, false).unwrap();
+            body.send_data(frame(b"").into(), true).unwrap();
+            let response = response.await.unwrap();
+            assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
+            assert_eq!(response.headers()["allow"], "POST", "{method} {path}");
+        }
+    }
+    assert!(fake.seen().is_empty());
 }
 
 #[tokio::test]

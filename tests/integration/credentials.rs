@@ -165,7 +165,7 @@ impl Files {
     fn new(key: &str) -> Self {
         let files = Self { directory: tempfile::tempdir().unwrap() };
         files.put(key);
-        fs::write(files.path("token"), "caller-token\n").unwrap();
+        fs::write(files.path("token"), "the-caller-token\n").unwrap();
         files
     }
 
@@ -199,7 +199,7 @@ async fn static_mode_accepts_the_caller_token_only() {
     over_both(async |protocol| {
         let files = Files::new(KEY);
         let gateway = files.gateway(protocol).await;
-        assert_eq!(list_with(&gateway, "caller-token").await.code(), Code::Ok);
+        assert_eq!(list_with(&gateway, "the-caller-token").await.code(), Code::Ok);
         let seen = gateway.sandbox().requests();
         assert!(
             seen.iter().all(|request| request.headers["authorization"] == "partner"),
@@ -232,7 +232,7 @@ async fn key_rotation_under_load_fails_no_rpc() {
                 let stopped = stopped.clone();
                 tokio::spawn(async move {
                     while !*stopped.borrow() {
-                        let reply = list_with(&gateway, "caller-token").await;
+                        let reply = list_with(&gateway, "the-caller-token").await;
                         assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
                         calls[caller].fetch_add(1, Relaxed);
                     }
@@ -269,7 +269,7 @@ async fn gateway_without_a_usable_key_is_unavailable_until_reload() {
     over_both(async |protocol| {
         let files = Files::new("not one\nkey");
         let gateway = files.gateway(protocol).await;
-        let reply = list_with(&gateway, "caller-token").await;
+        let reply = list_with(&gateway, "the-caller-token").await;
         assert_eq!(reply.code(), Code::Unavailable);
         assert_eq!(reply.reason(), "GATEWAY_CREDENTIALS_UNAVAILABLE");
 
@@ -281,7 +281,7 @@ async fn gateway_without_a_usable_key_is_unavailable_until_reload() {
 
         files.put(KEY);
         gateway.reload().await;
-        assert_eq!(list_with(&gateway, "caller-token").await.code(), Code::Ok);
+        assert_eq!(list_with(&gateway, "the-caller-token").await.code(), Code::Ok);
         let state = states.message().await.unwrap().unwrap().status();
         assert_eq!(state, ServingStatus::Serving);
     })

@@ -189,7 +189,7 @@ async fn log_of_credential_files_has_the_documented_fields() {
     let directory = tempfile::tempdir().unwrap();
     let (key, token) = (directory.path().join("key"), directory.path().join("token"));
     fs::write(&key, KEY).unwrap();
-    fs::write(&token, "token").unwrap();
+    fs::write(&token, "the-caller-token").unwrap();
     let arguments = [
         "serve",
         "--sandbox",
@@ -205,7 +205,7 @@ async fn log_of_credential_files_has_the_documented_fields() {
         token.to_str().unwrap(),
     ];
     let process = Process::start(&arguments, &[]).await;
-    assert_eq!(list_with(&process, "token").await.code(), Code::Ok);
+    assert_eq!(list_with(&process, "the-caller-token").await.code(), Code::Ok);
     fs::write(&key, "two\nlines").unwrap();
     process.signal("HUP").await;
     process.logs("file is not usable", 1).await;

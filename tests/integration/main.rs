@@ -6,6 +6,7 @@
 
 mod bad_requests;
 mod bad_responses;
+mod blocked_log;
 mod command_line;
 mod connections;
 mod contract;
@@ -29,3 +30,4 @@ mod secrets;
 mod statuses;
 mod unsent;
 mod untaken;
+mod wrong_protocol;

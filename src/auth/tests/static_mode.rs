@@ -13,11 +13,13 @@ use super::*;
 
 const GATEWAY_REJECTED: Error = Error::Rejected { owner: CredentialOwner::Gateway };
 
+const CALLER: &str = "token-of-the-caller";
+
 /// Returns a directory with the files `key` and `token`.
 fn directory() -> TempDir {
     let directory = TempDir::new().unwrap();
     std::fs::write(directory.path().join("key"), "old\n").unwrap();
-    std::fs::write(directory.path().join("token"), "caller\n").unwrap();
+    std::fs::write(directory.path().join("token"), format!("{CALLER}\n")).unwrap();
     directory
 }
 
@@ -39,11 +41,11 @@ async fn static_mode(polytomic: &Arc<Polytomic>, directory: &TempDir) -> Authent
 async fn caller_token_gives_the_gateways_key() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     let auth = static_mode(&polytomic, &directory).await;
-    let credentials = auth.credentials(&bearer("caller")).await.unwrap();
+    let credentials = auth.credentials(&bearer(CALLER)).await.unwrap();
     assert_eq!(sent(&credentials), "Bearer old");
     assert_eq!(credentials.owner(), CredentialOwner::Gateway);
     assert!(credentials.authorization().is_sensitive());
-    auth.credentials(&bearer("caller")).await.unwrap();
+    auth.credentials(&bearer(CALLER)).await.unwrap();
     assert_eq!(*polytomic.asked.lock().unwrap(), ["old"]);
 }
 
@@ -51,13 +53,13 @@ async fn caller_token_gives_the_gateways_key() {
 async fn wrong_caller_token_is_rejected_and_never_sent_upstream() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     let auth = static_mode(&polytomic, &directory).await;
-    for token in ["calling", "caller2", "CALLER", "old"] {
+    for token in ["calling", "token-of-the-caller2", "TOKEN-OF-THE-CALLER", "old"] {
         let error = auth.credentials(&bearer(token)).await.unwrap_err();
         assert_eq!(error, Error::CallerToken, "{token}");
     }
     assert_eq!(auth.credentials(&HeaderMap::new()).await.unwrap_err(), Error::Missing);
-    let mut twice = bearer("caller");
-    twice.append(AUTHORIZATION, HeaderValue::from_static("Bearer caller"));
+    let mut twice = bearer(CALLER);
+    twice.append(AUTHORIZATION, HeaderValue::from_static("Bearer token-of-the-caller"));
     let error = auth.credentials(&twice).await.unwrap_err();
     assert!(matches!(error, Error::Malformed(_)));
     assert_eq!(polytomic.asked(), 0);
@@ -82,7 +84,7 @@ async fn wrong_class_of_the_gateways_key_is_blamed_on_the_gateway() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     polytomic.script("old", Script::Class(Class::User));
     let auth = static_mode(&polytomic, &directory).await;
-    let credentials = auth.credentials(&bearer("caller")).await.unwrap();
+    let credentials = auth.credentials(&bearer(CALLER)).await.unwrap();
     assert_eq!(
         credentials.check_partner().unwrap_err(),
         Error::NotPartner { class: Class::User, owner: CredentialOwner::Gateway }
@@ -96,11 +98,11 @@ async fn gateway_is_ready_once_usable_credentials_are_loaded() {
     std::fs::remove_file(&key).unwrap();
     std::fs::remove_file(&token).unwrap();
     let auth = static_mode(&polytomic, &directory).await;
-    let caller = bearer("caller");
+    let caller = bearer(CALLER);
     assert!(!auth.is_ready());
     let error = auth.credentials(&caller).await.unwrap_err();
     assert_eq!(error, Error::Unavailable("caller token"));
-    replace(&token, "caller");
+    replace(&token, CALLER);
     auth.reload().await;
     assert!(!auth.is_ready());
     let error = auth.credentials(&caller).await.unwrap_err();
@@ -120,7 +122,7 @@ async fn gateway_is_ready_once_usable_credentials_are_loaded() {
 async fn rejected_key_is_replaced_by_the_one_in_the_file() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     let auth = static_mode(&polytomic, &directory).await;
-    let old = auth.credentials(&bearer("caller")).await.unwrap();
+    let old = auth.credentials(&bearer(CALLER)).await.unwrap();
     replace(&directory.path().join("key"), "new");
     let new = auth.rejected(&old).await.unwrap();
     assert_eq!(sent(&new), "Bearer new");
@@ -128,7 +130,7 @@ async fn rejected_key_is_replaced_by_the_one_in_the_file() {
     assert_eq!(again.generation(), new.generation());
     assert_eq!(auth.stats().key_file.unwrap().rotations, 1);
     assert!(auth.rejected(&new).await.is_none(), "the file has not changed since");
-    let error = auth.credentials(&bearer("caller")).await.unwrap_err();
+    let error = auth.credentials(&bearer(CALLER)).await.unwrap_err();
     assert_eq!(error, GATEWAY_REJECTED);
 }
 
@@ -137,10 +139,10 @@ async fn key_rejected_by_its_look_up_is_replaced_by_the_one_in_the_file() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     let auth = static_mode(&polytomic, &directory).await;
     polytomic.script("old", Script::Unknown);
-    let error = auth.credentials(&bearer("caller")).await.unwrap_err();
+    let error = auth.credentials(&bearer(CALLER)).await.unwrap_err();
     assert_eq!(error, GATEWAY_REJECTED);
     replace(&directory.path().join("key"), "new");
-    let credentials = auth.credentials(&bearer("caller")).await.unwrap();
+    let credentials = auth.credentials(&bearer(CALLER)).await.unwrap();
     assert_eq!(sent(&credentials), "Bearer new", "immediately, not after 5 s");
 }
 
@@ -195,7 +197,7 @@ async fn key_rotation_under_load_fails_no_rpc() {
         calls.push(Arc::clone(&finished));
         clients.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
-                let credentials = auth.credentials(&bearer("caller")).await.unwrap();
+                let credentials = auth.credentials(&bearer(CALLER)).await.unwrap();
                 let accepted = |c: &Credentials| valid.lock().unwrap().contains(&sent(c));
                 if !accepted(&credentials) {
                     let new = auth.rejected(&credentials).await.expect("a new key");

@@ -1,0 +1,64 @@
+//! The log of rejected connections, which stays short in a flood of them.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::protocol::Protocol;
+
+/// Minimum time between two log lines for one reason.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why a connection is rejected or ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Reason {
+    AcceptFailed,
+    ConnectionLimit,
+    WrongProtocol(Protocol),
+    /// The peer broke HTTP/2, or a limit that HTTP/2 lets a server set.
+    Http2,
+}
+
+/// Counts rejected connections.
+#[derive(Debug, Default)]
+pub(super) struct Rejected(Mutex<HashMap<Reason, Count>>);
+
+#[derive(Debug, Default)]
+struct Count {
+    /// Connections since the last log line.
+    connections: u64,
+    logged_at: Option<Instant>,
+}
+
+impl Rejected {
+    /// Counts a connection, and logs it unless a line has been logged recently.
+    pub(super) fn record(&self, reason: Reason, detail: impl fmt::Display) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(reason).or_default();
+        count.connections += 1;
+        if count.logged_at.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
+            return;
+        }
+        count.logged_at = Some(Instant::now());
+        let count = std::mem::take(&mut count.connections);
+        drop(counts);
+        warn!(%reason, %detail, count, "connections rejected");
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AcceptFailed => "accept failed",
+            Self::ConnectionLimit => "connection limit reached",
+            Self::WrongProtocol(_) => "wrong protocol",
+            Self::Http2 => "HTTP/2 limit or error",
+        })
+    }
+}

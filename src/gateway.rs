@@ -197,7 +197,6 @@ pub fn reject(rpc: Option<&Arc<Rpc>>, metadata: &HeaderMap, failure: Failure) ->
     let request_id = metadata::request_id(metadata);
     let safe = rpc.is_none_or(|rpc| rpc.binding.is_safe());
     let key = idempotency::given(metadata);
-    let key = key.map(|value| Key { value: value.clone(), lasts: true });
     let effect = Effect::new(safe, metadata::is_retry(metadata));
     let (outcome, retry) = effect.conclude(&failure, key.as_ref());
     let context = Context {
@@ -205,6 +204,7 @@ pub fn reject(rpc: Option<&Arc<Rpc>>, metadata: &HeaderMap, failure: Failure) ->
         outcome,
         retry,
         idempotency_key: key.as_ref().and_then(|key| key.value.to_str().ok()),
+        idempotency_key_origin: key.as_ref().map_or("", |key| key.origin.as_str()),
         ..Context::new(request_id.to_str().unwrap_or_default())
     };
     tracing::info!(

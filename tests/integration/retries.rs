@@ -4,6 +4,7 @@
 use kit::{
     Caller, Fake, Gateway, Protocol,
     fake::{JSON, Response, Script, Step},
+    log::Log,
     over_both,
 };
 use tonic::Code;
@@ -149,7 +150,7 @@ async fn retry_of_a_client_library_with_its_own_key_makes_one_share() {
 }
 
 #[tokio::test]
-async fn failed_create_returns_the_origin_of_its_key() {
+async fn origin_of_a_key_is_in_metadata_details_and_log() {
     over_both(async |protocol| {
         let (_fake, gateway) = playing(protocol, Step::Reset).await;
         let long = "x".repeat(129);
@@ -163,8 +164,10 @@ async fn failed_create_returns_the_origin_of_its_key() {
             (create().with(ID, &long), "fresh"),
             (create().with(ID, "r-1").with(ID, "r-1"), "fresh"),
         ] {
+            let log = Log::keep();
             let reply = create.send().await;
             assert_eq!(reply.headers[ORIGIN], origin);
+            assert_eq!(log.rpcs()[0]["idempotency_key_origin"], origin);
             let detail = reply.error_metadata("idempotencyKeyOrigin");
             assert_eq!(detail.as_deref(), Some(origin));
         }

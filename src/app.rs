@@ -49,6 +49,19 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Reports whether an operator must change the settings to start the gateway.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Settings(_)
+                | Self::Auth(_)
+                | Self::Upstream(upstream::SetupError::Authorities(_))
+        )
+    }
+}
+
 impl App {
     /// Compiles the contract, checks the flags against it and listens.
     ///

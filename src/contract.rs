@@ -67,7 +67,7 @@ pub struct Rpc {
 /// `google.api.resource_reference`. Later variables are within earlier ones.
 #[derive(Debug)]
 pub struct ResourceReference {
-    /// The kind of resource, for example `polytomic.Connection`.
+    /// The kind of resource, for example `package.Kind`.
     pub kind: Arc<str>,
     /// The index of the request field that holds its id.
     pub field: usize,

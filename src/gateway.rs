@@ -36,7 +36,7 @@ use self::{
 use crate::{
     auth::{self, Authenticator, Credentials},
     budget::{Exhausted, RejectedResponses, ResponseMemory},
-    contract::{Contract, Rpc},
+    contract::{Contract, KeyClass, Rpc},
     status::{Context, Failure},
     transcode::Violation,
     upstream::Upstream,
@@ -151,7 +151,7 @@ impl Gateway {
         // have credentials.
         let deadline =
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
-        let credentials = deadline.bound(self.credentials(metadata, record)).await?;
+        let credentials = deadline.bound(self.credentials(rpc, metadata, record)).await?;
         let request = prepare(rpc, metadata, message, key, stated, record)?;
         let memory = self.rejected_responses.reserve(
             memory,
@@ -163,21 +163,28 @@ impl Gateway {
 
     async fn credentials(
         &self,
+        rpc: &Rpc,
         metadata: &HeaderMap,
         record: &mut Record,
     ) -> Result<Credentials, Failure> {
         let credentials =
-            self.authenticator.credentials(metadata).await.map_err(|error| {
-                if let auth::Error::Rejected { owner }
-                | auth::Error::NotPartner { owner, .. } = error
-                {
-                    record.whose_credentials = owner;
+            self.authenticator.credentials(metadata).await.inspect_err(|error| {
+                if let auth::Error::Rejected { owner } = error {
+                    record.whose_credentials = *owner;
                 }
-                error
             })?;
         record.whose_credentials = credentials.owner();
         record.credentials = Some(credentials.clone());
+        check_class(rpc, &credentials)?;
         Ok(credentials)
+    }
+}
+
+/// Rejects a key that Polytomic is certain to reject for the RPC.
+fn check_class(rpc: &Rpc, credentials: &Credentials) -> Result<(), auth::Error> {
+    match rpc.options.key_class {
+        KeyClass::Any => Ok(()),
+        KeyClass::Partner => credentials.check_partner(),
     }
 }
 

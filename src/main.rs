@@ -16,7 +16,7 @@ use polytomic_gateway::{
     auth::Authenticator,
     config::{Cli, Command, Serve},
     contract::DESCRIPTOR_SET,
-    telemetry, upstream,
+    telemetry,
 };
 #[cfg(feature = "sandbox")]
 use polytomic_gateway::{config, demo, sandbox::Sandbox};
@@ -62,7 +62,9 @@ fn main() -> ExitCode {
     runtime.shutdown_timeout(EXIT_LIMIT);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_usage(&*error) => usage(&error.to_string()),
+        Err(error) if error.downcast_ref().is_some_and(app::Error::is_usage) => {
+            usage(&error.to_string())
+        }
         Err(error) => failed(&*error),
     }
 }
@@ -182,18 +184,6 @@ fn is_mistake(error: &clap::Error) -> bool {
         ErrorKind::DisplayHelp
             | ErrorKind::DisplayVersion
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-    )
-}
-
-/// Reports whether an operator must change the settings to start the gateway.
-fn is_usage(error: &(dyn Error + 'static)) -> bool {
-    matches!(
-        error.downcast_ref(),
-        Some(
-            app::Error::Settings(_)
-                | app::Error::Auth(_)
-                | app::Error::Upstream(upstream::SetupError::Authorities(_))
-        )
     )
 }
 

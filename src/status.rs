@@ -19,7 +19,10 @@ pub use self::{
 use self::{row::RetryRule, table::row_of};
 use crate::{
     auth::{self, CredentialOwner},
-    budget, grpc, transcode, upstream,
+    budget,
+    contract::Options,
+    grpc::Error as GrpcError,
+    transcode, upstream,
 };
 
 mod content;
@@ -29,7 +32,6 @@ mod error_response;
 pub(crate) mod markdown;
 mod message;
 mod outcome;
-mod product;
 mod retry_after;
 mod row;
 mod sketch;
@@ -47,7 +49,7 @@ mod tests;
 pub enum Failure {
     /// The request is not one that gRPC allows, or for no RPC of the gateway.
     #[error(transparent)]
-    Grpc(#[from] grpc::Error),
+    Grpc(#[from] GrpcError),
     /// There are no credentials for the RPC.
     #[error(transparent)]
     Auth(#[from] auth::Error),
@@ -77,6 +79,8 @@ pub enum Failure {
     Panic,
 }
 
+const NOTHING_DECLARED: &Options = &Options::NONE;
+
 /// What is known of an RPC when it fails.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
@@ -94,7 +98,7 @@ pub struct Context<'a> {
     pub idempotency_key: Option<&'a str>,
     /// Where that key came from: `given`, `derived` or `fresh`.
     pub idempotency_key_origin: &'a str,
-    /// What the RPC is about: type, e.g. `polytomic.Connection`, and name as sent.
+    /// What the RPC is about: type, e.g. `package.Kind`, and name as sent.
     pub resource: Option<(&'a str, &'a str)>,
     /// Whose credentials the RPC uses.
     pub whose_credentials: CredentialOwner,
@@ -102,8 +106,8 @@ pub struct Context<'a> {
     pub fingerprint: Option<&'a str>,
     /// The requested version of Polytomic's API.
     pub api_version: &'a str,
-    /// The page that documents the RPC's REST request.
-    pub page: Option<&'a str>,
+    /// What the RPC declares of its keys, its page and its 404.
+    pub options: &'a Options,
 }
 
 impl<'a> Context<'a> {
@@ -123,7 +127,7 @@ impl<'a> Context<'a> {
             whose_credentials: CredentialOwner::Caller,
             fingerprint: None,
             api_version: "",
-            page: None,
+            options: NOTHING_DECLARED,
         }
     }
 }

@@ -100,56 +100,13 @@ const MAY_NAME_THE_PRODUCT: &[&str] = &["demo", "lib", "sandbox"];
 /// The most lines of a file, tests not counted.
 const LINES: usize = 300;
 
-/// What breaks a wall today, and why: file, wall, reason. An entry that is no longer
-/// needed fails the test.
-const NOT_YET: &[(&str, &str, &str)] = &[
-    ("transcode/request.rs", "direction", "the room gets its own error type"),
-    ("upstream.rs", "direction", "the room gets its own error type"),
-    ("upstream/classify.rs", "direction", "the room gets its own error type"),
-    ("grpc/body.rs", "status", "the body gets a plain error"),
-    ("main.rs", "environment", "`config` will read it"),
-    ("contract/template.rs", "product", "an option in `proto/` will say it"),
-    ("status/error_response.rs", "product", "an option in `proto/` will say it"),
-    ("status/table.rs", "product", "an option in `proto/` will say it"),
-    ("status/words.rs", "product", "an option in `proto/` will say it"),
-    ("contract/annotations.rs", "circle", "one will be split"),
-    ("contract/schema.rs", "circle", "one will be split"),
-    ("transcode/body.rs", "circle", "one will be split"),
-    ("transcode/request.rs", "circle", "one will be split"),
-    ("sandbox/caller.rs", "circle", "the state will be split"),
-    ("sandbox/directory.rs", "circle", "the state will be split"),
-    ("sandbox/exchange.rs", "circle", "the state will be split"),
-    ("sandbox/faults.rs", "circle", "the state will be split"),
-    ("sandbox/idempotency.rs", "circle", "the state will be split"),
-    ("sandbox/seed.rs", "circle", "the state will be split"),
-    ("sandbox/world.rs", "circle", "the state will be split"),
-    ("app.rs", "length", "parts will move out"),
-    ("config.rs", "length", "parts will move out"),
-    ("gateway.rs", "length", "parts will move out"),
-    ("sandbox/seed.rs", "length", "parts will move out"),
-    ("status.rs", "length", "parts will move out"),
-    ("transcode/request.rs", "length", "parts will move out"),
-    ("upstream.rs", "length", "parts will move out"),
-];
-
 #[test]
 fn the_walls_stand() {
     let files = sources();
-    let mut broken: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
-    for problem in files.iter().flat_map(check).chain(cycles(&files)) {
-        let Problem { file, wall, text } = problem;
-        broken.entry((file, wall)).or_default().push(text);
-    }
-    let mut report = Vec::new();
-    for (file, wall, _) in NOT_YET {
-        if broken.remove(&((*file).to_owned(), (*wall).to_owned())).is_none() {
-            report.push(format!("src/{file}: {wall}: holds now; delete it from NOT_YET"));
-        }
-    }
-    for ((file, wall), texts) in broken {
-        report
-            .extend(texts.into_iter().map(|text| format!("src/{file}: {wall}: {text}")));
-    }
+    let problems = files.iter().flat_map(check).chain(cycles(&files));
+    let report: Vec<_> = problems
+        .map(|Problem { file, wall, text }| format!("src/{file}: {wall}: {text}"))
+        .collect();
     assert!(report.is_empty(), "\n{}", report.join("\n"));
 }
 
@@ -237,7 +194,7 @@ fn a_circle_of_files_is_found() {
 #[derive(Debug)]
 struct Problem {
     file: String,
-    wall: String,
+    wall: &'static str,
     text: String,
 }
 
@@ -245,9 +202,8 @@ struct Problem {
 fn check(source: &Source) -> Vec<Problem> {
     let room = source.room();
     let mut problems = Vec::new();
-    let mut report = |wall: &str, text: String| {
-        let (file, wall) = (source.file.clone(), wall.to_owned());
-        problems.push(Problem { file, wall, text });
+    let mut report = |wall, text: String| {
+        problems.push(Problem { file: source.file.clone(), wall, text });
     };
 
     let Some((_, may_use)) = MAY_USE.iter().find(|(name, _)| *name == room) else {
@@ -322,7 +278,7 @@ fn cycles(files: &[Source]) -> Vec<Problem> {
     in_circle
         .map(|module| Problem {
             file: by_module[module].file.clone(),
-            wall: "circle".to_owned(),
+            wall: "circle",
             text: "uses itself by way of other files of its room".to_owned(),
         })
         .collect()

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::HeaderValue;
 
 use super::hash::CredentialHash;
-use super::{CredentialOwner, Identity};
+use super::{CredentialOwner, Error, Identity};
 
 /// Ready-to-send credentials of one key. Cloning is cheap.
 ///
@@ -92,6 +92,20 @@ impl Credentials {
     #[must_use]
     pub fn owner(&self) -> CredentialOwner {
         self.0.owner
+    }
+
+    /// Checks the key for a call that only partner keys may make.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotPartner`], if Polytomic is certain to reject the key.
+    pub fn check_partner(&self) -> Result<(), Error> {
+        match self.identity() {
+            Some(identity) if identity.is_no_partner() => {
+                Err(Error::NotPartner { class: identity.class, owner: self.owner() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the number of these credentials, unique in the process. The same key gets

@@ -27,14 +27,14 @@ pub struct Identity {
     pub organization_name: Option<String>,
     /// The class of the key.
     pub class: Class,
-    /// The `is_partner` flag as sent. With `None`, no RPC is rejected.
+    /// The `is_partner` flag as sent. With `None`, the key may be a partner key.
     pub is_partner: Option<bool>,
 }
 
 /// The classes of a Polytomic key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// A partner key, the only class that may use the partner's RPCs.
+    /// A partner key.
     Partner,
     /// A key of one organization.
     Organization,
@@ -82,12 +82,13 @@ impl Identity {
         })
     }
 
-    /// Reports whether Polytomic is certain to reject this key for a partner's RPC.
+    /// Reports whether Polytomic is certain to reject this key where it takes only
+    /// partner keys.
     ///
     /// Returns false for a system actor: its rights are not documented, and Polytomic
     /// checks them anyway.
     #[must_use]
-    pub fn is_rejected(&self) -> bool {
+    pub fn is_no_partner(&self) -> bool {
         self.is_partner == Some(false) && self.class != Class::System
     }
 }
@@ -141,7 +142,7 @@ mod tests {
             is_partner: Some(false),
         };
         assert_eq!(identity, expected);
-        assert!(identity.is_rejected());
+        assert!(identity.is_no_partner());
     }
 
     #[test]
@@ -162,7 +163,7 @@ mod tests {
             let body = format!(r#"{{"data":{data}}}"#);
             let identity = Identity::from_json(body.as_bytes()).unwrap();
             assert_eq!(
-                (identity.class, identity.is_rejected()),
+                (identity.class, identity.is_no_partner()),
                 (class, rejected),
                 "{data}"
             );

@@ -60,7 +60,7 @@ impl Verifier {
         match self.cache.get(&hash).await {
             Some(State::Known(credentials)) => {
                 counters.hits.add();
-                return check_class(credentials);
+                return Ok(credentials);
             }
             Some(State::Rejected) => {
                 counters.negative.add();
@@ -85,7 +85,7 @@ impl Verifier {
         };
         let counter = if waiter.is_shared { &counters.shared } else { &counters.misses };
         counter.add();
-        waiter.outcome().await.unwrap_or(Err(Error::Internal)).and_then(check_class)
+        waiter.outcome().await.unwrap_or(Err(Error::Internal))
     }
 
     /// Records that Polytomic responded to `credentials` with 401.
@@ -148,15 +148,5 @@ impl Verifier {
     #[cfg(test)]
     pub(super) async fn run_pending_tasks(&self) {
         self.cache.run_pending_tasks().await;
-    }
-}
-
-/// Rejects credentials of a class that Polytomic is known to reject.
-fn check_class(credentials: Credentials) -> Outcome {
-    match credentials.identity() {
-        Some(identity) if identity.is_rejected() => {
-            Err(Error::NotPartner { class: identity.class, owner: credentials.owner() })
-        }
-        _ => Ok(credentials),
     }
 }

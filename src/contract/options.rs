@@ -17,7 +17,7 @@ const MAX_TITLE: usize = 100;
 const MAX_URL: usize = 256;
 
 /// What the gateway needs to know of an RPC beyond its REST form.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// The class of key that Polytomic accepts for the call.
     pub key_class: KeyClass,
@@ -28,10 +28,9 @@ pub struct Options {
 }
 
 /// A class of Polytomic key.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyClass {
     /// Each class, as far as the `.proto` file states.
-    #[default]
     Any,
     /// Partner keys only.
     Partner,
@@ -56,14 +55,18 @@ pub struct Link {
 }
 
 impl Options {
-    /// Reads the option of an RPC; an RPC without it has the defaults.
+    /// The options of an RPC that declares none.
+    pub const NONE: Self =
+        Self { key_class: KeyClass::Any, reference: None, not_found: None };
+
+    /// Reads the option of an RPC; an RPC without it has [`NONE`](Self::NONE).
     ///
     /// # Errors
     ///
     /// If the option has a field or a value that the gateway does not support, or
     /// text that an error detail cannot hold.
     pub(super) fn read(method: &MethodDescriptor) -> Result<Self, String> {
-        let mut options = Self::default();
+        let mut options = Self::NONE;
         match extension::get(method.parent_pool(), &method.options(), NAME) {
             None => {}
             Some(Value::Message(declared)) => options

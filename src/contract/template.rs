@@ -19,7 +19,7 @@ pub(super) enum Segment<'a> {
     Variable(&'a str),
 }
 
-/// Returns the segments of a template such as `/api/organizations/{org_id}`.
+/// Returns the segments of a template such as `/api/things/{id}`.
 ///
 /// # Errors
 ///
@@ -43,7 +43,7 @@ fn segment(text: &str) -> Result<Segment<'_>, String> {
         }
         return Err(format!(
             "has the variable `{text}`; only the name of a top-level field is supported, \
-             as in `{{org_id}}`"
+             as in `{{id}}`"
         ));
     }
     if text.is_empty() {

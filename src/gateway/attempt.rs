@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{StatusCode, header::AUTHORIZATION};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Gateway, deadline::Deadline, record::Record, response};
+use super::{Gateway, check_class, deadline::Deadline, record::Record, response};
 use crate::{
     auth::Credentials,
     budget::ExpectedResponse,
@@ -60,7 +60,9 @@ impl Gateway {
                 // Polytomic may record idempotency keys by credentials: newer ones
                 // could repeat what the older ones began.
                 let may_renew = is_repeatable && !renewed && !record.may_exist();
-                let Some(newer) = newer.ok().flatten().filter(|_| may_renew) else {
+                let is_usable = |newer: &Credentials| check_class(rpc, newer).is_ok();
+                let newer = newer.ok().flatten().filter(is_usable);
+                let Some(newer) = newer.filter(|_| may_renew) else {
                     return Err(failure);
                 };
                 credentials = newer;

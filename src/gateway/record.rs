@@ -120,7 +120,7 @@ impl Record {
             whose_credentials: self.whose_credentials,
             fingerprint: self.fingerprint(),
             api_version: text(&self.api_version),
-            page: self.rpc.options.reference.as_ref().map(|page| page.url.as_str()),
+            options: &self.rpc.options,
             ..Context::new(text(&self.request_id))
         }
     }

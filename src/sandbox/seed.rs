@@ -161,7 +161,6 @@ pub(super) fn accounts() -> Vec<Vec<Organization>> {
     let first = uuid!(FIRST_CHILD_ORGANIZATION);
     let second = uuid!(SECOND_CHILD_ORGANIZATION);
     let third = uuid!(THIRD_CHILD_ORGANIZATION);
-    let other = uuid!(OTHER_ORGANIZATION);
     vec![
         vec![
             organization(owner, OWNER_ORGANIZATION_NAME, Some("example.com")),
@@ -169,7 +168,7 @@ pub(super) fn accounts() -> Vec<Vec<Organization>> {
             organization(second, SECOND_CHILD_ORGANIZATION_NAME, None),
             organization(third, THIRD_CHILD_ORGANIZATION_NAME, None),
         ],
-        vec![organization(other, OTHER_ORGANIZATION_NAME, None)],
+        vec![organization(uuid!(OTHER_ORGANIZATION), OTHER_ORGANIZATION_NAME, None)],
     ]
 }
 
@@ -215,15 +214,13 @@ pub(super) fn connections() -> Vec<Connection> {
 
 /// Lists the shared copies in the order in which they were made.
 pub(super) fn copies() -> Vec<Connection> {
-    let documented = documented_connection();
-    let warehouse = warehouse();
     let first = Connection {
         id: uuid!(FIRST_COPY),
         organization_id: uuid!(FIRST_CHILD_ORGANIZATION),
-        parent_connection_id: Some(warehouse.id),
+        parent_connection_id: Some(uuid!(SHARED_CONNECTION)),
         created_by: PARTNER,
         updated_by: PARTNER,
-        ..warehouse
+        ..warehouse()
     };
     let second = Connection {
         api_calls_last_24_hours: None,
@@ -237,9 +234,9 @@ pub(super) fn copies() -> Vec<Connection> {
     };
     vec![
         Connection {
-            parent_connection_id: Some(documented.id),
+            parent_connection_id: Some(uuid!(DOCUMENTED_ID)),
             status_error: Some("error message"),
-            ..documented
+            ..documented_connection()
         },
         first,
         second,
@@ -287,7 +284,6 @@ fn documented_connection() -> Connection {
 
 fn warehouse() -> Connection {
     let owner = uuid!(OWNER_ORGANIZATION);
-    let id = uuid!(SHARED_CONNECTION);
     Connection {
         configuration: Some(json!({
             "account": "acme-eu1",
@@ -298,6 +294,6 @@ fn warehouse() -> Connection {
             "warehouse": "SYNC_WH",
         })),
         policies: vec![uuid!("73cf61d0-b82e-4f59-9461-ae0d2938f70b")],
-        ..ordinary(id, owner, SHARED_CONNECTION_NAME, SNOWFLAKE)
+        ..ordinary(uuid!(SHARED_CONNECTION), owner, SHARED_CONNECTION_NAME, SNOWFLAKE)
     }
 }

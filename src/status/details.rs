@@ -11,10 +11,14 @@ use tonic_types::{
 };
 
 use super::{
-    Context, ErrorResponse, Failure, Retry, product, row::Attach, table::row_of, text,
+    Context, ErrorResponse, Failure, Retry,
+    row::Attach,
+    table::{IDEMPOTENCY, REFERENCE, row_of},
+    text,
 };
 use crate::{
     auth::CredentialOwner,
+    contract::{Link, Options},
     transcode::{RequestError, Violation},
 };
 
@@ -61,7 +65,7 @@ pub(super) fn collect(
     if context.retry.is_in_doubt() && !details.has_help_links() {
         let replays = context.retry == Retry::ListThenNewKey;
         let title = if replays { LIST_FIRST } else { RETRY_OR_LIST };
-        details.add_help_link(title, product::IDEMPOTENCY);
+        details.add_help_link(title, IDEMPOTENCY);
     }
     details
 }
@@ -127,12 +131,6 @@ fn add(
                 details.set_bad_request(violations);
             }
         }
-        Attach::BadName => {
-            if !context.safe {
-                let (field, description) = product::TOO_LARGE;
-                details.add_bad_request_violation(field, description);
-            }
-        }
         Attach::Resource => {
             if let Some((kind, name)) = context.resource {
                 let description =
@@ -169,13 +167,28 @@ fn add(
             )]);
         }
         Attach::Reference => {
-            let page = context.page.unwrap_or(product::REFERENCE);
-            details.set_help(vec![HelpLink::new("Polytomic's API reference", page)]);
+            details.set_help(vec![reference(context.options)]);
+        }
+        Attach::Hint => {
+            let hint = context.options.not_found.as_ref();
+            let page = hint.and_then(|hint| hint.help.as_ref()).map(link);
+            let page = page.unwrap_or_else(|| reference(context.options));
+            details.set_help(vec![page]);
         }
         Attach::Help(page) => {
             details.set_help(vec![HelpLink::new(page.title, page.url)]);
         }
     }
+}
+
+/// Returns the page that documents the RPC.
+fn reference(options: &Options) -> HelpLink {
+    let general = || HelpLink::new(REFERENCE.title, REFERENCE.url);
+    options.reference.as_ref().map_or_else(general, link)
+}
+
+fn link(link: &Link) -> HelpLink {
+    HelpLink::new(&link.title, &link.url)
 }
 
 /// Returns Polytomic's message, cut to a description, or words of ours.

@@ -6,6 +6,7 @@
 use std::{fmt, time::Duration, time::SystemTime};
 
 use http::{HeaderMap, StatusCode};
+use uuid::Uuid;
 
 use super::{retry_after::retry_after, sketch::Sketch, text};
 use crate::transcode::Violation;
@@ -31,23 +32,27 @@ const USERS: usize = 8;
 /// Invalid fields that are kept.
 const FIELDS: usize = 8;
 
-/// Polytomic's metadata that is passed on, and its name in `ErrorInfo`.
+/// Polytomic's metadata that is passed on, beside the UUIDs of resources.
 ///
 /// The rest is arbitrary JSON and may hold anything, secrets included.
-const ALLOWED: &[(&str, &str)] = &[
-    ("reason", "upstreamReason"),
-    ("code", "upstreamCode"),
-    ("field", "upstreamField"),
-    ("param", "upstreamParam"),
-    ("limit", "upstreamLimit"),
-    ("version", "upstreamVersion"),
-    ("type", "upstreamType"),
-    ("resource", "upstreamResource"),
-    ("resource_type", "upstreamResourceType"),
-    ("resource_id", "upstreamResourceId"),
-    ("organization_id", "upstreamOrganizationId"),
-    ("connection_id", "upstreamConnectionId"),
+const ALLOWED: &[&str] = &[
+    "reason",
+    "code",
+    "field",
+    "param",
+    "limit",
+    "version",
+    "type",
+    "resource",
+    "resource_type",
+    "resource_id",
 ];
+
+/// How the names of resources' IDs end. Their values are passed on if they are UUIDs.
+const ID: &str = "_id";
+
+/// Bytes of such a name.
+const ID_NAME: usize = 32;
 
 /// An error response, reduced to what clients may see.
 #[derive(Clone, Debug)]
@@ -55,7 +60,7 @@ pub struct ErrorResponse {
     status: StatusCode,
     message: Option<String>,
     key: Option<String>,
-    extras: Vec<(&'static str, String)>,
+    extras: Vec<(String, String)>,
     fields: Vec<Violation>,
     upstream_request_id: Option<String>,
     retry_after: Option<Duration>,
@@ -141,7 +146,7 @@ impl ErrorResponse {
     }
 
     /// Returns the metadata of Polytomic's that may be shown, by its name in `ErrorInfo`.
-    pub(super) fn extras(&self) -> &[(&'static str, String)] {
+    pub(super) fn extras(&self) -> &[(String, String)] {
         &self.extras
     }
 
@@ -191,20 +196,48 @@ fn find<'a>(metadata: &[&'a Sketch], name: &str) -> Option<&'a Sketch> {
     metadata.iter().find_map(|object| object.get(name))
 }
 
-fn extras(metadata: &[&Sketch]) -> Vec<(&'static str, String)> {
+fn extras(metadata: &[&Sketch]) -> Vec<(String, String)> {
     let used_by = find(metadata, "used_by").and_then(used_by);
-    let used_by = used_by.map(|users| ("upstreamUsedBy", users));
-    let scalars = ALLOWED.iter().filter_map(|(name, shown)| {
+    let used_by = used_by.map(|users| ("used_by", users));
+    let scalars = ALLOWED.iter().filter_map(|name| {
         let value = text::clean(find(metadata, name)?.scalar()?, EXTRA);
-        (!value.is_empty()).then_some((*shown, value))
+        (!value.is_empty()).then_some((*name, value))
     });
+    let ids = metadata.iter().flat_map(|object| object.members()).filter_map(id);
     let mut room = EXTRAS;
-    let fits = |(name, value): &(&str, String)| {
+    let fits = |(name, value): &(String, String)| {
         let rest = room.checked_sub(name.len() + value.len());
         room = rest.unwrap_or(room);
         rest.is_some()
     };
-    used_by.into_iter().chain(scalars).filter(fits).collect()
+    used_by
+        .into_iter()
+        .chain(scalars)
+        .chain(ids)
+        .map(|(name, value)| (shown(name), value))
+        .filter(fits)
+        .collect()
+}
+
+/// Returns a member that is the ID of a resource: `{"<resource>_id": "<UUID>"}`.
+fn id((name, value): &(String, Sketch)) -> Option<(&str, String)> {
+    let is_name = |c: u8| c.is_ascii_lowercase() || c == b'_';
+    let is_id = name.len() <= ID_NAME
+        && name.ends_with(ID)
+        && name.bytes().all(is_name)
+        && !ALLOWED.contains(&name.as_str());
+    let value = value.text().filter(|_| is_id)?;
+    Uuid::try_parse(value).ok().map(|id| (name.as_str(), id.to_string()))
+}
+
+/// Returns the name of Polytomic's metadata in `ErrorInfo`: `a_b` as `upstreamAB`.
+fn shown(name: &str) -> String {
+    let words = name.split('_').flat_map(|word| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        first.into_iter().chain(letters)
+    });
+    "upstream".chars().chain(words).collect()
 }
 
 /// Lists what uses the resource: `model Orders (<id>); ..`.

@@ -141,12 +141,12 @@ impl Attach {
     /// Returns the name of the detail's message type.
     const fn name(self) -> &'static str {
         match self {
-            Self::BadRequest | Self::BadName => "BadRequest",
+            Self::BadRequest => "BadRequest",
             Self::Retry => "RetryInfo",
             Self::Resource => "ResourceInfo",
             Self::Quota => "QuotaFailure",
             Self::Precondition => "PreconditionFailure",
-            Self::Reference | Self::Help(_) => "Help",
+            Self::Reference | Self::Hint | Self::Help(_) => "Help",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Context, Failure, Outcome, Reason, Retry, details, text};
-use crate::auth::CredentialOwner;
+use crate::{auth::CredentialOwner, contract::Options};
 
 /// Bytes of a message.
 pub(super) const MESSAGE: usize = 1024;
@@ -22,10 +22,10 @@ pub(super) fn compose(
         return failure.to_string();
     }
     let reason = failure.reason(context.safe, context.whose_credentials);
-    let is_for_partners =
-        matches!(reason, Reason::PARTNER_KEY_REQUIRED | Reason::UPSTREAM_FORBIDDEN);
-    let mut tail = reason.explanation().to_owned();
-    if is_for_partners && context.whose_credentials == CredentialOwner::Gateway {
+    let mut tail = explanation(reason, context.options).to_owned();
+    if reason.is_fixed_by_operator()
+        && context.whose_credentials == CredentialOwner::Gateway
+    {
         tail.push_str(" The key is the gateway's own: its operator must fix this.");
     }
     tail.push(' ');
@@ -36,6 +36,14 @@ pub(super) fn compose(
     let head = text::shorten(&sentence(failure), room, encoded_room);
     let stop = if head.ends_with(['.', '!', '?', '…']) { "" } else { "." };
     format!("{head}{stop} {tail}")
+}
+
+/// Returns what the reason means to a client of the RPC.
+fn explanation(reason: Reason, declared: &Options) -> &str {
+    match &declared.not_found {
+        Some(not_found) if reason == Reason::UPSTREAM_NOT_FOUND => &not_found.hint,
+        _ => reason.explanation(declared.key_class),
+    }
 }
 
 /// Returns the failure as the start of a sentence.

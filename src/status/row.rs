@@ -4,6 +4,8 @@ use std::fmt;
 
 use tonic::Code;
 
+use crate::contract::KeyClass;
+
 /// What a status, or a failure without one, means to a client.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -55,6 +57,9 @@ pub(super) enum RetryRule {
 pub struct Reason {
     name: &'static str,
     explanation: &'static str,
+    /// The explanation for an RPC that takes only partner keys.
+    for_partner_keys: &'static str,
+    is_fixed_by_operator: bool,
 }
 
 /// A detail in addition to those that every error has.
@@ -62,8 +67,6 @@ pub struct Reason {
 pub(super) enum Attach {
     /// `BadRequest`, if fields are named.
     BadRequest,
-    /// `BadRequest` for the only field of a create that can be long.
-    BadName,
     /// `RetryInfo`, with a wait of the gateway's own if Polytomic states none.
     Retry,
     /// `ResourceInfo`.
@@ -72,8 +75,10 @@ pub(super) enum Attach {
     Quota,
     /// `PreconditionFailure`.
     Precondition,
-    /// `Help` with the RPC's page of documentation.
+    /// `Help` with the page that documents the RPC.
     Reference,
+    /// `Help` with the page that explains the RPC's hint, or the one that documents it.
+    Hint,
     /// `Help` with another page of documentation.
     Help(Page),
 }
@@ -134,7 +139,12 @@ impl Row {
 /// Makes a reason. The explanation says whose fault it is and what to fix, in one or
 /// two sentences; whether to retry depends on more than the reason.
 pub(super) const fn reason(name: &'static str, explanation: &'static str) -> Reason {
-    Reason { name, explanation }
+    Reason {
+        name,
+        explanation,
+        for_partner_keys: explanation,
+        is_fixed_by_operator: false,
+    }
 }
 
 impl Reason {
@@ -144,9 +154,29 @@ impl Reason {
         self.name
     }
 
-    /// Returns what the reason means to a client.
-    pub(super) const fn explanation(self) -> &'static str {
-        self.explanation
+    /// Sets the explanation for an RPC that takes only partner keys.
+    pub(super) const fn for_partner_keys(mut self, explanation: &'static str) -> Self {
+        self.for_partner_keys = explanation;
+        self
+    }
+
+    /// Leaves it to the operator to fix a key of the gateway's.
+    pub(super) const fn fixed_by_operator(mut self) -> Self {
+        self.is_fixed_by_operator = true;
+        self
+    }
+
+    /// Returns what the reason means to a client of an RPC that takes such keys.
+    pub(super) const fn explanation(self, keys: KeyClass) -> &'static str {
+        match keys {
+            KeyClass::Any => self.explanation,
+            KeyClass::Partner => self.for_partner_keys,
+        }
+    }
+
+    /// Reports whether only the operator can fix this if the key is the gateway's.
+    pub(super) const fn is_fixed_by_operator(self) -> bool {
+        self.is_fixed_by_operator
     }
 }
 

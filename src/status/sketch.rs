@@ -45,10 +45,17 @@ impl Sketch {
         Seed(DEPTH).deserialize(&mut reader).unwrap_or(Self::Nothing)
     }
 
+    /// Returns the members of an object.
+    pub(super) fn members(&self) -> &[(String, Self)] {
+        match self {
+            Self::Object(members) => members,
+            _ => &[],
+        }
+    }
+
     /// Returns a member of an object: the first of that name.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
-        let Self::Object(members) = self else { return None };
-        members.iter().find(|(member, _)| member == name).map(|(_, value)| value)
+        self.members().iter().find(|(member, _)| member == name).map(|(_, value)| value)
     }
 
     /// Returns the text of a string.

@@ -12,9 +12,9 @@ use tonic::Code::{
 };
 
 use super::{
-    Failure, product,
+    Failure,
     row::{
-        Attach::{self, BadName, BadRequest, Help, Precondition, Quota, Resource, Retry},
+        Attach::{self, BadRequest, Help, Hint, Precondition, Quota, Resource, Retry},
         Body, Page, Reason,
         RetryRule::{self, Any, Client, Create, CreateOnce, Never},
         Row,
@@ -22,7 +22,7 @@ use super::{
         reason, row,
     },
 };
-use crate::{auth, grpc, transcode::RequestError, upstream};
+use crate::{auth, grpc::Error as GrpcError, transcode::RequestError, upstream};
 
 const POLYTOMIC_OR_NETWORK: &str = "The fault is Polytomic's or the network's.";
 const POLYTOMIC_OR_PROXY: &str =
@@ -35,11 +35,11 @@ const BEARER: &str =
 impl Reason {
     pub(super) const CREDENTIALS_MISSING: Self             = reason("CREDENTIALS_MISSING", BEARER);
     pub(super) const CREDENTIALS_MALFORMED: Self           = reason("CREDENTIALS_MALFORMED", BEARER);
-    pub(super) const CALLER_CREDENTIALS_REJECTED: Self     = reason("CALLER_CREDENTIALS_REJECTED", "The key in `authorization` is unknown or revoked: send a valid partner key.");
+    pub(super) const CALLER_CREDENTIALS_REJECTED: Self     = reason("CALLER_CREDENTIALS_REJECTED", "The key in `authorization` is unknown or revoked: send a valid key.").for_partner_keys("The key in `authorization` is unknown or revoked: send a valid partner key.");
     pub(super) const GATEWAY_CREDENTIALS_REJECTED: Self    = reason("GATEWAY_CREDENTIALS_REJECTED", "The key is the gateway's own: its operator must replace it.");
-    pub(super) const CALLER_TOKEN_REJECTED: Self           = reason("CALLER_TOKEN_REJECTED", "This gateway holds the partner key itself: send the token that its operator gives out.");
+    pub(super) const CALLER_TOKEN_REJECTED: Self           = reason("CALLER_TOKEN_REJECTED", "This gateway holds the key for Polytomic itself: send the token that its operator gives out.");
     pub(super) const GATEWAY_CREDENTIALS_UNAVAILABLE: Self = reason("GATEWAY_CREDENTIALS_UNAVAILABLE", "The gateway's operator must fix its credential file.");
-    pub(super) const PARTNER_KEY_REQUIRED: Self            = reason("PARTNER_KEY_REQUIRED", product::PARTNER_KEY);
+    pub(super) const PARTNER_KEY_REQUIRED: Self            = reason("PARTNER_KEY_REQUIRED", "Polytomic accepts only partner keys for this call.").fixed_by_operator();
     pub(super) const INVALID_FIELD: Self                   = reason("INVALID_FIELD", "Nothing was sent to Polytomic.");
     pub(super) const INVALID_MESSAGE: Self                 = reason("INVALID_MESSAGE", "The client's .proto may differ from the gateway's.");
     pub(super) const REQUEST_TOO_LARGE: Self               = reason("REQUEST_TOO_LARGE", "Send a smaller message.");
@@ -63,8 +63,8 @@ impl Reason {
     pub(super) const UPSTREAM_REDIRECT: Self               = reason("UPSTREAM_REDIRECT", "The gateway follows no redirects, which could leak credentials. Its operator should check the upstream URL.");
     pub(super) const UPSTREAM_INVALID_REQUEST: Self        = reason("UPSTREAM_INVALID_REQUEST", "Polytomic rejected the request as invalid.");
     pub(super) const UPSTREAM_PAYMENT_REQUIRED: Self       = reason("UPSTREAM_PAYMENT_REQUIRED", "The account's state, such as unpaid billing, prevents the call.");
-    pub(super) const UPSTREAM_FORBIDDEN: Self              = reason("UPSTREAM_FORBIDDEN", product::FORBIDDEN);
-    pub(super) const UPSTREAM_NOT_FOUND: Self              = reason("UPSTREAM_NOT_FOUND", product::NOT_FOUND);
+    pub(super) const UPSTREAM_FORBIDDEN: Self              = reason("UPSTREAM_FORBIDDEN", "The credentials are valid but do not permit this call.").for_partner_keys("The credentials are valid but do not permit this call, which needs a partner key.").fixed_by_operator();
+    pub(super) const UPSTREAM_NOT_FOUND: Self              = reason("UPSTREAM_NOT_FOUND", "Polytomic found no such resource for these credentials: check the IDs in the request.");
     pub(super) const UPSTREAM_UNIMPLEMENTED: Self          = reason("UPSTREAM_UNIMPLEMENTED", "The requested API version does not have this call: the gateway needs an update.");
     pub(super) const UPSTREAM_CONFLICT: Self               = reason("UPSTREAM_CONFLICT", "A conflicting request, likely with the same idempotency key, is in progress.");
     pub(super) const UPSTREAM_PRECONDITION_FAILED: Self    = reason("UPSTREAM_PRECONDITION_FAILED", "Polytomic's state must change before the call can succeed.");
@@ -96,22 +96,21 @@ pub(super) static HTTP: &[Row] = &[
     row(Each(&[304]),                               Internal,           Never,  Reason::UPSTREAM_UNEXPECTED_STATUS),
     row(Within(300, 399),                           Internal,           Never,  Reason::UPSTREAM_REDIRECT),
     // Rejections.
-    row(Each(&[400, 422]),                          InvalidArgument,    Never,  Reason::UPSTREAM_INVALID_REQUEST)    .with(&[BadRequest, Attach::Reference]),
+    row(Each(&[400, 413, 422]),                     InvalidArgument,    Never,  Reason::UPSTREAM_INVALID_REQUEST)    .with(&[BadRequest, Attach::Reference]),
     row(Each(&[401]),                               Unauthenticated,    Never,  Reason::CALLER_CREDENTIALS_REJECTED) .with(&[Attach::Reference]),
     row(Each(&[402]),                               FailedPrecondition, Never,  Reason::UPSTREAM_PAYMENT_REQUIRED),
     row(Each(&[403]),                               PermissionDenied,   Never,  Reason::UPSTREAM_FORBIDDEN)          .with(&[Attach::Reference]),
-    row(Each(&[404, 410]),                          NotFound,           Never,  Reason::UPSTREAM_NOT_FOUND)          .with(&[Resource, Help(product::SHARING)]),
+    row(Each(&[404, 410]),                          NotFound,           Never,  Reason::UPSTREAM_NOT_FOUND)          .with(&[Resource, Hint]),
     row(Each(&[405]),                               Unimplemented,      Never,  Reason::UPSTREAM_UNIMPLEMENTED)      .with(&[Attach::Reference]),
     row(Each(&[406, 411, 414, 415, 417, 431]),      Internal,           Never,  Reason::GATEWAY_REQUEST_REFUSED),
     row(Each(&[407]),                               Internal,           Never,  Reason::EGRESS_PROXY_AUTH),
     row(Each(&[408]),                               DeadlineExceeded,   Any,    Reason::UPSTREAM_TIMEOUT),
     row(Each(&[409]),                               Aborted,            Create, Reason::UPSTREAM_CONFLICT)           .with(&[Resource, Help(SAME_KEY)]),
     row(Each(&[412, 423, 424, 428]),                FailedPrecondition, Never,  Reason::UPSTREAM_PRECONDITION_FAILED).with(&[Precondition]),
-    row(Each(&[413]),                               InvalidArgument,    Never,  Reason::UPSTREAM_INVALID_REQUEST)    .with(&[BadName, Attach::Reference]),
     row(Each(&[416]),                               OutOfRange,         Never,  Reason::UPSTREAM_UNEXPECTED_STATUS),
     row(Each(&[420]),                               ResourceExhausted,  Never,  Reason::UPSTREAM_RATE_LIMITED)       .with(&[Quota]),
     row(Each(&[421, 425]),                          Unavailable,        Any,    Reason::UPSTREAM_NOT_PROCESSED),
-    row(Each(&[426]),                               FailedPrecondition, Never,  Reason::UPSTREAM_UPGRADE_REQUIRED)   .with(&[Help(product::VERSIONING)]),
+    row(Each(&[426]),                               FailedPrecondition, Never,  Reason::UPSTREAM_UPGRADE_REQUIRED)   .with(&[Help(VERSIONS)]),
     row(Each(&[429]),                               ResourceExhausted,  Any,    Reason::UPSTREAM_RATE_LIMITED)       .with(&[Quota, Retry]),
     row(Each(&[444, 460]),                          Unavailable,        Any,    Reason::UPSTREAM_RESET),
     row(Each(&[451]),                               PermissionDenied,   Never,  Reason::UPSTREAM_REFUSED),
@@ -142,10 +141,21 @@ const fn success(when: When, retry: RetryRule, body: Body) -> Row {
         .body(body)
 }
 
-const SAME_KEY: Page = Page {
-    title: "idempotency keys: retry with the same key",
-    url: product::IDEMPOTENCY,
+const SAME_KEY: Page =
+    Page { title: "idempotency keys: retry with the same key", url: IDEMPOTENCY };
+
+const VERSIONS: Page = Page {
+    title: "versions of Polytomic's API",
+    url: "https://apidocs.polytomic.com/guides/versioning",
 };
+
+/// The page that explains idempotency keys.
+pub(super) const IDEMPOTENCY: &str =
+    "https://apidocs.polytomic.com/guides/idempotent-requests";
+
+/// The page that documents the whole API, for RPCs that declare no page.
+pub(super) const REFERENCE: Page =
+    Page { title: "Polytomic's API reference", url: "https://apidocs.polytomic.com/" };
 
 /// Returns the row of an HTTP status.
 pub(super) fn row_of_status(status: StatusCode) -> &'static Row {
@@ -161,7 +171,7 @@ pub(super) fn row_of_status(status: StatusCode) -> &'static Row {
 /// Returns the row of a failure.
 #[rustfmt::skip]
 pub(super) fn row_of(failure: &Failure) -> &'static Row {
-    use {Failure as F, auth::Error as A, grpc::Error as G, upstream::Error as U};
+    use {Failure as F, GrpcError as G, auth::Error as A, upstream::Error as U};
     match failure {
         F::Auth(A::Missing)                      => const { &row(Local("no `authorization` metadata"),              Unauthenticated,   Never,  Reason::CREDENTIALS_MISSING) },
         F::Auth(A::Malformed(_))                 => const { &row(Local("`authorization` malformed or sent twice"),  Unauthenticated,   Never,  Reason::CREDENTIALS_MALFORMED) },

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, error::Error as _, time::SystemTime};
+use std::{collections::BTreeMap, error::Error as _, sync::LazyLock, time::SystemTime};
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tonic::{Code, Status};
@@ -9,6 +9,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::*;
 use crate::{
     auth::Error as Auth,
+    contract::{KeyClass, Link, NotFound},
     transcode::{RequestError, Violation},
     upstream::Error as Upstream,
 };
@@ -19,14 +20,31 @@ mod rows;
 
 const KEY: &str = "7f4df2e0-2d1b-4f6c-9c43-3f2f4f4d8a11";
 const REQUEST: &str = "0198f2b4-0000-7000-8000-000000000001";
-const CONNECTION: (&str, &str) =
-    ("polytomic.Connection", "248df4b7-aa70-47b8-a036-33ac447e668d");
+const THING: (&str, &str) = ("polytomic.Thing", "248df4b7-aa70-47b8-a036-33ac447e668d");
+
+/// What the RPC of most tests declares.
+fn declared() -> &'static Options {
+    static DECLARED: LazyLock<Options> = LazyLock::new(|| Options {
+        key_class: KeyClass::Partner,
+        reference: Some(link("the RPC", "https://example.com/rpc")),
+        not_found: Some(NotFound {
+            hint: "It may have moved: check both IDs.".to_owned(),
+            help: Some(link("where it is", "https://example.com/moved")),
+        }),
+    });
+    &DECLARED
+}
+
+fn link(title: &str, url: &str) -> Link {
+    Link { title: title.to_owned(), url: url.to_owned() }
+}
 
 fn list() -> Context<'static> {
     Context {
+        options: declared(),
         attempts: 1,
         outcome: Outcome::Rejected,
-        resource: Some(CONNECTION),
+        resource: Some(THING),
         ..Context::new(REQUEST)
     }
 }
@@ -95,6 +113,12 @@ fn pushback(status: &Status) -> Option<&str> {
     status.metadata().get("grpc-retry-pushback-ms").map(|value| value.to_str().unwrap())
 }
 
+/// Returns the links of an error.
+fn helps(status: &Status) -> Vec<String> {
+    let links = status.get_details_help().unwrap().links.into_iter();
+    links.map(|link| format!("{} {}", link.description, link.url)).collect()
+}
+
 /// Names the details beside `ErrorInfo` and `RequestInfo`, which it requires.
 fn extra_details(details: &ErrorDetails) -> Vec<&'static str> {
     assert!(details.error_info().is_some() && details.request_info().is_some());
@@ -113,24 +137,19 @@ fn extra_details(details: &ErrorDetails) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_404_names_the_resource_and_who_may_own_it() {
-    let failure =
-        responded(404, r#"{"key":"not_found","message":"connection not found"}"#);
+fn a_404_names_the_resource_and_says_what_the_rpc_declares() {
+    let failure = responded(404, r#"{"key":"not_found","message":"thing not found"}"#);
     let status = translated(failure, &list());
     assert_eq!(status.code(), Code::NotFound);
     assert_eq!(
         status.message(),
-        "Polytomic responded with 404: connection not found. Polytomic also returns this \
-         status if the organization does not own the connection: check both IDs. \
+        "Polytomic responded with 404: thing not found. It may have moved: check both IDs. \
          Retrying unchanged will not help."
     );
     let details = status.get_error_details();
     let resource = details.resource_info().unwrap();
-    assert_eq!(
-        (resource.resource_type.as_str(), resource.resource_name.as_str()),
-        CONNECTION
-    );
-    assert_eq!(details.help().unwrap().links.len(), 1);
+    assert_eq!((resource.resource_type.as_str(), resource.resource_name.as_str()), THING);
+    assert_eq!(helps(&status), ["where it is https://example.com/moved"]);
     let metadata = metadata(&status);
     assert_eq!(metadata["httpStatus"], "404");
     assert_eq!(metadata["upstreamKey"], "not_found");
@@ -138,6 +157,34 @@ fn a_404_names_the_resource_and_who_may_own_it() {
     assert_eq!(metadata["outcome"], "REJECTED");
     assert_eq!(metadata["retryable"], "false");
     assert!(!metadata.contains_key("idempotencyKey"));
+}
+
+#[test]
+fn a_hint_without_a_page_links_to_the_page_of_the_rpc() {
+    let not_found = NotFound { hint: "Look.".to_owned(), help: None };
+    let options = Options { not_found: Some(not_found), ..declared().clone() };
+    let context = Context { options: &options, ..list() };
+    let status = translated(responded(404, ""), &context);
+    assert!(status.message().contains(" Not Found. Look. Retrying"));
+    assert_eq!(helps(&status), ["the RPC https://example.com/rpc"]);
+}
+
+#[test]
+fn an_rpc_that_declares_nothing_has_words_that_are_true_of_each() {
+    let undeclared = Context { options: &Options::NONE, ..list() };
+    for status in [400, 401, 403, 404, 405, 413] {
+        let status = translated(responded(status, ""), &undeclared);
+        assert!(!status.message().contains("partner"), "{}", status.message());
+        assert_eq!(
+            helps(&status),
+            ["Polytomic's API reference https://apidocs.polytomic.com/"]
+        );
+    }
+    let forbidden = translated(responded(403, ""), &list());
+    assert!(forbidden.message().contains("needs a partner key"));
+    assert_eq!(helps(&forbidden), ["the RPC https://example.com/rpc"]);
+    let unknown = translated(responded(401, ""), &list());
+    assert!(unknown.message().contains("send a valid partner key"));
 }
 
 #[test]
@@ -364,8 +411,8 @@ fn reasons_are_unique_and_follow_aip_193() {
     let rows = rows.chain(local_failures().iter().map(row_of)).collect::<Vec<_>>();
     for reason in rows.into_iter().flat_map(|row| [row.list.1, row.create.1]) {
         let name = reason.as_str();
-        let known = words.insert(name, reason.explanation());
-        assert!(known.is_none_or(|words| words == reason.explanation()), "{name}");
+        let known = words.insert(name, reason);
+        assert!(known.is_none_or(|known| known == reason), "{name}");
         assert!(name.len() <= 63);
         assert!(
             name.bytes()

@@ -36,7 +36,7 @@ pub struct RestRequest {
 /// A resource at Polytomic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
-    /// The kind of resource, for example `polytomic.Connection`.
+    /// The kind of resource, for example `package.Kind`.
     pub kind: Arc<str>,
     /// Its id.
     pub name: String,

@@ -12,8 +12,9 @@ use tonic_reflection::pb::v1::{
 };
 
 use crate::support::{
-    Caller, Fake, Gateway,
-    caller::{ID, frame},
+    Caller, Fake, Gateway, Protocol,
+    caller::{ID, Reply, frame},
+    fake::Response,
 };
 
 #[test]
@@ -29,18 +30,18 @@ fn rpcs_are_those_of_the_golden_file() {
     );
 }
 
-/// Returns the descriptors of a file below `tests/integration/proto`.
-fn descriptors(file: &str) -> Vec<u8> {
+/// Returns the descriptors of files below `tests/integration/proto`.
+fn descriptors(files: &[&str]) -> Vec<u8> {
     let mut compiler = Compiler::new(["tests/integration/proto", "proto"]).unwrap();
     compiler.include_imports(true).include_source_info(true);
-    compiler.open_file(file).unwrap();
+    compiler.open_files(files).unwrap();
     compiler.encode_file_descriptor_set()
 }
 
 async fn gateway(file: &str, fake: &Fake) -> Gateway {
     let url = fake.url();
     let settings = crate::support::settings(&["--upstream-url", &url, "--no-key-check"]);
-    Gateway::start(settings, &descriptors(file)).await
+    Gateway::start(settings, &descriptors(&[file])).await
 }
 
 const EXTRA: &str = "extra/v1/extra_service.proto";
@@ -52,6 +53,15 @@ fn get_organization(gateway: &Gateway) -> Caller {
     Caller::list(gateway.address)
         .path("/organizations.v1.OrganizationService/GetOrganization")
         .body(frame(&message))
+}
+
+fn rename_team(gateway: &Gateway) -> Caller {
+    // RenameTeamRequest { org_id, team = "a/b ?", rename { name, tags }, dry_run }
+    let id = [b"\x0a\x24", ID.as_bytes()].concat();
+    let rest = b"\x12\x05a/b ?\x1a\x0c\x0a\x04Acme\x12\x01x\x12\x01y\x20\x01";
+    Caller::list(gateway.address)
+        .path("/extra.v1.ExtraService/RenameTeam")
+        .body(frame(&[&id, &rest[..]].concat()))
 }
 
 #[tokio::test]
@@ -67,16 +77,98 @@ async fn documented_example_is_served() {
 }
 
 #[tokio::test]
-async fn documented_example_names_its_resource_in_a_404() {
-    let fake = Fake::json(404, r#"{"message":"not found"}"#).await;
+async fn documented_example_fails_with_the_words_of_its_declaration() {
+    let fake = Fake::responding(
+        Protocol::Http1,
+        [
+            Response::json(404, r#"{"message":"not found"}"#),
+            Response::json(403, r#"{"message":"no"}"#),
+        ],
+    )
+    .await;
     let gateway = gateway(ORGANIZATION, &fake).await;
     let reply = get_organization(&gateway).send().await;
     assert_eq!(reply.code(), Code::NotFound);
+    assert_eq!(
+        reply.message(),
+        "Polytomic responded with 404: not found. Polytomic found no such resource for \
+         these credentials: check the IDs in the request. Retrying unchanged will not help."
+    );
     let details = reply.details();
     let resource = details.resource_info().unwrap();
     assert_eq!(resource.resource_type, "polytomic.Organization");
     assert_eq!(resource.resource_name, ID);
+    assert_eq!(help(&reply), REFERENCE);
+
+    let reply = get_organization(&gateway).send().await;
+    assert_eq!(reply.code(), Code::PermissionDenied);
+    assert_eq!(
+        reply.message(),
+        "Polytomic responded with 403: no. The credentials are valid but do not permit this \
+         call, which needs a partner key. Retrying unchanged will not help."
+    );
+    assert_eq!(help(&reply), REFERENCE);
 }
+
+#[tokio::test]
+async fn rpc_that_declares_nothing_fails_with_words_that_are_true_of_each() {
+    let fake = Fake::responding(
+        Protocol::Http1,
+        [Response::json(403, "{}"), Response::json(413, "{}"), Response::json(401, "{}")],
+    )
+    .await;
+    let gateway = gateway(EXTRA, &fake).await;
+    let forbidden = rename_team(&gateway).send().await;
+    assert_eq!(
+        forbidden.message(),
+        "Polytomic responded with 403 Forbidden. The credentials are valid but do not permit \
+         this call. Retrying unchanged will not help."
+    );
+    assert_eq!(help(&forbidden), REFERENCE);
+
+    let too_large = rename_team(&gateway).send().await;
+    assert_eq!(too_large.code(), Code::InvalidArgument);
+    assert!(too_large.details().bad_request().is_none(), "Polytomic named no field");
+
+    let unauthorized = rename_team(&gateway).send().await;
+    assert_eq!(
+        unauthorized.message(),
+        "Polytomic responded with 401 Unauthorized. The key in `authorization` is unknown or \
+         revoked: send a valid key. Retrying unchanged will not help."
+    );
+}
+
+#[tokio::test]
+async fn class_of_a_key_is_checked_only_for_an_rpc_that_declares_one() {
+    let me = r#"{"data":{"is_partner":false,"is_user":true}}"#;
+    let fake = Fake::responding(
+        Protocol::Http1,
+        [Response::json(200, me), Response::json(200, "{\"data\":{}}")],
+    )
+    .await;
+    let both = descriptors(&[ORGANIZATION, EXTRA]);
+    let url = fake.url();
+    let settings = crate::support::settings(&["--upstream-url", &url]);
+    let gateway = Gateway::start(settings, &both).await;
+
+    let rejected = get_organization(&gateway).send().await;
+    assert_eq!(rejected.reason(), "PARTNER_KEY_REQUIRED");
+    assert_eq!(
+        rejected.message(),
+        "A partner key is needed, and the class of the caller's key is user. Polytomic \
+         accepts only partner keys for this call. Retrying unchanged will not help."
+    );
+    let served = rename_team(&gateway).send().await;
+    assert_eq!(served.code(), Code::Ok, "{}", served.message());
+}
+
+/// Returns the address that an error links to.
+fn help(reply: &Reply) -> String {
+    let details = reply.details();
+    details.help().unwrap().links[0].url.clone()
+}
+
+const REFERENCE: &str = "https://apidocs.polytomic.com/";
 
 #[tokio::test]
 async fn rpc_is_served_from_its_declaration_alone() {
@@ -87,18 +179,7 @@ async fn rpc_is_served_from_its_declaration_alone() {
     .await;
     let gateway = gateway(EXTRA, &fake).await;
 
-    // RenameTeamRequest { org_id, team = "a/b ?", rename { name, tags }, dry_run }
-    let mut message = vec![0x0a, 36];
-    message.extend_from_slice(ID.as_bytes());
-    message.extend_from_slice(b"\x12\x05a/b ?");
-    message.extend_from_slice(b"\x1a\x0c\x0a\x04Acme\x12\x01x\x12\x01y");
-    message.extend_from_slice(b"\x20\x01");
-    let reply = Caller::list(gateway.address)
-        .path("/extra.v1.ExtraService/RenameTeam")
-        .body(frame(&message))
-        .send()
-        .await;
-
+    let reply = rename_team(&gateway).send().await;
     assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
     let seen = fake.only();
     assert_eq!(

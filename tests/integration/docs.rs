@@ -50,6 +50,24 @@ fn rpcs_page_lists_every_rpc() {
 }
 
 #[test]
+fn rpcs_page_shows_the_example_that_a_test_serves() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/RPCS.md")).unwrap();
+    let (_, rest) = page.split_once("   ```proto\n").unwrap();
+    let (shown, _) = rest.split_once("   ```\n").unwrap();
+    let file = "tests/integration/proto/organizations/v1/organization_service.proto";
+    let file = fs::read_to_string(Path::new(ROOT).join(file)).unwrap();
+    let (_, service) = file.split_once("service OrganizationService {\n").unwrap();
+    let (rpcs, messages) = service.split_once("}\n\n").unwrap();
+    assert_eq!(unindented(shown, "   "), unindented(rpcs, "  ") + "\n" + messages);
+}
+
+/// Removes an indentation that every line has but the empty ones.
+fn unindented(text: &str, indentation: &str) -> String {
+    let strip = |line: &str| line.strip_prefix(indentation).unwrap_or(line).to_owned();
+    text.lines().map(|line| strip(line) + "\n").collect()
+}
+
+#[test]
 fn links_lead_to_pages_and_headings() {
     let mut broken = Vec::new();
     for page in pages() {

@@ -153,7 +153,7 @@ async fn retry_of_a_client_library_with_its_own_key_makes_one_share() {
 async fn origin_of_a_key_is_in_metadata_details_and_log() {
     over_both(async |protocol| {
         let (_fake, gateway) = playing(protocol, Step::Reset).await;
-        let long = "x".repeat(129);
+        let beyond = "x".repeat(129);
         let create = || Caller::create(gateway.address);
         for (create, origin) in [
             (create().with(KEY, "the-key-of-it").with(ID, "r-1"), "given"),
@@ -161,7 +161,7 @@ async fn origin_of_a_key_is_in_metadata_details_and_log() {
             (create(), "fresh"),
             (create().with(ID, ""), "fresh"),
             (create().with(ID, "-"), "fresh"),
-            (create().with(ID, &long), "fresh"),
+            (create().with(ID, &beyond), "fresh"),
             (create().with(ID, "r-1").with(ID, "r-1"), "fresh"),
         ] {
             let log = Log::keep();

@@ -76,7 +76,8 @@ async fn key_of_another_class_is_rejected_with_its_class() {
         polytomic.script(class.as_str(), Script::Class(class));
         let metadata = bearer(class.as_str());
         for _ in 0..2 {
-            let error = auth.credentials(&metadata).await.unwrap_err();
+            let credentials = auth.credentials(&metadata).await.unwrap();
+            let error = credentials.check_partner().unwrap_err();
             assert_eq!(
                 error,
                 Error::NotPartner { class, owner: CredentialOwner::Caller }

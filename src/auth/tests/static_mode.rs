@@ -82,9 +82,9 @@ async fn wrong_class_of_the_gateways_key_is_blamed_on_the_gateway() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     polytomic.script("old", Script::Class(Class::User));
     let auth = static_mode(&polytomic, &directory).await;
-    let error = auth.credentials(&bearer("caller")).await.unwrap_err();
+    let credentials = auth.credentials(&bearer("caller")).await.unwrap();
     assert_eq!(
-        error,
+        credentials.check_partner().unwrap_err(),
         Error::NotPartner { class: Class::User, owner: CredentialOwner::Gateway }
     );
 }

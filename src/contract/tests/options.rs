@@ -22,7 +22,7 @@ fn link(title: &str, url: &str) -> Link {
 fn an_rpc_without_the_option_has_the_defaults() {
     let contract = compile(&rpc(&http(r#"get: "/a""#), "")).unwrap();
     let options = &contract.rpc("/test.S/Do").unwrap().options;
-    assert_eq!(*options, Options::default());
+    assert_eq!(*options, Options::NONE);
     assert_eq!(options.key_class, KeyClass::Any);
 }
 

@@ -94,7 +94,7 @@ fn a_long_message_is_cut_and_leaves_room_for_the_advice() {
     let status = translated(responded(404, &body), &list());
     assert!(status.message().len() <= message::MESSAGE);
     assert!(status.message().contains("äää"));
-    assert!(status.message().contains("… Polytomic also returns"));
+    assert!(status.message().contains("… It may have moved"));
     assert!(status.message().ends_with("unchanged will not help."));
 }
 
@@ -102,7 +102,9 @@ fn a_long_message_is_cut_and_leaves_room_for_the_advice() {
 fn used_by_and_allowed_scalars_reach_the_details_and_nothing_else_does() {
     let body = r#"{"key":"in use!","message":"connection in use","status":422,"metadata":{
         "used_by":[{"type":"model","name":"Orders","id":"m-1"},{"type":"sync","name":"Nightly"}],
-        "organization_id":"o-1","limit":5,"code":true,"reason":null,"type":{"no":"object"},
+        "resource_id":"o-1","limit":5,"code":true,"reason":null,"type":{"no":"object"},
+        "thing_id":"248DF4B7-aa70-47b8-a036-33ac447e668d","session_id":"hidden",
+        "Odd id":"248df4b7-aa70-47b8-a036-33ac447e668d",
         "configuration":"hidden","token":"hidden"}}"#;
     let metadata = metadata(&translated(responded(422, body), &list()));
     let upstream: Vec<_> =
@@ -111,7 +113,8 @@ fn used_by_and_allowed_scalars_reach_the_details_and_nothing_else_does() {
         ("upstreamCode", "true"),
         ("upstreamKey", "inuse"),
         ("upstreamLimit", "5"),
-        ("upstreamOrganizationId", "o-1"),
+        ("upstreamResourceId", "o-1"),
+        ("upstreamThingId", "248df4b7-aa70-47b8-a036-33ac447e668d"),
         ("upstreamUsedBy", "model Orders (m-1); sync Nightly ()"),
     ];
     assert_eq!(upstream.len(), expected.len(), "{upstream:?}");
@@ -179,7 +182,7 @@ fn a_failed_precondition_names_polytomics_key() {
     let status = translated(responded(412, body), &list());
     let failure = status.get_details_precondition_failure().unwrap();
     assert_eq!(failure.violations[0].r#type, "refresh_in_progress");
-    assert_eq!(failure.violations[0].subject, CONNECTION.1);
+    assert_eq!(failure.violations[0].subject, THING.1);
     assert_eq!(failure.violations[0].description, "cache refresh in progress");
 }
 

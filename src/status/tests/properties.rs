@@ -224,7 +224,17 @@ fn the_largest_of_everything_still_fits() {
         let mut headers = HeaderMap::new();
         headers.insert("x-request-id", HeaderValue::from_str(&long[..4000]).unwrap());
         let key = "k".repeat(300);
+        let longest = link(&wide[..99], &format!("https://{}", &long[..248]));
+        let options = Options {
+            key_class: KeyClass::Partner,
+            reference: Some(longest.clone()),
+            not_found: Some(NotFound {
+                hint: format!("{}.", &wide[..198]),
+                help: Some(longest),
+            }),
+        };
         let context = Context {
+            options: &options,
             outcome: Outcome::Unknown,
             retry: Retry::ListThenNewKey,
             idempotency_key: Some(&key),

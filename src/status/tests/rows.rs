@@ -17,7 +17,7 @@ const HTTP: &[Expected] = &[
     (&[206, 207, 208, 226, 210, 299],   13, 13, false, false, "UPSTREAM_UNEXPECTED_STATUS", &[]),
     (&[300, 301, 302, 303, 307, 308, 399], 13, 13, false, false, "UPSTREAM_REDIRECT", &[]),
     (&[304],                            13, 13, false, false, "UPSTREAM_UNEXPECTED_STATUS", &[]),
-    (&[400, 422],                        3,  3, false, false, "UPSTREAM_INVALID_REQUEST", &["Help"]),
+    (&[400, 413, 422],                   3,  3, false, false, "UPSTREAM_INVALID_REQUEST", &["Help"]),
     (&[401],                            16, 16, false, false, "CALLER_CREDENTIALS_REJECTED", &["Help"]),
     (&[402],                             9,  9, false, false, "UPSTREAM_PAYMENT_REQUIRED", &[]),
     (&[403],                             7,  7, false, false, "UPSTREAM_FORBIDDEN", &["Help"]),
@@ -28,7 +28,6 @@ const HTTP: &[Expected] = &[
     (&[408],                             4,  4, true,  true,  "UPSTREAM_TIMEOUT", &[]),
     (&[409],                            10, 10, false, true,  "UPSTREAM_CONFLICT", &["ResourceInfo", "Help"]),
     (&[412, 423, 424, 428],              9,  9, false, false, "UPSTREAM_PRECONDITION_FAILED", &["PreconditionFailure"]),
-    (&[413],                             3,  3, false, false, "UPSTREAM_INVALID_REQUEST", &["Help"]),
     (&[416],                            11, 11, false, false, "UPSTREAM_UNEXPECTED_STATUS", &[]),
     (&[418, 419, 430, 440, 449, 450],    9,  9, false, false, "UPSTREAM_REFUSED", &[]),
     (&[420],                             8,  8, false, false, "UPSTREAM_RATE_LIMITED", &["QuotaFailure"]),
@@ -94,13 +93,6 @@ fn a_success_that_does_not_identify_the_resource_is_an_unknown_outcome() {
         assert_eq!(reason, Reason::OUTCOME_UNKNOWN, "{number}");
         assert_eq!(failure.is_retryable_once(false), number == 200, "{number}");
     }
-}
-
-#[test]
-fn only_a_create_can_be_too_long_in_its_name() {
-    let status = translated(responded(413, ""), &create());
-    let violations = status.get_details_bad_request().unwrap().field_violations;
-    assert_eq!(violations[0].field, "name");
 }
 
 pub(super) struct Local {

@@ -94,6 +94,8 @@ pub struct Context<'a> {
     pub retry: Retry,
     /// The `Idempotency-Key` of every attempt.
     pub idempotency_key: Option<&'a str>,
+    /// Where that key came from: `given`, `derived` or `fresh`.
+    pub idempotency_key_origin: &'a str,
     /// What the RPC is about: type, e.g. `package.Kind`, and name as sent.
     pub resource: Option<(&'a str, &'a str)>,
     /// Whose credentials the RPC uses.
@@ -118,6 +120,7 @@ impl<'a> Context<'a> {
             outcome: Outcome::NotSent,
             retry: Retry::Never,
             idempotency_key: None,
+            idempotency_key_origin: "",
             resource: None,
             whose_credentials: CredentialOwner::Caller,
             fingerprint: None,

@@ -49,7 +49,7 @@ pub(super) struct GatewayFlags {
     pub(super) rpc_timeout: Vec<RpcTimeout>,
 
     /// Seconds until an attempt is abandoned for a retry, if at least twice this time
-    /// is left; never for the last attempt
+    /// is left; never for the last attempt, nor for a create after its body was sent
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_ATTEMPT_TIMEOUT",
@@ -60,8 +60,8 @@ pub(super) struct GatewayFlags {
     attempt_timeout: Duration,
 
     /// Maximum attempts per RPC (1 to 10), the first included; only retryable
-    /// failures are retried. A create keeps its idempotency key and gets up to 5 more
-    /// attempts on 409
+    /// failures are retried. A create keeps its idempotency key, and is retried on
+    /// 409 until its deadline
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_ATTEMPTS",

@@ -1,8 +1,10 @@
 //! Sends the REST request of an RPC, and retries it.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use http::{StatusCode, header::AUTHORIZATION};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Gateway, check_class, deadline::Deadline, record::Record, response};
 use crate::{
@@ -10,8 +12,17 @@ use crate::{
     budget::ExpectedResponse,
     contract::Rpc,
     status::Failure,
-    upstream::{Error, Request},
+    upstream::{CancelHandle, Error, Request},
 };
+
+/// When an attempt is abandoned.
+struct Ends {
+    /// If its body has not been sent, or if it only reads.
+    unsent: Instant,
+    /// If it may have taken effect. Another attempt would only meet the first, and
+    /// Polytomic responds to it with 409.
+    sent: Instant,
+}
 
 impl Gateway {
     /// Sends a request until it succeeds or another attempt would not help.
@@ -28,13 +39,15 @@ impl Gateway {
         let mut renewed = false;
         let is_repeatable = rpc.binding.is_repeatable();
         loop {
-            let until = if retry.is_last() || !is_repeatable {
+            let unsent = if retry.is_last() || !is_repeatable {
                 deadline.at()
             } else {
                 deadline.of_attempt(self.settings.attempt_timeout)
             };
+            let sent = if rpc.binding.is_safe() { unsent } else { deadline.at() };
+            let ends = Ends { unsent, sent };
             let attempt =
-                self.attempt(rpc, request.clone(), &credentials, until, memory, record);
+                self.attempt(rpc, request.clone(), &credentials, ends, memory, record);
             let failure = match deadline.bound(attempt).await {
                 Ok(message) => return Ok(message),
                 Err(failure) => failure,
@@ -69,20 +82,36 @@ impl Gateway {
         rpc: &Rpc,
         mut request: Request,
         credentials: &Credentials,
-        until: Instant,
+        ends: Ends,
         memory: &ExpectedResponse<'_>,
         record: &mut Record,
     ) -> Result<Bytes, Failure> {
         request.headers.insert(AUTHORIZATION, credentials.authorization());
         let admission = self.upstream.admit()?;
-        request.cancel = record.attempt();
-        let exchange =
-            admission.send(request, until, |bytes| memory.grow_for(bytes)).await?;
+        let cancel = record.attempt();
+        request.cancel.clone_from(&cancel);
+        let sending = admission.send(request, ends.sent, |bytes| memory.grow_for(bytes));
+        let exchange = abandon_unsent(sending, cancel, ends.unsent).await?;
+        record.responded(exchange.status());
         let response = exchange.collect().await?;
-        record.responded(response.status);
         let message = response::translate(rpc, &response, credentials)?;
         memory.shrink_to(message.len()).map_err(Error::NoMemory)?;
         Ok(message)
+    }
+}
+
+/// Waits for a response, until the moment `at` if the request can be cancelled then.
+async fn abandon_unsent<T>(
+    response: impl Future<Output = Result<T, Error>>,
+    cancel: Option<CancelHandle>,
+    at: Instant,
+) -> Result<T, Error> {
+    let Some(cancel) = cancel else { return response.await };
+    let mut response = pin!(response);
+    match timeout_at(at, response.as_mut()).await {
+        Ok(result) => result,
+        Err(_) if cancel.try_cancel() => Err(Error::Timeout),
+        Err(_) => response.await,
     }
 }
 

@@ -4,17 +4,24 @@
 //! replays it for at least 24 hours. So every POST carries one, and a retry with the
 //! same key, by a client, a proxy or the gateway, takes effect only once.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use uuid::Uuid;
 
-use super::metadata::{REQUEST_ID, is_retry};
+use super::metadata::{client_request_id, is_retry, is_retry_of_client};
 use crate::{contract::Rpc, transcode::Violation};
 
 /// The metadata with the client's key, and in responses with the key used.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// The metadata of a response that says where its key came from.
+pub(super) const ORIGIN: HeaderName = HeaderName::from_static("idempotency-key-origin");
+
 /// The namespace of derived keys (UUIDv5): an arbitrary constant.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f0d_93a5_1c5e_4f3b_9d38_70c1_8f2a_be57);
+
+/// The context of the digest that stands for credentials in derived keys, and nowhere
+/// else. Not random: all replicas must derive the same keys.
+const CREDENTIALS: &str = "polytomic-gateway 2026-11-27 credentials in derived keys";
 
 /// The violation of a retried create whose key Polytomic would not know.
 const RETRIED: &str =
@@ -24,8 +31,30 @@ const RETRIED: &str =
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) value: HeaderValue,
-    /// Whether a retry of the RPC as it is has the same key.
-    pub(super) lasts: bool,
+    pub(super) origin: Origin,
+}
+
+/// Where a key came from, which decides who may retry with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The client gave it, so that each of its retries has it.
+    Given,
+    /// The gateway derived it. A proxy that sends the stream again causes the same key;
+    /// a retry of the client may have another request ID, and so another key.
+    Derived,
+    /// The gateway generated it. No retry has it.
+    Fresh,
+}
+
+impl Origin {
+    /// Returns the name in metadata, details and log.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Given => "given",
+            Self::Derived => "derived",
+            Self::Fresh => "fresh",
+        }
+    }
 }
 
 /// Returns the key of a create: the client's own; else one derived from the client's
@@ -34,47 +63,56 @@ pub(super) struct Key {
 /// # Errors
 ///
 /// If the client's own key does not have Polytomic's format, or if the RPC is a retry
-/// that could take effect again with a fresh key.
+/// that could take effect again with the key it would get.
 pub(super) fn key(
     metadata: &HeaderMap,
     rpc: &Rpc,
     message: &[u8],
 ) -> Result<Key, Violation> {
-    let lasting = |value| Key { value, lasts: true };
     if metadata.contains_key(HEADER) {
-        if let Some(given) = given(metadata) {
-            return Ok(lasting(given.clone()));
-        }
-        return Err(Violation {
-            field: format!("metadata.{HEADER}"),
-            description: "must be one value of 8 to 255 letters, digits, `_` and `-`"
-                .to_owned(),
+        return given(metadata).ok_or_else(|| {
+            violation("must be one value of 8 to 255 letters, digits, `_` and `-`")
         });
     }
-    // Only a client's ID: a retry would get another one from the gateway.
-    let Some(request_id) = metadata.get(REQUEST_ID) else {
-        if is_retry(metadata) {
-            return Err(Violation {
-                field: format!("metadata.{HEADER}"),
-                description: RETRIED.to_owned(),
-            });
-        }
-        return Ok(Key { value: header_value(Uuid::new_v4()), lasts: false });
-    };
-    let path = rpc.path();
-    let mut name = Vec::with_capacity(path.len() + message.len() + 64);
-    // Lengths make different lists of parts differ.
-    for part in [request_id.as_bytes(), path.as_bytes(), message] {
-        name.extend_from_slice(&(part.len() as u64).to_le_bytes());
-        name.extend_from_slice(part);
+    // A sidecar gives each try of a client library a new request ID.
+    if is_retry_of_client(metadata) {
+        return Err(violation(RETRIED));
     }
-    Ok(lasting(header_value(Uuid::new_v5(&NAMESPACE, &name))))
+    match client_request_id(metadata) {
+        Some(id) => Ok(derived(id, metadata.get(AUTHORIZATION), rpc, message)),
+        None if is_retry(metadata) => Err(violation(RETRIED)),
+        None => Ok(Key { value: header_value(Uuid::new_v4()), origin: Origin::Fresh }),
+    }
 }
 
 /// Returns the client's own key, if it has Polytomic's format.
-pub(super) fn given(metadata: &HeaderMap) -> Option<&HeaderValue> {
+pub(super) fn given(metadata: &HeaderMap) -> Option<Key> {
     let is_alone = metadata.get_all(HEADER).iter().nth(1).is_none();
-    metadata.get(HEADER).filter(|key| is_alone && is_valid(key.as_bytes()))
+    let key = metadata.get(HEADER).filter(|key| is_alone && is_valid(key.as_bytes()))?;
+    Some(Key { value: key.clone(), origin: Origin::Given })
+}
+
+fn derived(
+    request_id: &HeaderValue,
+    authorization: Option<&HeaderValue>,
+    rpc: &Rpc,
+    message: &[u8],
+) -> Key {
+    let authorization = authorization.map_or(&b""[..], HeaderValue::as_bytes);
+    let credentials = blake3::derive_key(CREDENTIALS, authorization);
+    let path = rpc.path();
+    let mut name = Vec::with_capacity(path.len() + message.len() + 192);
+    // Lengths make different lists of parts differ.
+    for part in [request_id.as_bytes(), path.as_bytes(), message, &credentials] {
+        name.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        name.extend_from_slice(part);
+    }
+    let value = header_value(Uuid::new_v5(&NAMESPACE, &name));
+    Key { value, origin: Origin::Derived }
+}
+
+fn violation(description: &str) -> Violation {
+    Violation { field: format!("metadata.{HEADER}"), description: description.to_owned() }
 }
 
 fn is_valid(key: &[u8]) -> bool {
@@ -136,13 +174,57 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_needs_a_key_that_lasts() {
+    fn a_retry_of_the_client_needs_its_own_key() {
         let retry = ("grpc-previous-rpc-attempts", "1");
-        let violation = key_of(&[retry], CREATE, b"m").unwrap_err();
-        assert_eq!(violation.field, "metadata.idempotency-key");
-        for stable in [("x-request-id", "r"), ("idempotency-key", "12345678")] {
-            assert!(key_of(&[retry, stable], CREATE, b"m").is_ok());
+        for metadata in [&[retry][..], &[retry, ("x-request-id", "r")]] {
+            let violation = key_of(metadata, CREATE, b"m").unwrap_err();
+            assert_eq!(violation.field, "metadata.idempotency-key");
         }
+        let given = [retry, ("idempotency-key", "12345678")];
+        assert_eq!(key_of(&given, CREATE, b"m").unwrap(), "12345678");
+    }
+
+    #[test]
+    fn a_retry_of_a_proxy_needs_a_key_or_a_request_id() {
+        let retry = ("x-envoy-attempt-count", "2");
+        for metadata in [&[retry][..], &[retry, ("x-request-id", "-")]] {
+            let violation = key_of(metadata, CREATE, b"m").unwrap_err();
+            assert_eq!(violation.field, "metadata.idempotency-key");
+        }
+        for stable in [("x-request-id", "r"), ("idempotency-key", "12345678")] {
+            assert_eq!(
+                key_of(&[retry, stable], CREATE, b"m"),
+                key_of(&[stable], CREATE, b"m")
+            );
+        }
+    }
+
+    /// Replicas of two versions run at the same time, and must derive the same keys.
+    #[test]
+    fn derived_keys_never_change() {
+        let id = ("x-request-id", "5d0b6f1e-4c3a-4d56-9a7e-0f6f2f1d3c21");
+        let key = ("authorization", "Bearer a-key");
+        let keys = [
+            key_of(&[id, key], CREATE, b"m").unwrap(),
+            key_of(&[id, key], CREATE, b"").unwrap(),
+            key_of(&[id], CREATE, b"m").unwrap(),
+        ];
+        let expected = [
+            "32994d9a-3c31-54f5-a929-22f4026a8a94",
+            "2866c747-b9cf-576f-a3f9-7e52d0324006",
+            "4bd1c202-6208-5347-aa83-7b64914652f9",
+        ];
+        assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn clients_with_different_credentials_share_no_key() {
+        let of = |authorization| {
+            let metadata = [("x-request-id", "r"), ("authorization", authorization)];
+            key_of(&metadata, CREATE, b"m").unwrap()
+        };
+        assert_eq!(of("Bearer one"), of("Bearer one"));
+        assert_ne!(of("Bearer one"), of("Bearer two"));
     }
 
     #[test]
@@ -161,6 +243,8 @@ mod tests {
             key_of(&[("x-request-id", "2")], CREATE, b"m").unwrap(),
             key_of(&[("x-request-id", "1")], list, b"m").unwrap(),
             key_of(&[("x-request-id", "1")], CREATE, b"n").unwrap(),
+            key_of(&[("x-request-id", "-")], CREATE, b"m").unwrap(),
+            key_of(&[("x-request-id", "-")], CREATE, b"m").unwrap(),
             key_of(&[], CREATE, b"m").unwrap(),
             key_of(&[], CREATE, b"m").unwrap(),
         ];

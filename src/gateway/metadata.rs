@@ -16,31 +16,70 @@ pub(super) const VERSION: HeaderName = HeaderName::from_static("x-polytomic-vers
 /// Maximum bytes of a client's request ID.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Returns the client's request ID, or a new one if it has none that is fit for a log
-/// line.
+/// What proxies and programs write in place of an ID that they do not have, without
+/// punctuation: `-`, `<nil>`, `(null)`, `n/a`.
+const PLACEHOLDERS: [&str; 8] =
+    ["", "na", "nan", "nil", "none", "null", "undefined", "unknown"];
+
+/// Returns the client's request ID, or a new one if it has none that is usable.
 pub(super) fn request_id(metadata: &HeaderMap) -> HeaderValue {
-    metadata
-        .get(REQUEST_ID)
-        .filter(|id| (1..=MAX_REQUEST_ID).contains(&id.len()))
-        .filter(|id| id.as_bytes().iter().all(u8::is_ascii_graphic))
-        .cloned()
-        .unwrap_or_else(|| {
-            HeaderValue::try_from(Uuid::now_v7().to_string())
-                .expect("a UUID is visible ASCII")
-        })
+    client_request_id(metadata).cloned().unwrap_or_else(|| {
+        HeaderValue::try_from(Uuid::now_v7().to_string())
+            .expect("a UUID is visible ASCII")
+    })
 }
 
-/// Reports whether the RPC was sent before, according to the metadata of gRPC's clients
-/// (gRFC A6) and of Envoy, which counts the first time too.
+/// Returns the client's request ID, if it is usable: one value of up to
+/// [`MAX_REQUEST_ID`] visible characters that identifies a request.
+///
+/// Keys are derived from it, so a value that many requests share would merge them.
+pub(super) fn client_request_id(metadata: &HeaderMap) -> Option<&HeaderValue> {
+    let mut ids = metadata.get_all(REQUEST_ID).iter();
+    let id = ids.next()?;
+    let is_alone = ids.next().is_none();
+    let is_short = id.len() <= MAX_REQUEST_ID;
+    let is_visible = id.as_bytes().iter().all(u8::is_ascii_graphic);
+    (is_alone && is_short && is_visible && !is_placeholder(id.as_bytes())).then_some(id)
+}
+
+/// Reports whether a value stands for a missing ID: a [placeholder](PLACEHOLDERS),
+/// only zeros (such as the nil UUID), or a variable that was not replaced.
+fn is_placeholder(id: &[u8]) -> bool {
+    let core: Vec<u8> = id
+        .iter()
+        .filter(|byte| byte.is_ascii_alphanumeric())
+        .map(u8::to_ascii_lowercase)
+        .collect();
+    PLACEHOLDERS.iter().any(|placeholder| core == placeholder.as_bytes())
+        || core.iter().all(|byte| *byte == b'0')
+        || id.first().is_some_and(|first| b"$%{".contains(first))
+}
+
+/// Reports whether the RPC was sent before, by a client library or by Envoy.
 pub(super) fn is_retry(metadata: &HeaderMap) -> bool {
-    const PREVIOUS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
     const COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 
-    let exceeds = |name: HeaderName, most: u32| {
-        let count = |count: &HeaderValue| count.to_str().ok()?.parse().ok();
-        metadata.get_all(name).iter().filter_map(count).any(|count: u32| count > most)
+    // Envoy counts the first time too.
+    is_retry_of_client(metadata) || exceeds(metadata, COUNT, 1)
+}
+
+/// Reports whether a client library sent the RPC before, which it says according to
+/// gRFC A6. Each of its tries is a stream of its own.
+pub(super) fn is_retry_of_client(metadata: &HeaderMap) -> bool {
+    const PREVIOUS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
+
+    exceeds(metadata, PREVIOUS, 0)
+}
+
+/// Reports whether metadata has a number above `most`, which may be too long to parse.
+fn exceeds(metadata: &HeaderMap, name: HeaderName, most: u32) -> bool {
+    let is_above = |count: &HeaderValue| {
+        let digits = count.as_bytes();
+        let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        let count = count.to_str().ok().and_then(|count| count.parse::<u32>().ok());
+        is_number && count.is_none_or(|count| count > most)
     };
-    exceeds(PREVIOUS, 0) || exceeds(COUNT, 1)
+    metadata.get_all(name).iter().any(is_above)
 }
 
 /// Returns the version of the API that the client requests, if it does.
@@ -124,23 +163,53 @@ mod tests {
         for (name, count, repeat) in [
             ("grpc-previous-rpc-attempts", "1", true),
             ("grpc-previous-rpc-attempts", "0", false),
+            ("grpc-previous-rpc-attempts", "99999999999", true),
             ("x-envoy-attempt-count", "2", true),
             ("x-envoy-attempt-count", "1", false),
             ("x-envoy-attempt-count", "many", false),
         ] {
-            assert_eq!(is_retry(&map(&[(name, count)])), repeat, "{name}: {count}");
+            let metadata = map(&[(name, count)]);
+            assert_eq!(is_retry(&metadata), repeat, "{name}: {count}");
+            let is_client = repeat && name == "grpc-previous-rpc-attempts";
+            assert_eq!(is_retry_of_client(&metadata), is_client, "{name}: {count}");
         }
         assert!(!is_retry(&HeaderMap::new()));
     }
 
     #[test]
-    fn a_request_id_is_kept_if_it_is_fit_for_the_log() {
-        assert_eq!(request_id(&map(&[("x-request-id", "a/b:c-1")])), "a/b:c-1");
-        let long = "x".repeat(129);
-        for bad in ["", "two words", "tab\tbed", "\u{e9}t\u{e9}", &long] {
-            let id = request_id(&map(&[("x-request-id", bad)]));
-            assert_eq!(id.len(), 36, "{bad:?}");
+    fn a_request_id_is_kept_if_it_is_usable() {
+        let longest = "x".repeat(128);
+        for good in ["a/b:c-1", "1", "r-0", "nil-1", "Unknown-2", &longest] {
+            assert_eq!(request_id(&map(&[("x-request-id", good)])), good);
         }
+        let long = "x".repeat(129);
+        let unfit = ["", "two words", "tab\tbed", "\u{e9}t\u{e9}", &long];
+        let placeholders = [
+            "-",
+            "--",
+            "null",
+            "(null)",
+            "NULL",
+            "<nil>",
+            "None",
+            "undefined",
+            "unknown",
+            "NaN",
+            "n/a",
+            "00000000-0000-0000-0000-000000000000",
+            "$request_id",
+            "${request_id}",
+            "%REQ(X-REQUEST-ID)%",
+            "{request_id}",
+        ];
+        for bad in unfit.into_iter().chain(placeholders) {
+            let metadata = map(&[("x-request-id", bad)]);
+            assert_eq!(client_request_id(&metadata), None, "{bad:?}");
+            assert_eq!(request_id(&metadata).len(), 36, "{bad:?}");
+        }
+        let mut twice = map(&[("x-request-id", "r-1")]);
+        twice.append("x-request-id", "r-1".parse().unwrap());
+        assert_eq!(client_request_id(&twice), None);
         assert_eq!(request_id(&HeaderMap::new()).len(), 36);
     }
 

@@ -17,12 +17,12 @@
 //!
 //! Every attempt of a create carries the same idempotency key, under which Polytomic
 //! records the first outcome. An RPC that may exist is `UNKNOWN`, whatever its last
-//! attempt ended with. Polytomic's own error responses have a `key`: a proxy without
+//! attempt ended with. An RPC is `NOT_SENT` only if no attempt was sent. Polytomic's own error responses have a `key`: a proxy without
 //! a server behind it responds with 404 too.
 
 use http::StatusCode;
 
-use super::idempotency::Key;
+use super::idempotency::{Key, Origin};
 use crate::{
     auth::{self, CredentialOwner},
     status::{Failure, Outcome, Reason, Retry},
@@ -34,6 +34,8 @@ use crate::{
 pub(super) struct Effect {
     safe: bool,
     attempt: Attempt,
+    /// The outcome of the last attempt that was sent.
+    sent: Option<Outcome>,
     may_exist: bool,
 }
 
@@ -42,7 +44,8 @@ pub(super) struct Effect {
 enum Attempt {
     /// Nothing was sent: there was none, or it failed before.
     NotSent,
-    /// It is being made. A create can be cancelled until its body is read.
+    /// It is being made. A create can be cancelled until its body is read, or until a
+    /// response begins: a server need not read the body before it responds.
     Running(Option<CancelHandle>),
     /// It failed, and something may have been sent.
     Failed,
@@ -52,7 +55,8 @@ impl Effect {
     /// Returns the effect of an RPC that is `safe` if it only reads. One that `was_sent`
     /// before may have taken effect: a proxy returns only the last response.
     pub(super) fn new(safe: bool, was_sent: bool) -> Self {
-        Self { safe, attempt: Attempt::NotSent, may_exist: !safe && was_sent }
+        let may_exist = !safe && was_sent;
+        Self { safe, attempt: Attempt::NotSent, sent: None, may_exist }
     }
 
     /// Records that an attempt begins. Returns the handle to cancel it with, if it may
@@ -63,16 +67,24 @@ impl Effect {
         cancel
     }
 
+    /// Records that a response to the running attempt has begun, so that whatever fails
+    /// next, it was sent.
+    pub(super) fn respond(&mut self) {
+        self.attempt = Attempt::Running(None);
+    }
+
     /// Records how the running attempt failed. Without one, nothing changes.
     pub(super) fn fail(&mut self, failure: &Failure) {
         let Attempt::Running(cancel) = &self.attempt else { return };
         let is_cancelled =
             is_late(failure) && cancel.as_ref().is_some_and(CancelHandle::try_cancel);
-        if is_cancelled || of_attempt(failure, self.safe) == Outcome::NotSent {
+        let outcome = of_attempt(failure, self.safe);
+        if is_cancelled || outcome == Outcome::NotSent {
             self.attempt = Attempt::NotSent;
             return;
         }
         self.attempt = Attempt::Failed;
+        self.sent = Some(outcome);
         if !self.safe {
             self.may_exist = may_exist_after(self.may_exist, failure);
         }
@@ -95,19 +107,22 @@ impl Effect {
 
     fn outcome(&self, failure: &Failure) -> Outcome {
         let is_unsent = matches!(self.attempt, Attempt::NotSent);
-        if self.may_exist {
+        let is_late = is_late(failure) || matches!(failure, Failure::Cancelled);
+        let outcome = if self.may_exist {
             Outcome::Unknown
-        } else if is_unsent && (is_late(failure) || matches!(failure, Failure::Cancelled))
-        {
+        } else if is_unsent && is_late {
             Outcome::NotSent
         } else {
             of_attempt(failure, self.safe)
-        }
+        };
+        // An attempt that was not sent says nothing about those before it.
+        self.sent.filter(|_| outcome == Outcome::NotSent).unwrap_or(outcome)
     }
 
     fn retry(&self, failure: &Failure, outcome: Outcome, key: Option<&Key>) -> Retry {
         let may_end_better = failure.may_end_better(self.safe);
-        let is_repeatable = self.safe || key.is_some_and(|key| key.lasts);
+        let is_repeatable =
+            self.safe || key.is_some_and(|key| key.origin == Origin::Given);
         if self.safe || outcome != Outcome::Unknown {
             return match (may_end_better, is_repeatable) {
                 (false, _) => Retry::Never,

@@ -65,8 +65,7 @@ impl Record {
         let no_version = HeaderValue::from_static("");
         let mut record = Self::start(REJECTED, rpc, started, metadata, no_version);
         if !rpc.is_some_and(|rpc| rpc.binding.is_safe()) {
-            let given = idempotency::given(metadata).cloned();
-            record.key = given.map(|value| Key { value, lasts: true });
+            record.key = idempotency::given(metadata);
         }
         record
     }
@@ -103,8 +102,9 @@ impl Record {
         self.effect.begin()
     }
 
-    /// Records the status of Polytomic's response.
+    /// Records the status of Polytomic's response, whose body is still to come.
     pub(super) fn responded(&mut self, status: StatusCode) {
+        self.effect.respond();
         self.http_status = Some(status);
     }
 
@@ -144,6 +144,7 @@ impl Record {
             outcome,
             retry,
             idempotency_key: self.idempotency_key(),
+            idempotency_key_origin: self.idempotency_key_origin().unwrap_or_default(),
             resource: self
                 .resource
                 .as_ref()
@@ -158,10 +159,12 @@ impl Record {
 
     /// Returns the metadata of a response, good or bad.
     pub(super) fn metadata(&self) -> MetadataMap {
-        let mut headers = HeaderMap::with_capacity(2);
+        let mut headers = HeaderMap::with_capacity(3);
         headers.insert(metadata::REQUEST_ID, self.request_id.clone());
         if let Some(key) = &self.key {
             headers.insert(idempotency::HEADER, key.value.clone());
+            let origin = HeaderValue::from_static(key.origin.as_str());
+            headers.insert(idempotency::ORIGIN, origin);
         }
         MetadataMap::from_headers(headers)
     }
@@ -187,6 +190,7 @@ impl Record {
             duration_ms = self.duration_ms(),
             request_id = text(&self.request_id),
             idempotency_key = self.idempotency_key(),
+            idempotency_key_origin = self.idempotency_key_origin(),
             caller = self.fingerprint(),
             organization_id = identity.and_then(|identity| identity.organization_id.as_deref()),
             organization = identity.and_then(|identity| identity.organization_name.as_deref()),
@@ -207,6 +211,10 @@ impl Record {
 
     fn idempotency_key(&self) -> Option<&str> {
         self.key.as_ref().map(|key| text(&key.value))
+    }
+
+    fn idempotency_key_origin(&self) -> Option<&'static str> {
+        self.key.as_ref().map(|key| key.origin.as_str())
     }
 
     fn fingerprint(&self) -> Option<&str> {

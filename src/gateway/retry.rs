@@ -23,9 +23,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// The least time for an attempt: the round trip to a near server.
 const LEAST_TIME: Duration = Duration::from_millis(10);
 
-/// Retries of a create while another attempt with the same key is in progress: about
-/// two seconds in all, three at most.
-const MOST_WAITS: u32 = 5;
+/// The longest delay while another attempt with the same key is in progress. A short one
+/// costs requests, a long one the end of a deadline.
+const LONGEST_CONFLICT_DELAY: Duration = Duration::from_secs(2);
 
 /// The share of retries among all RPCs, over [`BUDGET_SPAN`].
 const BUDGET_SHARE: f32 = 0.2;
@@ -54,7 +54,8 @@ pub(super) struct Retry<'a> {
 }
 
 impl Retries {
-    /// Allows each RPC `most_attempts`, and [`MOST_WAITS`] more for a create in progress.
+    /// Allows each RPC so many attempts. A create in progress has more, as long as the
+    /// deadline and the budget last.
     pub(super) fn new(most_attempts: u32) -> Self {
         let budget = TpsBudget::new(BUDGET_SPAN, BUDGET_FLOOR, BUDGET_SHARE);
         Self { most_attempts, budget }
@@ -90,7 +91,8 @@ impl Retry<'_> {
         let in_flight = !self.safe && is_in_flight(failure);
         let delay = if in_flight {
             // At least half of the delay: the other attempt needs time to finish.
-            ceiling(self.waits).mul_f64(0.5 + draw / 2.0)
+            let longest = ceiling(self.waits).min(LONGEST_CONFLICT_DELAY);
+            longest.mul_f64(0.5 + draw / 2.0)
         } else {
             ceiling(self.attempts - 1).mul_f64(draw)
         };
@@ -100,8 +102,8 @@ impl Retry<'_> {
         }
         if in_flight {
             self.waits += 1;
-            return (self.waits <= MOST_WAITS && self.all.most_attempts > 1)
-                .then_some(delay);
+            let may_wait = self.all.most_attempts > 1 && self.all.budget.withdraw();
+            return may_wait.then_some(delay);
         }
         if self.is_last() || !self.all.budget.withdraw() {
             return None;

@@ -89,6 +89,7 @@ fn metadata(failure: &Failure, context: &Context<'_>) -> HashMap<String, String>
     }
     if let Some(key) = idempotency_key(context) {
         set("idempotencyKey", &key);
+        set("idempotencyKeyOrigin", context.idempotency_key_origin);
     }
     if let Failure::ErrorResponse(response) = failure {
         set("httpStatus", response.status().as_str());

@@ -50,7 +50,8 @@ fn list() -> Context<'static> {
 }
 
 fn create() -> Context<'static> {
-    Context { safe: false, idempotency_key: Some(KEY), ..list() }
+    let idempotency_key_origin = "derived";
+    Context { safe: false, idempotency_key: Some(KEY), idempotency_key_origin, ..list() }
 }
 
 fn context(safe: bool) -> Context<'static> {

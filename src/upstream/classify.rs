@@ -5,16 +5,30 @@
 
 use std::{error, io, time::Duration};
 
-use http::StatusCode;
+use http::{StatusCode, Version};
 
 use super::Error;
 
-/// Translates an error of the HTTP client. The result holds no URL.
+/// Translates an error before the head of a response. The result holds no URL.
 pub(super) fn error(error: reqwest::Error) -> Error {
-    let error = error.without_url();
     if error.is_connect() || was_not_processed(&error) {
-        return Error::Connect(error.into());
+        return Error::Connect(error.without_url().into());
     }
+    after_sending(error)
+}
+
+/// Translates an error after the head of a response, so that the request was sent
+/// whatever the error says. The result holds no URL.
+pub(super) fn body_error(error: reqwest::Error, version: Version) -> Error {
+    // HTTP/2 has frames of its own.
+    if version < Version::HTTP_2 && cause::<io::Error>(&error).is_some_and(is_framing) {
+        return Error::Malformed("its body is not framed as HTTP has it");
+    }
+    after_sending(error)
+}
+
+fn after_sending(error: reqwest::Error) -> Error {
+    let error = error.without_url();
     if error.is_timeout() {
         return Error::Timeout;
     }
@@ -24,13 +38,26 @@ pub(super) fn error(error: reqwest::Error) -> Error {
     if cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse) {
         return Error::Malformed("it is not HTTP");
     }
-    let is_malformed = |error: &io::Error| {
-        matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
-    };
-    if cause::<io::Error>(&error).is_some_and(is_malformed) {
-        return Error::Malformed("its body is not framed as HTTP has it");
+    if cause::<h2::Error>(&error).is_some_and(is_rejected_here) {
+        return Error::Malformed("it is not HTTP/2");
     }
     Error::Reset(error.into())
+}
+
+/// Reports whether the HTTP/1 client found a fault in the coding of a body. TLS has
+/// errors of the same kinds, such as an alert of the peer's, with their own cause.
+fn is_framing(error: &io::Error) -> bool {
+    let is_of_tls = matches!(error.get_ref(), Some(cause) if cause.is::<rustls::Error>());
+    let kinds = [io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData];
+    kinds.contains(&error.kind()) && !is_of_tls
+}
+
+/// Reports whether the HTTP/2 client rejected the response and reset its stream. An
+/// error of the whole connection is not counted: the fault may lie in another stream.
+fn is_rejected_here(error: &h2::Error) -> bool {
+    error.is_library()
+        && error.is_reset()
+        && error.reason() == Some(h2::Reason::PROTOCOL_ERROR)
 }
 
 /// Reports whether Polytomic cannot have processed the request: it was never

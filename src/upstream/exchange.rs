@@ -70,7 +70,10 @@ impl<R: Fn(usize) -> Result<(), Exhausted>> Exchange<R> {
         let silent_until = Instant::now() + self.limits.read_timeout;
         let until = self.limits.until.min(silent_until);
         let chunk = match timeout_at(until, self.response.chunk()).await {
-            Ok(chunk) => chunk.map_err(classify::error),
+            Ok(chunk) => {
+                let version = self.response.version();
+                chunk.map_err(|error| classify::body_error(error, version))
+            }
             Err(_) => Err(Error::Timeout),
         };
         match &chunk {

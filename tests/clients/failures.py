@@ -83,7 +83,7 @@ SECTIONS = {
     "Errors that any HTTP API may return": [
         creating("400 Bad Request", failing("400")),
         listing("401 Unauthorized", failing("401")),
-        creating("409 Conflict", failing("409")),
+        creating("409 Conflict", failing("409"), flags=("--sandbox", "--attempts", "1")),
         creating("429 Too Many Requests with Retry-After", failing("429")),
         listing("502 Bad Gateway with an HTML page", failing("502")),
         creating("502 Bad Gateway with an HTML page", failing("502")),

@@ -1,8 +1,9 @@
 //! The promise: no share is lost and none is made twice, whatever fails.
 //!
 //! Many clients create shares through two gateways. They retry a failed create as a
-//! mesh does (same `x-request-id`) or as a careful client does (same
-//! `idempotency-key`). Meanwhile the sandbox loses, delays, duplicates and corrupts
+//! mesh does (same `x-request-id`), as a careful client does (same
+//! `idempotency-key`), or as a client library does behind a sidecar (another
+//! `x-request-id`, and the number of the try). Meanwhile the sandbox loses, delays, duplicates and corrupts
 //! exchanges. At times drawn from a seed, everything is killed and restarted:
 //! gateways, which are processes and get SIGKILL; the upstream with its requests in
 //! progress; the relay to it; and clients. In the end, the sandbox must hold the

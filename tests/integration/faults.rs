@@ -41,7 +41,10 @@ struct Case {
 const UNREACHED: &str = "Unavailable UPSTREAM_CONNECT_FAILED 3 NOT_SENT";
 const LOST: &str = "Unavailable UPSTREAM_RESET 3 UNKNOWN";
 const SLOW: &str = "DeadlineExceeded UPSTREAM_TIMEOUT 3 UNKNOWN";
-/// The same; a busy machine makes fewer attempts.
+/// The same without a head of a response: the gateway does not abandon a create that it
+/// has sent.
+const SLOW_CREATE: &str = "DeadlineExceeded UPSTREAM_TIMEOUT 1 UNKNOWN";
+/// As for a list that is slow; a busy machine makes fewer attempts.
 const STARVED: &str = "DeadlineExceeded UPSTREAM_TIMEOUT * UNKNOWN";
 const UNREADABLE: &str = "Internal UPSTREAM_BAD_RESPONSE 1 COMPLETED";
 /// The gateway retries a create once, since Polytomic replays its response.

@@ -4,11 +4,17 @@
 use kit::{
     Caller, Fake, Gateway, Protocol,
     fake::{JSON, Response, Script, Step},
+    log::Log,
     over_both,
 };
 use tonic::Code;
 
 const PREVIOUS: &str = "grpc-previous-rpc-attempts";
+const COUNT: &str = "x-envoy-attempt-count";
+const ID: &str = "x-request-id";
+const KEY: &str = "idempotency-key";
+const ORIGIN: &str = "idempotency-key-origin";
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 async fn playing(protocol: Protocol, step: Step) -> (Fake, Gateway) {
     let fake = Fake::playing(Script::new(protocol, vec![vec![step]])).await;
@@ -30,12 +36,15 @@ async fn create_with_a_generated_key_and_unknown_outcome_is_not_retryable() {
         let reply = Caller::create(busy.address).send().await;
         assert!(reply.details().retry_info().is_none());
 
-        for stable in ["x-request-id", "idempotency-key"] {
-            let reply = create().with(stable, "the-same-again").send().await;
-            assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
-            assert_eq!(reply.error_metadata("retryable").as_deref(), Some("true"));
-            assert!(!reply.headers.contains_key("grpc-retry-pushback-ms"), "{stable}");
-        }
+        let reply = create().with(ID, "r-1").send().await;
+        assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+        assert_eq!(reply.error_metadata("retryable").as_deref(), Some("false"));
+        assert_eq!(reply.headers[PUSHBACK], "-1", "a sidecar may change the ID");
+
+        let reply = create().with(KEY, "the-same-again").send().await;
+        assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+        assert_eq!(reply.error_metadata("retryable").as_deref(), Some("true"));
+        assert!(!reply.headers.contains_key(PUSHBACK));
     })
     .await;
 }
@@ -61,8 +70,8 @@ async fn retry_rejected_before_the_rpc_has_an_unknown_outcome() {
         let (fake, gateway) = playing(protocol, Step::Answer).await;
         for (count, outcome) in [("1", "NOT_SENT"), ("2", "UNKNOWN")] {
             let reply = Caller::create(gateway.address)
-                .with("x-envoy-attempt-count", count)
-                .with("idempotency-key", "the-key-of-it")
+                .with(COUNT, count)
+                .with(KEY, "the-key-of-it")
                 .body(vec![0; 70_000])
                 .send()
                 .await;
@@ -77,22 +86,91 @@ async fn retry_rejected_before_the_rpc_has_an_unknown_outcome() {
 }
 
 #[tokio::test]
-async fn retried_create_without_a_key_is_rejected() {
+async fn retry_of_a_client_library_without_its_own_key_is_rejected() {
     over_both(async |protocol| {
         let (fake, gateway) = playing(protocol, Step::Answer).await;
-        let again = |caller: Caller| caller.with(PREVIOUS, "1");
-        let reply = again(Caller::create(gateway.address)).send().await;
-        assert_eq!(reply.code(), Code::InvalidArgument, "{}", reply.message());
-        let details = reply.details();
-        let violation = &details.bad_request().unwrap().field_violations[0];
-        assert_eq!(violation.field, "metadata.idempotency-key");
-        assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+        let create = || Caller::create(gateway.address);
+        // A sidecar gives each stream an ID, so an ID does not help.
+        for marked in [
+            create().with(PREVIOUS, "1"),
+            create().with(PREVIOUS, "1").with(ID, "r-1"),
+            create().with(PREVIOUS, "1").with(COUNT, "1").with(ID, "r-1"),
+            create().with(COUNT, "2"),
+            create().with(COUNT, "2").with(ID, "-"),
+        ] {
+            let reply = marked.send().await;
+            assert_eq!(reply.code(), Code::InvalidArgument, "{}", reply.message());
+            assert_eq!(reply.violations(), ["metadata.idempotency-key"]);
+            assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+            assert_eq!(reply.error_metadata("retryable").as_deref(), Some("false"));
+            assert_eq!(reply.headers[PUSHBACK], "-1");
+        }
         assert!(fake.seen().is_empty());
 
-        let with_id = Caller::create(gateway.address).with("x-request-id", "r-1");
-        assert_eq!(again(with_id).send().await.code(), Code::Ok);
-        let list = again(Caller::list(gateway.address));
+        let list = Caller::list(gateway.address).with(PREVIOUS, "1");
         assert_eq!(list.send().await.code(), Code::Ok, "a list may be retried");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stream_that_a_proxy_sends_again_keeps_its_derived_key() {
+    over_both(async |protocol| {
+        let gateway = Gateway::on_sandbox_over(protocol, &["--no-key-check"]).await;
+        let before = gateway.sandbox().shares().len();
+        let create = || Caller::create(gateway.address).with(ID, "r-1");
+        let first = create().with(COUNT, "1").send().await;
+        let second = create().with(COUNT, "2").send().await;
+        assert_eq!((first.code(), second.code()), (Code::Ok, Code::Ok));
+        assert_eq!(first.headers[ORIGIN], "derived");
+        assert_eq!(first.headers[KEY], second.headers[KEY]);
+        assert_eq!(gateway.sandbox().shares().len(), before + 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn retry_of_a_client_library_with_its_own_key_makes_one_share() {
+    over_both(async |protocol| {
+        let gateway = Gateway::on_sandbox_over(protocol, &["--no-key-check"]).await;
+        let before = gateway.sandbox().shares().len();
+        for previous in 0..3 {
+            let reply = Caller::create(gateway.address)
+                .with(KEY, "one-share")
+                .with(PREVIOUS, &previous.to_string())
+                .with(ID, &format!("stream-{previous}"))
+                .send()
+                .await;
+            assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
+            assert_eq!(reply.headers[ORIGIN], "given");
+        }
+        assert_eq!(gateway.sandbox().shares().len(), before + 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn origin_of_a_key_is_in_metadata_details_and_log() {
+    over_both(async |protocol| {
+        let (_fake, gateway) = playing(protocol, Step::Reset).await;
+        let beyond = "x".repeat(129);
+        let create = || Caller::create(gateway.address);
+        for (create, origin) in [
+            (create().with(KEY, "the-key-of-it").with(ID, "r-1"), "given"),
+            (create().with(ID, "r-1"), "derived"),
+            (create(), "fresh"),
+            (create().with(ID, ""), "fresh"),
+            (create().with(ID, "-"), "fresh"),
+            (create().with(ID, &beyond), "fresh"),
+            (create().with(ID, "r-1").with(ID, "r-1"), "fresh"),
+        ] {
+            let log = Log::keep();
+            let reply = create.send().await;
+            assert_eq!(reply.headers[ORIGIN], origin);
+            assert_eq!(log.rpcs()[0]["idempotency_key_origin"], origin);
+            let detail = reply.error_metadata("idempotencyKeyOrigin");
+            assert_eq!(detail.as_deref(), Some(origin));
+        }
     })
     .await;
 }
@@ -109,8 +187,8 @@ async fn outcome_of_a_retry_is_unknown_unless_polytomic_recorded_it() {
             let response = Response::new(status, JSON, body);
             let (_fake, gateway) = playing(protocol, Step::Respond(response)).await;
             let reply = Caller::create(gateway.address)
-                .with("x-envoy-attempt-count", "2")
-                .with("x-request-id", "r-1")
+                .with(COUNT, "2")
+                .with(ID, "r-1")
                 .send()
                 .await;
             assert_eq!(
@@ -130,7 +208,7 @@ async fn failed_create_returns_its_key() {
     over_both(async |protocol| {
         let (fake, gateway) = playing(protocol, Step::Answer).await;
         let rejected = Caller::create(gateway.address).without("authorization");
-        let reply = rejected.with(PREVIOUS, "2").with("x-request-id", "r-1").send().await;
+        let reply = rejected.with(COUNT, "2").with(ID, "r-1").send().await;
         assert_eq!(reply.code(), Code::Unauthenticated);
         assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
         assert!(reply.error_metadata("idempotencyKey").is_some());

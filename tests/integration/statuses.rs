@@ -39,9 +39,8 @@ async fn exchange(
     caller: fn(SocketAddr) -> Caller,
     response: Response,
 ) -> (Seen, Reply) {
-    // More often than the gateway retries.
-    let fake = Fake::responding(protocol, vec![response; 8]).await;
-    let gateway = Gateway::on(&fake).await;
+    let fake = Fake::responding(protocol, [response]).await;
+    let gateway = Gateway::with(&fake, &["--attempts", "1"]).await;
     let reply = caller(gateway.address).send().await;
     (fake.seen().remove(0), reply)
 }

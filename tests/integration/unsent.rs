@@ -1,14 +1,20 @@
 //! Creates that time out: the gateway knows whether it has sent any of the request,
 //! and reports it.
 
+use std::time::Duration;
+
 use kit::{
     Caller, Fake, Gateway, HANG_GUARD, HOST, Protocol,
     caller::Reply,
-    fake::{Script, Step},
+    fake::{Response, Script, Step},
     over_both,
-    tls::Authority,
+    tls::{self, Authority},
 };
-use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::timeout,
+};
 use tonic::Code;
 
 /// Starts an upstream that completes no TLS handshake: the system accepts its
@@ -86,4 +92,69 @@ async fn unknown_outcome_stays_when_the_retry_is_not_sent() {
     let reply = Caller::create(gateway.address).with("grpc-timeout", "3S").send().await;
     assert_reported(&reply, "DEADLINE_EXCEEDED", "2", "UNKNOWN");
     drop(timeout(HANG_GUARD, upstream).await.unwrap().unwrap());
+}
+
+#[tokio::test]
+async fn tls_alert_within_a_response_is_a_lost_connection() {
+    for rpc in [Caller::list as fn(_) -> _, Caller::create] {
+        for response in ["", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"] {
+            let authority = Authority::new();
+            let acceptor = authority.server(Protocol::Http1);
+            let (listener, url) = mute().await;
+            tokio::spawn(async move {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut stream = acceptor.accept(stream).await.unwrap();
+                let mut request = vec![0; 64 * 1024];
+                assert_ne!(stream.read(&mut request).await.unwrap(), 0);
+                stream.write_all(response.as_bytes()).await.unwrap();
+                tls::alert(&mut stream).await;
+                // Until the gateway has closed its end.
+                while stream.get_mut().0.read(&mut request).await.is_ok_and(|n| n > 0) {}
+            });
+            let flags = ["--upstream-ca-file", authority.file(), "--attempts", "1"];
+            let gateway = Gateway::at(&url, &flags).await;
+            let reply = rpc(gateway.address).send().await;
+            assert_eq!(reply.reason(), "UPSTREAM_RESET", "{}", reply.message());
+            assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+        }
+    }
+}
+
+/// A create that takes longer than an attempt. The gateway must not abandon it.
+#[tokio::test]
+async fn create_whose_body_was_sent_is_not_abandoned_for_another_attempt() {
+    over_both(async |protocol| {
+        let pause = Step::Pause(Duration::from_millis(1500));
+        let slow = vec![pause, Step::Answer];
+        let fake = Fake::playing(Script::new(protocol, vec![slow])).await;
+        let flags = ["--timeout", "20", "--attempt-timeout", "0.5"];
+        let gateway = Gateway::with(&fake, &flags).await;
+        let reply = Caller::create(gateway.address).send().await;
+        assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
+        assert_eq!(fake.seen().len(), 1);
+
+        let list = Caller::list(gateway.address).send().await;
+        assert_eq!(list.code(), Code::Ok, "the last attempt may take longer");
+        assert_eq!(fake.seen().len(), 4, "a list has three attempts");
+    })
+    .await;
+}
+
+/// As at Polytomic, where another request with the key of a create gets 409 until the
+/// create ends. More than five waits, which was the limit once.
+#[tokio::test]
+async fn create_in_progress_elsewhere_is_awaited_until_it_ends() {
+    over_both(async |protocol| {
+        let in_progress = Step::Respond(Response::json(409, "{}"));
+        let mut reactions = vec![vec![in_progress]; 7];
+        reactions.push(vec![Step::Answer]);
+        let fake = Fake::playing(Script::new(protocol, reactions)).await;
+        let gateway = Gateway::with(&fake, &["--timeout", "60"]).await;
+        tokio::time::pause();
+        let reply = Caller::create(gateway.address).send().await;
+        assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
+        assert_eq!(fake.seen().len(), 8);
+        tokio::time::resume();
+    })
+    .await;
 }

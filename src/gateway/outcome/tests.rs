@@ -17,8 +17,8 @@ fn responded(status: u16, body: &str) -> Failure {
     Failure::ErrorResponse(Box::new(response))
 }
 
-fn key(lasts: bool) -> Key {
-    Key { value: HeaderValue::from_static("a-key-of-a-create"), lasts }
+fn key(origin: Origin) -> Key {
+    Key { value: HeaderValue::from_static("a-key-of-a-create"), origin }
 }
 
 /// A create after attempts that failed.
@@ -122,7 +122,7 @@ fn a_create_that_may_exist_is_unknown_whatever_the_last_attempt_ended_with() {
     for failure in
         [Error::Connect("refused".into()).into(), responded(403, ""), Failure::Panic]
     {
-        let (outcome, _) = effect.conclude(&failure, Some(&key(true)));
+        let (outcome, _) = effect.conclude(&failure, Some(&key(Origin::Given)));
         assert_eq!(outcome, Outcome::Unknown, "{failure}");
     }
     let was_sent = |safe| Effect::new(safe, true).outcome(&auth::Error::Missing.into());
@@ -146,6 +146,36 @@ fn a_timeout_before_anything_was_sent_is_not_sent() {
 }
 
 #[test]
+fn an_rpc_is_not_sent_only_if_no_attempt_was_sent() {
+    let refused = || Failure::from(Error::Connect("refused".into()));
+    let reset = || Failure::from(Error::Reset("gone".into()));
+    let outcome = |safe, first: Failure| {
+        let mut effect = Effect::new(safe, false);
+        let _cancel = effect.begin();
+        effect.fail(&first);
+        let _cancel = effect.begin();
+        effect.fail(&refused());
+        effect.outcome(&refused())
+    };
+    assert_eq!(outcome(false, refused()), Outcome::NotSent);
+    assert_eq!(outcome(false, responded(429, OWN)), Outcome::Rejected);
+    assert_eq!(outcome(false, reset()), Outcome::Unknown);
+    assert_eq!(outcome(true, refused()), Outcome::NotSent);
+    assert_eq!(outcome(true, responded(502, "")), Outcome::Rejected);
+    assert_eq!(outcome(true, reset()), Outcome::Unknown);
+}
+
+#[test]
+fn a_create_with_a_response_is_sent_whether_or_not_its_body_was_read() {
+    let mut effect = Effect::new(false, false);
+    let _cancel = effect.begin();
+    effect.respond();
+    effect.fail(&Error::Timeout.into());
+    assert_eq!(effect.outcome(&Error::Timeout.into()), Outcome::Unknown);
+    assert!(effect.may_exist());
+}
+
+#[test]
 fn a_failure_without_an_attempt_changes_nothing() {
     let mut effect = create(&[Error::Connect("refused".into()).into()]);
     effect.fail(&Error::Timeout.into());
@@ -155,20 +185,26 @@ fn a_failure_without_an_attempt_changes_nothing() {
 
 #[test]
 fn the_advice_depends_on_effect_failure_and_key() {
+    use Origin::{Derived, Fresh, Given};
+
     let retry = |failure: Failure, key: Option<Key>| {
         create(&[]).retry(&failure, of_attempt(&failure, false), key.as_ref())
     };
     let refused = || Error::Connect("refused".into()).into();
-    assert_eq!(retry(refused(), Some(key(true))), Retry::Safe);
-    assert_eq!(retry(refused(), Some(key(false))), Retry::ByClient);
+    assert_eq!(retry(refused(), Some(key(Given))), Retry::Safe);
+    assert_eq!(retry(refused(), Some(key(Derived))), Retry::ByClient);
+    assert_eq!(retry(refused(), Some(key(Fresh))), Retry::ByClient);
     assert_eq!(retry(refused(), None), Retry::ByClient);
-    assert_eq!(retry(responded(403, ""), Some(key(true))), Retry::Never);
+    assert_eq!(retry(responded(403, ""), Some(key(Given))), Retry::Never);
 
-    assert_eq!(retry(responded(502, ""), Some(key(true))), Retry::SameKey);
-    assert_eq!(retry(responded(502, ""), Some(key(false))), Retry::ReturnedKey);
-    assert_eq!(retry(responded(302, ""), Some(key(true))), Retry::ListFirst);
+    assert_eq!(retry(responded(502, ""), Some(key(Given))), Retry::SameKey);
+    for origin in [Derived, Fresh] {
+        let advice = retry(responded(502, ""), Some(key(origin)));
+        assert_eq!(advice, Retry::ReturnedKey, "{origin:?}");
+    }
+    assert_eq!(retry(responded(302, ""), Some(key(Given))), Retry::ListFirst);
     for recorded in [500, 505, 597].map(|status| responded(status, "")) {
-        assert_eq!(retry(recorded, Some(key(true))), Retry::ListThenNewKey);
+        assert_eq!(retry(recorded, Some(key(Given))), Retry::ListThenNewKey);
     }
     let list = |failure: Failure| {
         let effect = Effect::new(true, false);

@@ -70,8 +70,10 @@ fn a_create_with_an_unreadable_response_is_retried_once() {
 #[test]
 fn a_create_in_progress_is_retried_with_longer_delays() {
     let conflict = responded(409, &[]);
-    assert_eq!(delays(false, &conflict, 1.0), [100, 200, 400, 800, 1600]);
-    assert_eq!(delays(false, &conflict, 0.0), [50, 100, 200, 400, 800]);
+    let longest = delays(false, &conflict, 1.0);
+    assert_eq!(longest[..7], [100, 200, 400, 800, 1600, 2000, 2000]);
+    let shortest = delays(false, &conflict, 0.0);
+    assert_eq!(shortest[..7], [50, 100, 200, 400, 800, 1000, 1000]);
     assert!(delays(true, &conflict, 0.0).is_empty());
 
     let retries = Retries::new(3);
@@ -82,6 +84,19 @@ fn a_create_in_progress_is_retried_with_longer_delays() {
     retry.delay(&timeout(), PLENTY, 0.0).unwrap();
     assert!(retry.is_last());
     assert_eq!(retry.delay(&timeout(), PLENTY, 0.0), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn creates_that_wait_for_another_share_the_budget() {
+    let retries = Retries::new(3);
+    let conflict = responded(409, &[]);
+    let mut waiting: Vec<_> = (0..100).map(|_| retries.first(false)).collect();
+    let waits = (0..10)
+        .flat_map(|_| 0..100)
+        .filter(|at| waiting[*at].delay(&conflict, PLENTY, 0.0).is_some())
+        .count();
+    let floor = BUDGET_FLOOR as usize * 10;
+    assert!((20..=20 + floor).contains(&waits), "{waits}");
 }
 
 #[test]

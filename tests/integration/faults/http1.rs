@@ -5,7 +5,8 @@ use std::time::Duration;
 use kit::fake::Step::{self, Answer, Close, Drip, Flood, Reset, Stall, Write};
 
 use super::{
-    Case, LOST, SLOW, STARVED, TOO_LARGE, TOO_LARGE_CREATE, UNREADABLE, UNREADABLE_CREATE,
+    Case, LOST, SLOW, SLOW_CREATE, STARVED, TOO_LARGE, TOO_LARGE_CREATE, UNREADABLE,
+    UNREADABLE_CREATE,
 };
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
@@ -63,12 +64,16 @@ fn connections() -> Vec<Case> {
 
 /// Responses that do not come, or not whole.
 fn silences() -> Vec<Case> {
-    let slow = |name, steps| Case::new(name, vec![steps], SLOW, SLOW).hurried();
+    let slow = |name, steps| Case::new(name, vec![steps], SLOW, SLOW_CREATE).hurried();
+    let slow_body = |name, steps| Case::new(name, vec![steps], SLOW, SLOW).hurried();
     let body = format!("{HEAD}content-length: 11\r\n\r\n");
     let pause = Duration::from_millis(100);
     vec![
         slow("no end of the headers", vec![write(HEAD), Stall]),
-        slow("no end of the chunks", vec![head(CHUNKED), write("2\r\n{}\r\n"), Stall]),
+        slow_body(
+            "no end of the chunks",
+            vec![head(CHUNKED), write("2\r\n{}\r\n"), Stall],
+        ),
         slow("headers byte by byte", vec![Drip(body.clone().into_bytes(), pause)]),
         slow(
             "interim responses without end, slowly",

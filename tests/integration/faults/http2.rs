@@ -10,7 +10,7 @@ use kit::{
     tls::Authority,
 };
 
-use super::{Case, LOST, UNREACHED};
+use super::{Case, LOST, UNREACHED, UNREADABLE, UNREADABLE_CREATE};
 
 const NO_ERROR: u32 = 0;
 const INTERNAL_ERROR: [u8; 4] = 2_u32.to_be_bytes();
@@ -23,6 +23,7 @@ pub(super) fn cases(authority: &Authority) -> Vec<Case> {
         case.script.tls = Some(authority.server(Protocol::Http2));
         case.flag("--upstream-ca-file", authority.file())
     };
+    let unreadable = |name, steps| case(name, vec![steps], UNREADABLE, UNREADABLE_CREATE);
     let head = Head(Response::new(200, JSON, b""));
     let length = |length| Head(Response::new(200, &[("content-length", length)], b""));
     let body = Frame(DATA, END_STREAM, br#"{"data":[]}"#.to_vec());
@@ -34,9 +35,21 @@ pub(super) fn cases(authority: &Authority) -> Vec<Case> {
         case("a refused stream", vec![vec![refuse.clone()]], UNREACHED, UNREACHED),
         case(
             "a refused stream, then a response",
-            vec![vec![refuse], vec![Answer]],
+            vec![vec![refuse.clone()], vec![Answer]],
             "Ok 2",
             "Ok 2",
+        ),
+        // Once there are headers, the request was sent, whatever the peer says.
+        case(
+            "a stream refused within its body",
+            vec![vec![head.clone(), refuse.clone()]],
+            LOST,
+            LOST,
+        ),
+        // hyper takes NO_ERROR for the end of the body.
+        unreadable(
+            "GOAWAY before the stream, within its body",
+            vec![head.clone(), GoAway(0, NO_ERROR), Stall],
         ),
         case("a stream reset before its headers", vec![vec![fail.clone()]], LOST, LOST),
         case(
@@ -73,16 +86,11 @@ pub(super) fn cases(authority: &Authority) -> Vec<Case> {
         ),
         case("a reset after the headers", vec![vec![head, Reset]], LOST, LOST),
         case("meaningless frames", vec![vec![Write(vec![0xff; 64])]], LOST, LOST),
-        // Over HTTP/1.1, these are unreadable responses: UPSTREAM_BAD_RESPONSE, without
-        // a retry. Here the gateway takes the client's own reset for the peer's.
-        case(
-            "a length that cuts the body",
-            vec![vec![length("4"), body.clone()]],
-            LOST,
-            LOST,
-        ),
-        case("ten thousand headers", vec![vec![many]], LOST, LOST),
+        // The gateway's own HTTP client resets the stream, not the peer.
+        unreadable("a length that cuts the body", vec![length("4"), body.clone()]),
+        unreadable("a length beyond the body", vec![length("99"), body]),
+        unreadable("ten thousand headers", vec![many]),
+        // This is an error of the whole connection, whose other streams are fine.
         case("a header of a megabyte", vec![vec![long]], LOST, LOST),
-        case("a length beyond the body", vec![vec![length("99"), body]], LOST, LOST),
     ]
 }

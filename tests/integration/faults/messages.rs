@@ -11,7 +11,8 @@ use kit::fake::{
 };
 
 use super::{
-    BOTH, Case, LOST, SLOW, TOO_LARGE, TOO_LARGE_CREATE, UNREADABLE, UNREADABLE_CREATE,
+    BOTH, Case, LOST, SLOW, SLOW_CREATE, TOO_LARGE, TOO_LARGE_CREATE, UNREADABLE,
+    UNREADABLE_CREATE,
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -66,14 +67,15 @@ fn connections() -> Vec<Case> {
 /// Responses that do not come, or not whole.
 fn silences() -> Vec<Case> {
     let slow = |name, steps| Case::new(name, vec![steps], SLOW, SLOW).hurried();
+    let sent = |name, steps| Case::new(name, vec![steps], SLOW, SLOW_CREATE).hurried();
     let pause = Duration::from_millis(100);
     let late = vec![vec![Stall], vec![Answer]];
     vec![
-        slow("no first byte", vec![Stall]),
+        sent("no first byte", vec![Stall]),
         slow("no body", vec![head("11"), Stall]),
         slow("no end of the body", vec![head("11"), data("{\"da"), Stall]),
-        slow("a body byte by byte", vec![head("99"), Drip(b" ".repeat(99), pause)]),
-        Case::new("silent, then a response", late, "Ok 2", "Ok 2").hurried(),
+        sent("a body byte by byte", vec![head("99"), Drip(b" ".repeat(99), pause)]),
+        Case::new("silent, then a response", late, "Ok 2", SLOW_CREATE).hurried(),
     ]
 }
 

@@ -125,8 +125,9 @@ fn always() -> Vec<Case> {
             "409",
             own(409),
             "Aborted UPSTREAM_CONFLICT 1 REJECTED",
-            "Aborted UPSTREAM_CONFLICT 6 UNKNOWN",
-        ),
+            "Aborted UPSTREAM_CONFLICT * UNKNOWN",
+        )
+        .flag("--timeout", "3"),
         case(
             "206",
             status(206),

@@ -78,6 +78,8 @@ pub enum Step {
     Data(Vec<u8>),
     /// Writes parts of a body of a byte each, with a pause before each.
     Drip(Vec<u8>, Duration),
+    /// Waits.
+    Pause(Duration),
     /// Writes a part of a body again and again until the peer abandons the request.
     Flood(Vec<u8>),
     /// Closes its end of the connection, and continues.

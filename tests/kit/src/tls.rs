@@ -7,9 +7,11 @@ use rcgen::{
     date_time_ymd,
 };
 use tempfile::NamedTempFile;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
+    server::TlsStream,
 };
 
 use crate::{HOST, Protocol};
@@ -69,6 +71,24 @@ pub fn self_signed() -> TlsAcceptor {
     let key = KeyPair::generate().unwrap();
     let certificate = params(HOST, VALID).self_signed(&key).unwrap();
     acceptor(certificate.der().to_vec(), &key, Protocol::Http1)
+}
+
+/// Sends a fatal alert, as a server does that has received a corrupt record.
+pub async fn alert(stream: &mut TlsStream<TcpStream>) {
+    const CORRUPT: [u8; 37] = {
+        let mut record = [0; 37];
+        // Application data of 32 bytes.
+        (record[0], record[1], record[2], record[4]) = (23, 3, 3, 32);
+        record
+    };
+    let (socket, tls) = stream.get_mut();
+    tls.read_tls(&mut &CORRUPT[..]).unwrap();
+    tls.process_new_packets().unwrap_err();
+    let mut alert = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut alert).unwrap();
+    }
+    socket.write_all(&alert).await.unwrap();
 }
 
 fn params(name: &str, [from, to]: [i32; 2]) -> CertificateParams {

@@ -132,6 +132,7 @@ async fn play(
                     side.data(byte).await?;
                 }
             }
+            Step::Pause(time) => side.pause(*time).await?,
             Step::Flood(bytes) => loop {
                 side.data(bytes).await?;
                 wrote(bytes);

@@ -76,16 +76,18 @@ impl<'a> Transcoder<'a> {
     }
 
     /// Reads a key and returns the index of its field. `next` is the likely index,
-    /// since Polytomic sends keys in the order of the schema.
+    /// since Polytomic sends keys in the order of the schema, and may omit one.
     #[inline]
     fn key(
         &mut self,
         message: &Message,
         next: usize,
     ) -> Result<Option<usize>, ResponseError> {
-        let likely = message.fields.get(next);
-        if likely.is_some_and(|field| self.json.take(field.literal.as_bytes())) {
-            return Ok(Some(next));
+        for likely in [next, next + 1] {
+            let field = message.fields.get(likely);
+            if field.is_some_and(|field| self.json.take(field.literal.as_bytes())) {
+                return Ok(Some(likely));
+            }
         }
         let mark = self.out.len();
         self.json.key(&mut self.out)?;

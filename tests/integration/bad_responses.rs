@@ -100,6 +100,8 @@ async fn other_content_types_are_named_in_the_error() {
             "application/json; charset=utf-8",
             "Application/JSON",
             "application/problem+json",
+            "text/json",
+            "text/plain; charset=utf-8",
         ] {
             let reply = list(
                 protocol,

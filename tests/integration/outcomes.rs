@@ -87,6 +87,7 @@ async fn list_is_the_documented_get() {
             seen.header_names(),
             [
                 "accept",
+                "accept-encoding",
                 "authorization",
                 "host",
                 "user-agent",
@@ -171,6 +172,7 @@ async fn create_is_the_documented_post() {
             seen.header_names(),
             [
                 "accept",
+                "accept-encoding",
                 "authorization",
                 "content-length",
                 "content-type",

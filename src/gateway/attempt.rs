@@ -86,5 +86,6 @@ impl Gateway {
 
 /// Reports whether Polytomic rejected the credentials.
 fn is_unauthorized(failure: &Failure) -> bool {
-    matches!(failure, Failure::ErrorResponse(response) if response.status() == StatusCode::UNAUTHORIZED)
+    matches!(failure, Failure::ErrorResponse(response)
+        if response.status() == StatusCode::UNAUTHORIZED && !response.is_foreign())
 }

@@ -54,7 +54,7 @@ fn responded(status: u16, body: &str) -> Failure {
 }
 
 pub(super) fn error_response(status: u16) -> Failure {
-    responded(status, "")
+    responded(status, "{}")
 }
 
 /// One failure of each row without an HTTP status, in the order of the table.
@@ -72,8 +72,13 @@ fn responded_with(
     });
     let headers: HeaderMap = headers.collect();
     let status = StatusCode::from_u16(status).unwrap();
-    let response =
-        ErrorResponse::at(status, &headers, body.as_bytes(), SystemTime::UNIX_EPOCH);
+    let response = ErrorResponse::at(
+        status,
+        &headers,
+        body.as_bytes(),
+        &str::to_owned,
+        SystemTime::UNIX_EPOCH,
+    );
     Failure::ErrorResponse(Box::new(response))
 }
 
@@ -239,9 +244,9 @@ fn a_wait_is_stated_exactly_and_pushed_back_with_spread() {
     let status = translated(open.into(), &retried());
     assert_eq!(
         status.get_details_retry_info().unwrap().retry_delay,
-        Some(Duration::from_secs(60))
+        Some(Duration::from_secs(600))
     );
-    assert_eq!(pushback(&status), Some("60000"));
+    assert_eq!(pushback(&status), Some("600000"));
 }
 
 #[test]
@@ -275,7 +280,7 @@ fn the_subject_of_a_quota_is_the_credentials() {
 fn a_rejection_says_whose_credentials_were_rejected() {
     let rejected = || Failure::Auth(Auth::Rejected { owner: CredentialOwner::Gateway });
     let held = Context { whose_credentials: CredentialOwner::Gateway, ..list() };
-    for failure in [rejected, || responded(401, "")] {
+    for failure in [rejected, || responded(401, "{}")] {
         assert_eq!(
             reason(&translated(failure(), &list())),
             "CALLER_CREDENTIALS_REJECTED"
@@ -284,7 +289,7 @@ fn a_rejection_says_whose_credentials_were_rejected() {
         assert_eq!(reason(&status), "GATEWAY_CREDENTIALS_REJECTED");
         assert!(status.message().contains("its operator must replace it"));
     }
-    let status = translated(responded(403, ""), &held);
+    let status = translated(responded(403, "{}"), &held);
     assert!(status.message().contains("its operator must fix this"));
 }
 

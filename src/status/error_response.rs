@@ -16,9 +16,10 @@ use crate::transcode::Violation;
 /// Bytes of Polytomic's `key` and request id that are kept.
 const KEY: usize = 128;
 
-/// The statuses that say something about IDs, fields or keys, if Polytomic sent them.
-const VERDICTS: [u16; 13] =
-    [400, 401, 402, 403, 404, 405, 410, 412, 422, 423, 424, 428, 451];
+/// The statuses that say something about the account, IDs, fields, keys or versions, if
+/// Polytomic sent them.
+const VERDICTS: [u16; 15] =
+    [400, 401, 402, 403, 404, 405, 410, 412, 413, 422, 423, 424, 426, 428, 451];
 
 /// An error response, reduced to what clients may see.
 #[derive(Clone, Debug)]

@@ -189,7 +189,7 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
         F::Upstream(U::Reset(_))                 => const { &row(Local("connection lost after the request was sent"), Unavailable,     Any,    Reason::UPSTREAM_RESET) },
         F::Upstream(U::Timeout)                  => const { &row(Local("attempt timed out"),                        DeadlineExceeded,  Any,    Reason::UPSTREAM_TIMEOUT) },
         F::ErrorResponse(response)
-            if response.is_foreign()             => const { &row(Local("400–405, 410, 412, 422–424, 428 or 451 not in Polytomic's error format"), Internal, Never, Reason::UPSTREAM_FOREIGN_ERROR) },
+            if response.is_foreign()             => const { &row(Local("400–405, 410, 412, 413, 422–424, 426, 428 or 451 not in Polytomic's error format"), Internal, Never, Reason::UPSTREAM_FOREIGN_ERROR) },
         F::ErrorResponse(response)               => row_of_status(response.status()),
     }
 }

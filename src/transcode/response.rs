@@ -78,10 +78,8 @@ impl<'a> Transcoder<'a> {
             }
             more = self.json.more(b'}')?;
         }
-        if seen == 0 && self.level == 0 && !message.fields.is_empty() {
-            if let Some(key) = self.error_key {
-                return Err(ResponseError::error_form(message, key));
-            }
+        if let Some(key) = self.error_key.filter(|_| seen == 0 && self.level == 0) {
+            return Err(ResponseError::error_form(message, key));
         }
         let missing = message.required & !seen;
         if missing == 0 { Ok(()) } else { Err(ResponseError::missing(message, missing)) }
@@ -105,7 +103,9 @@ impl<'a> Transcoder<'a> {
         self.json.key(&mut self.out)?;
         let key = &self.out[mark..];
         let index = message.fields.iter().position(|field| field.key.as_bytes() == key);
-        if index.is_none() && self.level == 0 && self.error_key.is_none() {
+        // A message without fields is that of a response without content.
+        let is_envelope = self.level == 0 && !message.fields.is_empty();
+        if index.is_none() && is_envelope && self.error_key.is_none() {
             self.error_key = ERROR_KEYS.into_iter().find(|error| error.as_bytes() == key);
         }
         self.out.truncate(mark);

@@ -109,7 +109,7 @@ const NOT_YET: &[(&str, &str, &str)] = &[
     ("grpc/body.rs", "status", "the body gets a plain error"),
     ("main.rs", "environment", "`config` will read it"),
     ("contract/template.rs", "product", "an option in `proto/` will say it"),
-    ("status/error_response.rs", "product", "an option in `proto/` will say it"),
+    ("status/error_response/texts.rs", "product", "an option in `proto/` will say it"),
     ("status/table.rs", "product", "an option in `proto/` will say it"),
     ("status/words.rs", "product", "an option in `proto/` will say it"),
     ("contract/annotations.rs", "circle", "one will be split"),

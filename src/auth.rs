@@ -13,6 +13,7 @@ mod hash;
 mod identity;
 mod in_flight;
 mod look_up;
+mod redact;
 pub mod settings;
 mod stats;
 mod verifier;
@@ -30,6 +31,7 @@ use self::verifier::Verifier;
 pub use self::credentials::Credentials;
 pub use self::identity::{Class, Identity};
 pub use self::look_up::{LookUp, LookUpError, Verdict};
+pub use self::redact::Redactor;
 pub use self::settings::{KeySource, Mode, Settings};
 pub use self::stats::{FileStats, Stats};
 

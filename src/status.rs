@@ -181,15 +181,16 @@ impl Failure {
         self.is_retryable(safe) || row_of(self).retry == RetryRule::Client
     }
 
-    /// Returns the wait that Polytomic or the gateway asks for, 60 s at most.
+    /// Returns the wait that Polytomic asks for, as stated, or that of the gateway.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        let wait = match self {
-            Self::ErrorResponse(response) => response.retry_after()?,
-            Self::Upstream(upstream::Error::CircuitOpen { retry_after }) => *retry_after,
-            _ => return None,
-        };
-        Some(wait.min(retry_after::LONGEST))
+        match self {
+            Self::ErrorResponse(response) => response.retry_after(),
+            Self::Upstream(upstream::Error::CircuitOpen { retry_after: wait }) => {
+                Some((*wait).min(retry_after::LONGEST))
+            }
+            _ => None,
+        }
     }
 
     fn is_panic(&self) -> bool {

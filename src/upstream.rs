@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderValue,
-    header::{ACCEPT, CONTENT_TYPE, USER_AGENT},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT},
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -61,6 +61,9 @@ const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("polytomic-gateway/", env!("CARGO_PKG_VERSION")));
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Without it, a server may choose any coding (RFC 9110 §12.5.3).
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// A client of one Polytomic.
 #[derive(Debug, Clone)]
@@ -226,6 +229,7 @@ impl Transport {
             .request(request.method, url)
             .headers(request.headers)
             .header(ACCEPT, JSON)
+            .header(ACCEPT_ENCODING, IDENTITY)
             .header(USER_AGENT, AGENT);
         if let Some(body) = request.body {
             let body = cancel::body(body, request.cancel);

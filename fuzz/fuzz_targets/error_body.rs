@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     let number = 100 + u16::from_le_bytes([*first, *second]) % 900;
     let status = StatusCode::from_u16(number).expect("three digits");
     for safe in [true, false] {
-        let response = ErrorResponse::new(status, &HeaderMap::new(), body);
+        let response = ErrorResponse::new(status, &HeaderMap::new(), body, &str::to_owned);
         let context = Context {
             safe,
             attempts: 1,

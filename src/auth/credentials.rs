@@ -1,13 +1,12 @@
 //! The credentials of an upstream request, built once per key and then shared.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 
 use super::hash::CredentialHash;
-use super::{CredentialOwner, Error, Identity};
+use super::{CredentialOwner, Error, Identity, Redactor};
 
 /// Ready-to-send credentials of one key. Cloning is cheap.
 ///
@@ -51,26 +50,12 @@ impl Credentials {
         self.0.authorization.clone()
     }
 
-    /// Returns `text` with the key replaced by `[the key]`: an error response of
-    /// Polytomic's text may contain the key.
+    /// Returns what removes the key from texts: an error response of Polytomic may
+    /// repeat it.
     #[must_use]
-    pub fn blank<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
-        const BLANK: &[u8] = b"[the key]";
-
+    pub fn redactor(&self) -> Redactor {
         let header = self.0.authorization.as_bytes();
-        let key = header.strip_prefix(b"Bearer ").unwrap_or(header);
-        let mut blanked = Vec::new();
-        let mut rest = text;
-        while let Some(place) = rest.windows(key.len()).position(|part| part == key) {
-            blanked.extend_from_slice(&rest[..place]);
-            blanked.extend_from_slice(BLANK);
-            rest = &rest[place + key.len()..];
-        }
-        if blanked.is_empty() {
-            return Cow::Borrowed(text);
-        }
-        blanked.extend_from_slice(rest);
-        Cow::Owned(blanked)
+        Redactor::new(header.strip_prefix(b"Bearer ").unwrap_or(header))
     }
 
     /// Returns 16 hexadecimal digits that stand for the key in logs and limits.

@@ -117,5 +117,6 @@ async fn abandon_unsent<T>(
 
 /// Reports whether Polytomic rejected the credentials.
 fn is_unauthorized(failure: &Failure) -> bool {
-    matches!(failure, Failure::ErrorResponse(response) if response.status() == StatusCode::UNAUTHORIZED)
+    matches!(failure, Failure::ErrorResponse(response)
+        if response.status() == StatusCode::UNAUTHORIZED && !response.is_foreign())
 }

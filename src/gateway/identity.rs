@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::{
     auth::{Identity, LookUp, LookUpError, Verdict},
-    upstream::{Request, Upstream},
+    status::ErrorResponse,
+    upstream::{Request, Response, Upstream},
 };
 
 /// Maximum time of a look-up, whichever RPCs wait for it.
@@ -42,7 +43,17 @@ async fn look_up(
         StatusCode::OK => Identity::from_json(&response.body)
             .map(Verdict::Known)
             .ok_or_else(|| LookUpError::new("the response is not an identity")),
-        StatusCode::UNAUTHORIZED => Ok(Verdict::Unknown),
+        StatusCode::UNAUTHORIZED if !is_foreign(&response) => Ok(Verdict::Unknown),
+        StatusCode::UNAUTHORIZED => {
+            Err(LookUpError::new("a 401 that is not in Polytomic's error format"))
+        }
         status => Err(LookUpError::new(format!("Polytomic responded with {status}"))),
     }
+}
+
+/// Reports whether a proxy sent the response, which knows nothing of Polytomic's keys.
+fn is_foreign(response: &Response) -> bool {
+    let Response { status, headers, body } = response;
+    // No text of it is kept.
+    ErrorResponse::new(*status, headers, body, &str::to_owned).is_foreign()
 }

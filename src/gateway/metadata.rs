@@ -112,10 +112,12 @@ pub(super) fn copy_trace_context(from: &HeaderMap, to: &mut HeaderMap) {
         return;
     };
     to.insert(TRACEPARENT, parent.clone());
-    if let Some(state) =
-        from.get(TRACESTATE).filter(|value| is_tracestate(value.as_bytes()))
-    {
-        to.insert(TRACESTATE, state.clone());
+    // Several headers are one list, in their order (W3C Trace Context §3.3.1).
+    let states: Vec<&[u8]> =
+        from.get_all(TRACESTATE).iter().map(HeaderValue::as_bytes).collect();
+    let states = states.join(&b","[..]);
+    if let Some(state) = HeaderValue::from_bytes(&states).ok().filter(is_tracestate) {
+        to.insert(TRACESTATE, state);
     }
 }
 
@@ -132,10 +134,12 @@ fn is_traceparent(value: &[u8]) -> bool {
         && [trace, span].iter().all(|id| id.iter().any(|byte| *byte != b'0'))
 }
 
-/// Reports whether the value is short and printable.
-fn is_tracestate(value: &[u8]) -> bool {
+/// Reports whether the value is set, short and printable.
+fn is_tracestate(value: &HeaderValue) -> bool {
     const MOST: usize = 512;
-    value.len() <= MOST && value.iter().all(|byte| (b' '..=b'~').contains(byte))
+    let value = value.as_bytes();
+    (1..=MOST).contains(&value.len())
+        && value.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
 #[cfg(test)]
@@ -234,6 +238,20 @@ mod tests {
             &mut to,
         );
         assert_eq!(to, map(&[("traceparent", PARENT), ("tracestate", "a=b,c=d")]));
+    }
+
+    #[test]
+    fn several_tracestates_are_joined_in_their_order() {
+        let mut from = map(&[("traceparent", PARENT), ("tracestate", "a=b,c=d")]);
+        from.append("tracestate", HeaderValue::from_static("e=f"));
+        let mut to = HeaderMap::new();
+        copy_trace_context(&from, &mut to);
+        assert_eq!(to, map(&[("traceparent", PARENT), ("tracestate", "a=b,c=d,e=f")]));
+
+        from.append("tracestate", HeaderValue::try_from("s".repeat(505)).unwrap());
+        let mut to = HeaderMap::new();
+        copy_trace_context(&from, &mut to);
+        assert_eq!(to, map(&[("traceparent", PARENT)]), "too long in all");
     }
 
     #[test]

@@ -21,8 +21,13 @@ pub(super) fn translate(
 ) -> Result<Bytes, Failure> {
     let json: &[u8] = match content(response.status, rpc.binding.is_safe()) {
         Content::Error => {
-            let body = credentials.blank(&response.body);
-            let error = ErrorResponse::new(response.status, &response.headers, &body);
+            let redactor = credentials.redactor();
+            let error = ErrorResponse::new(
+                response.status,
+                &response.headers,
+                &response.body,
+                &|text| redactor.redact(text).into_owned(),
+            );
             return Err(Failure::ErrorResponse(Box::new(error)));
         }
         Content::Empty => b"{}",

@@ -26,6 +26,7 @@ pub(super) struct Connection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) parent_connection_id: Option<Uuid>,
     pub(super) policies: Vec<Uuid>,
+    pub(super) rate_limit: Option<RateLimit>,
     pub(super) saved: bool,
     pub(super) status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +35,14 @@ pub(super) struct Connection {
     pub(super) kind: Kind,
     pub(super) updated_at: &'static str,
     pub(super) updated_by: Actor,
+}
+
+/// The rate limit of the connected service, as observed.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct RateLimit {
+    pub(super) currently_limited: bool,
+    pub(super) expires_at: Option<&'static str>,
+    pub(super) limited_since: Option<&'static str>,
 }
 
 /// `OutputActor`: the creator or last editor of an object.
@@ -49,6 +58,7 @@ pub(super) struct Actor {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Kind {
     pub(super) id: &'static str,
+    pub(super) logo_dark_url: &'static str,
     pub(super) logo_url: &'static str,
     pub(super) name: &'static str,
     pub(super) operations: Option<&'static [&'static str]>,

@@ -3,12 +3,14 @@
 //! All of it is fixed, so that the documentation shows true output and two runs are
 //! equal byte for byte.
 
-use serde_json::json;
+mod connections;
+
 use uuid::{Uuid, uuid};
 
+pub(super) use self::connections::{connections, copies};
 use super::{
     client::{Class, Client},
-    model::{Actor, Connection, Kind, Organization},
+    model::{Actor, Organization},
 };
 
 /// The key of the partner account that owns [`OWNER_ORGANIZATION`].
@@ -91,20 +93,10 @@ pub fn failing_connection(status: u16) -> String {
     format!("00000000-0000-4000-8000-{status:012}")
 }
 
-const DOCUMENTED_AT: &str = "2024-01-15T09:30:00Z";
-const SEEDED_AT: &str = "2025-09-18T08:00:00Z";
-
 const USER: Actor = Actor {
     id: uuid!("12345678-1234-1234-1234-123456789012"),
     name: "John Doe",
     class: "user",
-};
-
-/// The creator of the seeded copies: only a partner can share.
-const PARTNER: Actor = Actor {
-    id: uuid!(OWNER_ORGANIZATION),
-    name: OWNER_ORGANIZATION_NAME,
-    class: "partner",
 };
 
 /// The time of every share that is not seeded: a clock would make two runs differ.
@@ -114,31 +106,6 @@ pub(super) const SHARED_AT: &str = "2025-09-18T12:00:00Z";
 pub(super) const USER_EMAIL: &str = "mail@example.com";
 /// The ID of the user of [`USER_KEY`].
 pub(super) const USER_ID: Uuid = USER.id;
-
-const POSTGRESQL: Kind = Kind {
-    id: "postgresql",
-    logo_url: "https://connect-assets.polytomic.com/logos/postgresql.svg",
-    name: "PostgreSQL",
-    operations: Some(&["bulksyncsource"]),
-};
-const SNOWFLAKE: Kind = Kind {
-    id: "snowflake",
-    logo_url: "https://connect-assets.polytomic.com/logos/snowflake.svg",
-    name: "Snowflake",
-    operations: Some(&["bulksyncsource", "bulksyncdestination"]),
-};
-const HUBSPOT: Kind = Kind {
-    id: "hubspot",
-    logo_url: "https://connect-assets.polytomic.com/logos/hubspot.svg",
-    name: "HubSpot",
-    operations: Some(&["bulksyncsource"]),
-};
-const S3: Kind = Kind {
-    id: "s3",
-    logo_url: "https://connect-assets.polytomic.com/logos/s3.svg",
-    name: "S3",
-    operations: None,
-};
 
 /// Lists every key with whom it stands for.
 pub(super) fn keys() -> Vec<(&'static str, Client)> {
@@ -161,6 +128,7 @@ pub(super) fn accounts() -> Vec<Vec<Organization>> {
     let first = uuid!(FIRST_CHILD_ORGANIZATION);
     let second = uuid!(SECOND_CHILD_ORGANIZATION);
     let third = uuid!(THIRD_CHILD_ORGANIZATION);
+    let other = uuid!(OTHER_ORGANIZATION);
     vec![
         vec![
             organization(owner, OWNER_ORGANIZATION_NAME, Some("example.com")),
@@ -168,132 +136,6 @@ pub(super) fn accounts() -> Vec<Vec<Organization>> {
             organization(second, SECOND_CHILD_ORGANIZATION_NAME, None),
             organization(third, THIRD_CHILD_ORGANIZATION_NAME, None),
         ],
-        vec![organization(uuid!(OTHER_ORGANIZATION), OTHER_ORGANIZATION_NAME, None)],
+        vec![organization(other, OTHER_ORGANIZATION_NAME, None)],
     ]
-}
-
-/// Lists the connections that are not copies.
-pub(super) fn connections() -> Vec<Connection> {
-    let owner = uuid!(OWNER_ORGANIZATION);
-    let child = uuid!(FIRST_CHILD_ORGANIZATION);
-    let other = uuid!(OTHER_ORGANIZATION);
-    let crm = ordinary(uuid!(CHILD_CONNECTION), child, CHILD_CONNECTION_NAME, HUBSPOT);
-    let bucket = ordinary(uuid!(OTHER_CONNECTION), other, OTHER_CONNECTION_NAME, S3);
-    let unshared =
-        ordinary(uuid!(UNSHARED_CONNECTION), owner, UNSHARED_CONNECTION_NAME, POSTGRESQL);
-    vec![
-        documented_connection(),
-        Connection {
-            configuration: Some(json!({
-                "database": "orders",
-                "hostname": "orders.db.example.com",
-                "password": "********",
-                "port": 5432,
-                "ssl": true,
-                "username": "polytomic",
-            })),
-            ..unshared
-        },
-        warehouse(),
-        Connection {
-            api_calls_last_24_hours: Some(184),
-            configuration: Some(json!({ "oauth_refresh_token": "********" })),
-            ..crm
-        },
-        Connection {
-            configuration: Some(json!({
-                "aws_access_key_id": "********",
-                "aws_secret_access_key": "********",
-                "s3_bucket_name": "elsewhere-exports",
-                "s3_bucket_region": "eu-west-1",
-            })),
-            ..bucket
-        },
-    ]
-}
-
-/// Lists the shared copies in the order in which they were made.
-pub(super) fn copies() -> Vec<Connection> {
-    let first = Connection {
-        id: uuid!(FIRST_COPY),
-        organization_id: uuid!(FIRST_CHILD_ORGANIZATION),
-        parent_connection_id: Some(uuid!(SHARED_CONNECTION)),
-        created_by: PARTNER,
-        updated_by: PARTNER,
-        ..warehouse()
-    };
-    let second = Connection {
-        api_calls_last_24_hours: None,
-        configuration: None,
-        id: uuid!(SECOND_COPY),
-        name: SECOND_COPY_NAME.to_owned(),
-        organization_id: uuid!(SECOND_CHILD_ORGANIZATION),
-        policies: Vec::new(),
-        kind: Kind { operations: None, ..SNOWFLAKE },
-        ..first.clone()
-    };
-    vec![
-        Connection {
-            parent_connection_id: Some(uuid!(DOCUMENTED_ID)),
-            status_error: Some("error message"),
-            ..documented_connection()
-        },
-        first,
-        second,
-    ]
-}
-
-fn ordinary(id: Uuid, organization_id: Uuid, name: &str, kind: Kind) -> Connection {
-    Connection {
-        api_calls_last_24_hours: None,
-        configuration: None,
-        created_at: SEEDED_AT,
-        created_by: USER,
-        id,
-        name: name.to_owned(),
-        organization_id,
-        parent_connection_id: None,
-        policies: Vec::new(),
-        saved: true,
-        status: "healthy",
-        status_error: None,
-        kind,
-        updated_at: SEEDED_AT,
-        updated_by: USER,
-    }
-}
-
-fn documented_connection() -> Connection {
-    let id = uuid!(DOCUMENTED_ID);
-    let connection = ordinary(id, id, DOCUMENTED_CONNECTION_NAME, POSTGRESQL);
-    Connection {
-        api_calls_last_24_hours: Some(2021),
-        configuration: Some(json!({
-            "database": "example",
-            "hostname": "postgres.example.com",
-            "password": "********",
-            "port": 5432,
-            "username": "user",
-        })),
-        created_at: DOCUMENTED_AT,
-        policies: vec![id],
-        updated_at: DOCUMENTED_AT,
-        ..connection
-    }
-}
-
-fn warehouse() -> Connection {
-    let owner = uuid!(OWNER_ORGANIZATION);
-    Connection {
-        configuration: Some(json!({
-            "account": "acme-eu1",
-            "dbname": "PRODUCT",
-            "key_pair_auth": false,
-            "password": "********",
-            "username": "POLYTOMIC",
-            "warehouse": "SYNC_WH",
-        })),
-        policies: vec![uuid!("73cf61d0-b82e-4f59-9461-ae0d2938f70b")],
-        ..ordinary(uuid!(SHARED_CONNECTION), owner, SHARED_CONNECTION_NAME, SNOWFLAKE)
-    }
 }

@@ -4,45 +4,61 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header::RETRY_AFTER};
 
-/// The longest wait that clients get; they may retry after it.
-pub(super) const LONGEST: Duration = Duration::from_secs(60);
+/// The longest wait that `google.protobuf.Duration` can state, about 10,000 years.
+pub(super) const LONGEST: Duration = Duration::from_secs(315_576_000_000);
 
-/// Returns the shortest wait that the headers request, 60 s at most.
+/// The least seconds that are a moment, not a wait: 2001, or 30 years.
+const LEAST_MOMENT: Duration = Duration::from_secs(1_000_000_000);
+
+/// Returns the longest wait that the headers request: a client that waits less is
+/// rejected again.
 ///
 /// The headers are `Retry-After` (seconds or an HTTP date, RFC 9110 §10.2.3),
-/// `retry-after-ms` and `X-RateLimit-Reset` (seconds since 1970). Unreadable values are
-/// ignored, and so is a reset in the past.
+/// `retry-after-ms`, `RateLimit-Reset` (seconds, or seconds since 1970) and
+/// `X-RateLimit-Reset` (seconds since 1970). Each number may have a fraction. Unreadable
+/// values are ignored, and so is a reset in the past.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let texts =
         |name| headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     let waits = texts(RETRY_AFTER.as_str()).filter_map(|text| seconds_or_date(text, now));
-    let millis = texts("retry-after-ms").filter_map(number).map(Duration::from_millis);
-    let resets = texts("x-ratelimit-reset").filter_map(|text| until_reset(text, now));
+    let millis =
+        texts("retry-after-ms").filter_map(seconds).map(|thousand| thousand / 1000);
+    let resets = texts("ratelimit-reset").filter_map(|text| match seconds(text)? {
+        wait if wait < LEAST_MOMENT => Some(wait),
+        moment => until(moment, now),
+    });
+    let moments =
+        texts("x-ratelimit-reset").filter_map(|text| until(seconds(text)?, now));
 
-    waits.chain(millis).chain(resets).min().map(|wait| wait.min(LONGEST))
+    waits.chain(millis).chain(resets).chain(moments).max().map(|wait| wait.min(LONGEST))
 }
 
 fn seconds_or_date(text: &str, now: SystemTime) -> Option<Duration> {
-    if let Some(seconds) = number(text) {
-        return Some(Duration::from_secs(seconds));
+    if let Some(seconds) = seconds(text) {
+        return Some(seconds);
     }
     let date = httpdate::parse_http_date(text.trim()).ok()?;
     Some(date.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
-fn until_reset(text: &str, now: SystemTime) -> Option<Duration> {
-    let reset = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(number(text)?))?;
-    reset.duration_since(now).ok()
+/// Returns the time until a moment, given as the time since 1970.
+fn until(moment: Duration, now: SystemTime) -> Option<Duration> {
+    SystemTime::UNIX_EPOCH.checked_add(moment)?.duration_since(now).ok()
 }
 
-/// Reads digits only; a number too large to hold is the largest one.
-fn number(text: &str) -> Option<u64> {
-    let digits = text.trim();
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+/// Reads digits and at most one fraction, to the nanosecond; a number too large to hold
+/// is the largest one.
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
+    let is_number = |digits: &str| {
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    if !is_number(whole) || !is_number(fraction) {
         return None;
     }
-    Some(digits.parse().unwrap_or(u64::MAX))
+    let nanos = format!("{fraction:0<9}")[..9].parse().unwrap_or_default();
+    Some(Duration::new(whole.parse().unwrap_or(u64::MAX), nanos))
 }
 
 #[cfg(test)]
@@ -72,41 +88,51 @@ mod tests {
         let cases = [
             ("retry-after", "7", Some(7_000)),
             ("retry-after", " 0 ", Some(0)),
-            ("retry-after", "61", Some(60_000)),
-            ("retry-after", "99999999999999999999999", Some(60_000)),
+            ("retry-after", "61", Some(61_000)),
+            ("retry-after", "99999999999999999999999", Some(315_576_000_000_000)),
             ("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT", Some(10_000)),
             ("retry-after", "Sunday, 06-Nov-94 08:49:40 GMT", Some(3_000)),
             ("retry-after", "Sun Nov  6 08:49:39 1994", Some(2_000)),
             ("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
-            ("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT", Some(60_000)),
+            ("retry-after", "Sun, 06 Nov 1994 10:49:37 GMT", Some(7_200_000)),
             ("retry-after", "-5", None),
-            ("retry-after", "1.5", None),
+            ("retry-after", "1.5", Some(1_500)),
+            ("retry-after", "0.0019999999999", Some(1)),
+            ("retry-after", "1.", None),
+            ("retry-after", ".5", None),
+            ("retry-after", "1.5.5", None),
             ("retry-after", "+3", None),
             ("retry-after", "", None),
             ("retry-after", "soon", None),
             ("retry-after", "größe", None),
             ("retry-after-ms", "1500", Some(1_500)),
+            ("retry-after-ms", "2500.0", Some(2_500)),
             ("retry-after-ms", "nan", None),
+            ("ratelimit-reset", "120", Some(120_000)),
+            ("ratelimit-reset", "0.25", Some(250)),
+            ("ratelimit-reset", "1000000000", Some(215_888_223_000)),
             ("x-ratelimit-reset", "784111782", Some(5_000)),
+            ("x-ratelimit-reset", "784111778.5", Some(1_500)),
             ("x-ratelimit-reset", "784111770", None),
             ("x-ratelimit-reset", "18446744073709551615", None),
         ];
         for (name, value, millis) in cases {
-            let expected = millis.map(Duration::from_millis);
-            assert_eq!(wait(&[(name, value)]), expected, "{name}: {value}");
+            let found = wait(&[(name, value)]).map(|wait| wait.as_millis());
+            assert_eq!(found, millis, "{name}: {value}");
         }
     }
 
     #[test]
-    fn the_shortest_wait_wins() {
+    fn the_longest_wait_wins() {
         let all = [
             ("retry-after", "9"),
             ("retry-after-ms", "8500"),
             ("x-ratelimit-reset", "784111785"),
+            ("ratelimit-reset", "3"),
         ];
-        assert_eq!(wait(&all), Some(Duration::from_secs(8)));
+        assert_eq!(wait(&all), Some(Duration::from_secs(9)));
         let twice = [("retry-after", "junk"), ("retry-after", "4"), ("retry-after", "3")];
-        assert_eq!(wait(&twice), Some(Duration::from_secs(3)));
+        assert_eq!(wait(&twice), Some(Duration::from_secs(4)));
         assert_eq!(wait(&[]), None);
     }
 }

@@ -52,6 +52,7 @@ impl Reason {
     pub(super) const GATEWAY_REQUEST_REFUSED: Self         = reason("GATEWAY_REQUEST_REFUSED", "The gateway built a request that Polytomic cannot accept. The fault is the gateway's: please report it with the request ID.");
     pub(super) const EGRESS_PROXY_AUTH: Self               = reason("EGRESS_PROXY_AUTH", "A proxy between the gateway and Polytomic rejected the request: the gateway's operator must fix this.");
     pub(super) const CIRCUIT_OPEN: Self                    = reason("CIRCUIT_OPEN", POLYTOMIC_OR_NETWORK);
+    pub(super) const UPSTREAM_FOREIGN_ERROR: Self          = reason("UPSTREAM_FOREIGN_ERROR", "The response says nothing about the IDs, the fields or the credentials. The gateway's operator should check the proxies in front of Polytomic.");
     pub(super) const UPSTREAM_CONNECT_FAILED: Self         = reason("UPSTREAM_CONNECT_FAILED", "The fault is Polytomic's, the network's or in the gateway's configuration.");
     pub(super) const UPSTREAM_RESET: Self                  = reason("UPSTREAM_RESET", POLYTOMIC_OR_NETWORK);
     pub(super) const UPSTREAM_TIMEOUT: Self                = reason("UPSTREAM_TIMEOUT", POLYTOMIC_OR_NETWORK);
@@ -197,6 +198,8 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
         F::Upstream(U::Connect(_))               => const { &row(Local("no connection: DNS, refused, TLS, timeout"), Unavailable,      Any,    Reason::UPSTREAM_CONNECT_FAILED) },
         F::Upstream(U::Reset(_))                 => const { &row(Local("connection lost after the request was sent"), Unavailable,     Any,    Reason::UPSTREAM_RESET) },
         F::Upstream(U::Timeout)                  => const { &row(Local("attempt timed out"),                        DeadlineExceeded,  Any,    Reason::UPSTREAM_TIMEOUT) },
+        F::ErrorResponse(response)
+            if response.is_foreign()             => const { &row(Local("400–405, 410, 412, 413, 422–424, 426, 428 or 451 not in Polytomic's error format"), Internal, Never, Reason::UPSTREAM_FOREIGN_ERROR) },
         F::ErrorResponse(response)               => row_of_status(response.status()),
     }
 }

@@ -73,7 +73,7 @@ fn responded(status: u16, body: &str) -> Failure {
 }
 
 pub(super) fn error_response(status: u16) -> Failure {
-    responded(status, "")
+    responded(status, "{}")
 }
 
 /// One failure of each row without an HTTP status, in the order of the table.
@@ -91,8 +91,13 @@ fn responded_with(
     });
     let headers: HeaderMap = headers.collect();
     let status = StatusCode::from_u16(status).unwrap();
-    let response =
-        ErrorResponse::at(status, &headers, body.as_bytes(), SystemTime::UNIX_EPOCH);
+    let response = ErrorResponse::at(
+        status,
+        &headers,
+        body.as_bytes(),
+        &str::to_owned,
+        SystemTime::UNIX_EPOCH,
+    );
     Failure::ErrorResponse(Box::new(response))
 }
 
@@ -165,7 +170,7 @@ fn hint_without_a_page_links_to_the_page_of_the_rpc() {
     let not_found = NotFound { hint: "Look.".to_owned(), help: None };
     let options = Options { not_found: Some(not_found), ..declared().clone() };
     let context = Context { options: &options, ..list() };
-    let status = translated(responded(404, ""), &context);
+    let status = translated(responded(404, "{}"), &context);
     assert!(status.message().contains(" Not Found. Look. Retrying"));
     assert_eq!(helps(&status), ["the RPC https://example.com/rpc"]);
 }
@@ -174,17 +179,17 @@ fn hint_without_a_page_links_to_the_page_of_the_rpc() {
 fn rpc_without_options_has_words_that_are_true_of_each() {
     let undeclared = Context { options: Options::NONE, ..list() };
     for status in [400, 401, 403, 404, 405, 413] {
-        let status = translated(responded(status, ""), &undeclared);
+        let status = translated(responded(status, "{}"), &undeclared);
         assert!(!status.message().contains("partner"), "{}", status.message());
         assert_eq!(
             helps(&status),
             ["Polytomic's API reference https://apidocs.polytomic.com/"]
         );
     }
-    let forbidden = translated(responded(403, ""), &list());
+    let forbidden = translated(responded(403, "{}"), &list());
     assert!(forbidden.message().contains("needs a partner key"));
     assert_eq!(helps(&forbidden), ["the RPC https://example.com/rpc"]);
-    let unknown = translated(responded(401, ""), &list());
+    let unknown = translated(responded(401, "{}"), &list());
     assert!(unknown.message().contains("send a valid partner key"));
 }
 
@@ -288,9 +293,9 @@ fn wait_is_exact_in_the_details_and_has_jitter_in_the_pushback() {
     let status = translated(open.into(), &retried());
     assert_eq!(
         status.get_details_retry_info().unwrap().retry_delay,
-        Some(Duration::from_secs(60))
+        Some(Duration::from_secs(600))
     );
-    assert_eq!(pushback(&status), Some("60000"));
+    assert_eq!(pushback(&status), Some("600000"));
 }
 
 #[test]
@@ -324,7 +329,7 @@ fn subject_of_a_quota_is_the_fingerprint() {
 fn rejection_names_the_owner_of_the_credentials() {
     let rejected = || Failure::Auth(Auth::Rejected { owner: CredentialOwner::Gateway });
     let held = Context { whose_credentials: CredentialOwner::Gateway, ..list() };
-    for failure in [rejected, || responded(401, "")] {
+    for failure in [rejected, || responded(401, "{}")] {
         assert_eq!(
             reason(&translated(failure(), &list())),
             "CALLER_CREDENTIALS_REJECTED"
@@ -333,7 +338,7 @@ fn rejection_names_the_owner_of_the_credentials() {
         assert_eq!(reason(&status), "GATEWAY_CREDENTIALS_REJECTED");
         assert!(status.message().contains("its operator must replace it"));
     }
-    let status = translated(responded(403, ""), &held);
+    let status = translated(responded(403, "{}"), &held);
     assert!(status.message().contains("its operator must fix this"));
 }
 

@@ -3,7 +3,7 @@
 //! The text may contain a credential or terminal escapes, or hide its reading order.
 //! None of these may be in a gRPC message.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use regex::Regex;
 
@@ -29,8 +29,7 @@ const KEYS: &[&str] = &["pk_", "sk_"];
 pub(super) fn clean(text: &str, limit: usize) -> String {
     // More than the limit, since the next steps remove characters.
     let text = prefix(text, 2 * limit + 64);
-    // The first step: a zero-width character must not hide a link or a secret.
-    let text = UNPRINTABLE.replace_all(text, "");
+    let text = printable(text);
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
 
     let mut line = String::with_capacity(text.len());
@@ -50,6 +49,12 @@ pub(super) fn clean(text: &str, limit: usize) -> String {
         is_announced = announces_secret(&lower);
     }
     shorten(&line, limit, usize::MAX)
+}
+
+/// Removes what is not printed. First of all: a zero-width character must not hide a
+/// link or a secret.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    UNPRINTABLE.replace_all(text, "")
 }
 
 fn is_link(word: &str) -> bool {

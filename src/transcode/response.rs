@@ -3,7 +3,8 @@
 //! The rules are those of proto3's JSON form, but only the keys of the schema
 //! count as names: `null` is absent, unknown keys are skipped, numbers may be
 //! strings. A response that is cut short or does not match the schema is an error,
-//! never a message with some fields missing.
+//! never a message with some fields missing. So is an object that has the keys of an
+//! error and none of the schema's: with every field absent, it would be an empty list.
 
 mod error;
 mod free_form;
@@ -19,6 +20,9 @@ use crate::contract::{Field, Kind, Message, Schema};
 
 pub use self::{error::ResponseError, free_form::MAX_DEPTH};
 
+/// The keys of an error, or of another version's envelope, in a success response.
+const ERROR_KEYS: [&str; 6] = ["error", "errors", "message", "status", "key", "result"];
+
 /// Transcodes the JSON of a response into the wire bytes of its message.
 ///
 /// # Errors
@@ -29,7 +33,8 @@ pub use self::{error::ResponseError, free_form::MAX_DEPTH};
 pub fn response(schema: &Schema, json: &[u8]) -> Result<Vec<u8>, ResponseError> {
     // For almost every response, wire bytes are shorter than JSON.
     let out = Vec::with_capacity(json.len());
-    let mut transcoder = Transcoder { schema, json: Reader::new(json)?, out, level: 0 };
+    let json = Reader::new(json)?;
+    let mut transcoder = Transcoder { schema, json, out, level: 0, error_key: None };
     transcoder.message(schema.root())?;
     transcoder.json.end()?;
     Ok(transcoder.out)
@@ -41,6 +46,8 @@ struct Transcoder<'a> {
     out: Vec<u8>,
     /// The open messages, without the outermost one.
     level: usize,
+    /// The first key of the outermost object that is one of an error.
+    error_key: Option<&'static str>,
 }
 
 impl<'a> Transcoder<'a> {
@@ -71,26 +78,36 @@ impl<'a> Transcoder<'a> {
             }
             more = self.json.more(b'}')?;
         }
+        if let Some(key) = self.error_key.filter(|_| seen == 0 && self.level == 0) {
+            return Err(ResponseError::error_form(message, key));
+        }
         let missing = message.required & !seen;
         if missing == 0 { Ok(()) } else { Err(ResponseError::missing(message, missing)) }
     }
 
     /// Reads a key and returns the index of its field. `next` is the likely index,
-    /// since Polytomic sends keys in the order of the schema.
+    /// since Polytomic sends keys in the order of the schema, and may omit one.
     #[inline]
     fn key(
         &mut self,
         message: &Message,
         next: usize,
     ) -> Result<Option<usize>, ResponseError> {
-        let likely = message.fields.get(next);
-        if likely.is_some_and(|field| self.json.take(field.literal.as_bytes())) {
-            return Ok(Some(next));
+        for likely in [next, next + 1] {
+            let field = message.fields.get(likely);
+            if field.is_some_and(|field| self.json.take(field.literal.as_bytes())) {
+                return Ok(Some(likely));
+            }
         }
         let mark = self.out.len();
         self.json.key(&mut self.out)?;
         let key = &self.out[mark..];
         let index = message.fields.iter().position(|field| field.key.as_bytes() == key);
+        // A message without fields is that of a response without content.
+        let is_envelope = self.level == 0 && !message.fields.is_empty();
+        if index.is_none() && is_envelope && self.error_key.is_none() {
+            self.error_key = ERROR_KEYS.into_iter().find(|error| error.as_bytes() == key);
+        }
         self.out.truncate(mark);
         Ok(index)
     }

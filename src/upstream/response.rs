@@ -54,7 +54,9 @@ impl Response {
         let content_type = content_type.to_str().unwrap_or_default();
         let essence = content_type.split(';').next().unwrap_or_default();
         let essence = essence.trim().to_ascii_lowercase();
-        if essence == "application/json" || essence.ends_with("+json") {
+        // Servers that set no type get one of text from their framework or proxy.
+        let is_json = ["application/json", "text/json", "text/plain"];
+        if is_json.contains(&&*essence) || essence.ends_with("+json") {
             return Ok(&self.body);
         }
         Err(Error::Malformed(

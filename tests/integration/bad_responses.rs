@@ -60,6 +60,32 @@ async fn unreadable_success_is_an_error() {
 }
 
 #[tokio::test]
+async fn success_in_the_form_of_an_error_is_no_empty_list() {
+    over_both(async |protocol| {
+        for body in [
+            r#"{"error":"secret"}"#,
+            r#"{"errors":[]}"#,
+            r#"{"message":"secret","status":500}"#,
+            r#"{"key":"internal_error"}"#,
+            r#"{"error":null,"result":[]}"#,
+        ] {
+            let reply = list(protocol, Response::json(200, body)).await;
+            assert_eq!(reply.code(), Code::Internal, "{body}");
+            assert_eq!(reply.reason(), "UPSTREAM_BAD_RESPONSE", "{body}");
+            assert!(reply.message().contains("but not `data`"), "{}", reply.message());
+            assert!(!reply.message().contains("secret"), "{}", reply.message());
+        }
+        for body in
+            ["{}", r#"{"data":null}"#, r#"{"data":[]}"#, r#"{"data":[],"status":200}"#]
+        {
+            let reply = list(protocol, Response::json(200, body)).await;
+            assert_eq!(reply.code(), Code::Ok, "{body}: {}", reply.message());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn unreadable_create_has_an_unknown_outcome() {
     over_both(async |protocol| {
         for body in [
@@ -100,6 +126,8 @@ async fn other_content_types_are_named_in_the_error() {
             "application/json; charset=utf-8",
             "Application/JSON",
             "application/problem+json",
+            "text/json",
+            "text/plain; charset=utf-8",
         ] {
             let reply = list(
                 protocol,

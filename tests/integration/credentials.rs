@@ -143,6 +143,30 @@ async fn rpc_continues_when_the_look_up_fails() {
 }
 
 #[tokio::test]
+async fn a_proxys_401_rejects_no_key() {
+    over_both(async |protocol| {
+        let page = b"<html>401 Authorization Required</html>";
+        for body in [&page[..], b"", b"denied", br#"{"blocked":true}"#] {
+            let denied = || Response::new(401, &[], body);
+            let fine = || Response::new(200, &[], b"{}");
+            // The look-up is denied, then the RPC of a key that is looked up again.
+            let responses = [denied(), fine(), denied(), denied(), fine(), fine()];
+            let fake = Fake::responding(protocol, responses).await;
+            let gateway = Gateway::checking_keys_on(&fake, &[]).await;
+            assert_eq!(list_with(&gateway, KEY).await.code(), Code::Ok);
+            let reply = list_with(&gateway, KEY).await;
+            assert_eq!(reply.reason(), "UPSTREAM_FOREIGN_ERROR", "{}", reply.message());
+            assert_eq!(list_with(&gateway, KEY).await.code(), Code::Ok);
+            let looked_up = |seen: &kit::fake::Seen| seen.line.contains("/api/me ");
+            let seen = fake.seen();
+            let order: Vec<bool> = seen.iter().map(looked_up).collect();
+            assert_eq!(order, [true, false, true, false, true, false]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn no_key_check_looks_up_no_key() {
     over_both(async |protocol| {
         let gateway = Gateway::on_sandbox_over(protocol, &["--no-key-check"]).await;

@@ -13,6 +13,7 @@ async fn only_listed_metadata_is_forwarded() {
         let reply = Caller::list(gateway.address)
             .with("traceparent", PARENT)
             .with("tracestate", "vendor=1")
+            .with("tracestate", "other=2,third=3")
             .with("x-polytomic-version", "2024-02-08")
             .with("idempotency-key", "for-creates-only")
             .with("cookie", "session=1")
@@ -28,6 +29,7 @@ async fn only_listed_metadata_is_forwarded() {
             seen.header_names(),
             [
                 "accept",
+                "accept-encoding",
                 "authorization",
                 "host",
                 "traceparent",
@@ -38,7 +40,8 @@ async fn only_listed_metadata_is_forwarded() {
             ]
         );
         assert_eq!(seen.header("traceparent"), Some(PARENT));
-        assert_eq!(seen.header("tracestate"), Some("vendor=1"));
+        assert_eq!(seen.header("tracestate"), Some("vendor=1,other=2,third=3"));
+        assert_eq!(seen.header("accept-encoding"), Some("identity"));
         assert_eq!(seen.header("x-polytomic-version"), Some("2024-02-08"));
         assert_eq!(reply.headers["x-request-id"], seen.header("x-request-id").unwrap());
     })

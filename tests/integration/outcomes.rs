@@ -38,11 +38,17 @@ const DOCUMENTED_LIST: &str = r#"{
    "policies": [
     "248df4b7-aa70-47b8-a036-33ac447e668d"
    ],
+   "rate_limit": {
+    "currently_limited": true,
+    "expires_at": "2024-01-15T09:31:00Z",
+    "limited_since": "2024-01-15T09:30:00Z"
+   },
    "saved": true,
    "status": "healthy",
    "status_error": "error message",
    "type": {
     "id": "postgresql",
+    "logo_dark_url": "https://connect-assets.polytomic.com/logos/postgresql-dark.svg",
     "logo_url": "https://connect-assets.polytomic.com/logos/postgresql.svg",
     "name": "PostgreSQL",
     "operations": [
@@ -81,6 +87,7 @@ async fn list_is_the_documented_get() {
             seen.header_names(),
             [
                 "accept",
+                "accept-encoding",
                 "authorization",
                 "host",
                 "user-agent",
@@ -131,6 +138,12 @@ async fn list_is_the_documented_get() {
         let kind = connection.r#type.as_ref().unwrap();
         assert_eq!((kind.id(), kind.name()), ("postgresql", "PostgreSQL"));
         assert!(kind.logo_url().ends_with("/postgresql.svg"));
+        assert!(kind.logo_dark_url().ends_with("/postgresql-dark.svg"));
+        let limit = connection.rate_limit.as_ref().unwrap();
+        assert!(limit.currently_limited());
+        let since = limit.limited_since.as_ref().unwrap().seconds;
+        assert_eq!(since, 1_705_311_000);
+        assert_eq!(limit.expires_at.as_ref().unwrap().seconds, since + 60);
         assert_eq!(kind.operations, ["bulksyncsource"]);
     })
     .await;
@@ -159,6 +172,7 @@ async fn create_is_the_documented_post() {
             seen.header_names(),
             [
                 "accept",
+                "accept-encoding",
                 "authorization",
                 "content-length",
                 "content-type",

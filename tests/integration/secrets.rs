@@ -3,10 +3,12 @@
 
 use std::{fmt::Write, fs};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use kit::{
-    Caller, Fake,
+    Caller, Fake, Gateway,
     caller::{ID, KEY, Reply},
-    fake::answer,
+    fake::Response,
+    over_both,
     process::Process,
 };
 use polytomic_gateway::sandbox::seed;
@@ -117,13 +119,59 @@ async fn keys_of_the_gateway_are_never_written() {
     assert_clean(&[right, wrong, again].iter().map(show).collect::<String>());
 }
 
+/// The ways in which an error may repeat a text.
+fn echoes(text: &str) -> Vec<String> {
+    let each =
+        |escape: &dyn Fn(u8) -> String| -> String { text.bytes().map(escape).collect() };
+    let base64 = |text: &str| BASE64.encode(text);
+    vec![
+        text.to_owned(),
+        text.to_uppercase(),
+        each(&|byte| format!("%{byte:02X}")),
+        each(&|byte| format!("%25{byte:02x}")),
+        // As JSON has it, and as JSON within JSON.
+        each(&|byte| format!("\\u{byte:04x}")),
+        each(&|byte| format!("\\\\u{byte:04x}")),
+        each(&|byte| format!("&#{byte};")),
+        each(&|byte| format!("{byte:02x}")),
+        base64(text),
+        base64(&format!("Bearer {text}")),
+        base64(&format!("x:{text}")),
+        format!("{}...", &text[..text.len() / 2 + 2]),
+        format!("...{}", &text[text.len() / 2 - 2..]),
+        text.chars().flat_map(|c| [c, '\u{200b}']).collect(),
+    ]
+}
+
 #[tokio::test]
-async fn key_in_a_message_of_polytomic_is_removed() {
-    let body = format!(r#"{{"message":"the key {CANARY} may not","key":"{CANARY}"}}"#);
-    let fake = Fake::answering([answer(403, &[], body.as_bytes())]).await;
-    let gateway = kit::Gateway::on(&fake).await;
-    let reply = bearer(Caller::list(gateway.address), CANARY).send().await;
-    assert_eq!(reply.code(), Code::PermissionDenied);
-    assert!(reply.message().contains("may not"), "{}", reply.message());
-    assert_clean(&show(&reply));
+async fn key_in_an_error_of_polytomic_is_removed_in_any_encoding() {
+    over_both(async |protocol| {
+        for (status, echo) in [403, 422]
+            .into_iter()
+            .flat_map(|status| echoes(CANARY).into_iter().map(move |echo| (status, echo)))
+        {
+            let body = format!(
+                r#"{{"message":"the key {echo} may not","key":"k{echo}","metadata":{{
+                    "reason":"{echo}","used_by":[{{"name":"{echo}"}}],
+                    "errors":{{"f.{echo}":"is {echo}"}}}}}}"#
+            );
+            let id = if echo.is_ascii() { &*echo } else { "none" };
+            let response =
+                Response::new(status, &[("x-request-id", id)], body.as_bytes());
+            let fake = Fake::responding(protocol, [response]).await;
+            let gateway = Gateway::on(&fake).await;
+            let reply = bearer(Caller::create(gateway.address), CANARY).send().await;
+            assert!(reply.message().contains("may not"), "{echo}: {}", reply.message());
+            let shown = show(&reply);
+            assert_clean(&shown);
+            // No half of it, nor what its escapes leave of it.
+            let shown = shown.to_lowercase();
+            for part in
+                ["canary-7", "7d1f9a52", "63616e61", "%63%61", "u0063", "y2fuyxj5"]
+            {
+                assert!(!shown.contains(part), "{part} of {echo}: {shown}");
+            }
+        }
+    })
+    .await;
 }

@@ -154,6 +154,84 @@ async fn html_page_is_not_copied_into_the_message() {
 }
 
 #[tokio::test]
+async fn error_of_a_proxy_is_no_verdict_of_polytomic() {
+    over_both(async |protocol| {
+        let html = [("content-type", "text/html")];
+        let page = b"<html><center><h1>404 Not Found</h1></center>nginx</html>";
+        for status in [400, 401, 403, 404, 422] {
+            for response in [
+                Response::new(status, &html, page),
+                Response::new(status, &[], b""),
+                Response::new(status, &[], b"RBAC: access denied"),
+                Response::json(status, r#"{"blocked":true,"ray":"8f2"}"#),
+            ] {
+                for caller in [Caller::list as fn(_) -> _, Caller::create] {
+                    let (_, reply) = exchange(protocol, caller, response.clone()).await;
+                    let case = format!("{response:?}: {}", reply.message());
+                    assert_eq!(reply.code(), Code::Internal, "{case}");
+                    assert_eq!(reply.reason(), "UPSTREAM_FOREIGN_ERROR", "{case}");
+                    assert!(reply.message().contains("a proxy may"), "{case}");
+                    assert_eq!(
+                        reply.error_metadata("outcome").as_deref(),
+                        Some("REJECTED"),
+                        "{case}"
+                    );
+                    let details = reply.details();
+                    assert!(details.resource_info().is_none(), "{case}");
+                    assert!(details.bad_request().is_none(), "{case}");
+                }
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn texts_of_problem_json_are_read() {
+    over_both(async |protocol| {
+        let problem = [("content-type", "application/problem+json")];
+        for (body, text) in [
+            (
+                r#"{"type":"about:blank","detail":"the name is taken"}"#,
+                "the name is taken",
+            ),
+            (r#"{"title":"Bad","errors":[{"message":"one"},"two"]}"#, "one; two"),
+        ] {
+            let response = Response::new(422, &problem, body.as_bytes());
+            let (_, reply) = exchange(protocol, Caller::create, response).await;
+            assert_eq!(reply.code(), Code::InvalidArgument, "{}", reply.message());
+            assert!(reply.message().contains(text), "{}", reply.message());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stated_wait_is_returned_as_stated() {
+    over_both(async |protocol| {
+        let cases: [(&[(&str, &str)], u128); 5] = [
+            (&[("retry-after", "3600")], 3_600_000),
+            (&[("retry-after", "7.25")], 7_250),
+            (&[("ratelimit-reset", "90")], 90_000),
+            (&[("retry-after", "6"), ("ratelimit-reset", "61.5")], 61_500),
+            (&[("retry-after", "8"), ("retry-after", "120")], 120_000),
+        ];
+        for (headers, millis) in cases {
+            let response = Response::new(429, headers, b"{}");
+            let (_, reply) = exchange(protocol, Caller::list, response).await;
+            assert_eq!(reply.code(), Code::ResourceExhausted, "{headers:?}");
+            assert_eq!(reply.error_metadata("attempts").as_deref(), Some("1"));
+            let delay = reply.details().retry_info().unwrap().retry_delay.unwrap();
+            assert_eq!(delay.as_millis(), millis, "{headers:?}");
+            let pushback = reply.headers["grpc-retry-pushback-ms"].to_str().unwrap();
+            let pushback: u128 = pushback.parse().unwrap();
+            assert!((millis..=millis * 6 / 5).contains(&pushback), "{pushback}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn message_of_a_megabyte_is_shortened_to_fit_the_trailers() {
     over_both(async |protocol| {
         let (_, reply) =

@@ -13,7 +13,8 @@ use crate::{
 
 fn responded(status: u16, body: &str) -> Failure {
     let status = StatusCode::from_u16(status).unwrap();
-    let response = ErrorResponse::new(status, &HeaderMap::new(), body.as_bytes());
+    let response =
+        ErrorResponse::new(status, &HeaderMap::new(), body.as_bytes(), &str::to_owned);
     Failure::ErrorResponse(Box::new(response))
 }
 

@@ -15,7 +15,12 @@ fn responded(status: u16, headers: &[(&'static str, &str)]) -> Failure {
         })
         .collect();
     let status = StatusCode::from_u16(status).unwrap();
-    Failure::ErrorResponse(Box::new(ErrorResponse::new(status, &headers, b"")))
+    Failure::ErrorResponse(Box::new(ErrorResponse::new(
+        status,
+        &headers,
+        b"",
+        &str::to_owned,
+    )))
 }
 
 fn timeout() -> Failure {

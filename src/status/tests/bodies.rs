@@ -4,7 +4,12 @@ use super::*;
 
 /// Returns Polytomic's message as kept from a body.
 fn kept(body: &[u8]) -> Option<String> {
-    let response = ErrorResponse::new(StatusCode::BAD_GATEWAY, &HeaderMap::new(), body);
+    let response = ErrorResponse::new(
+        StatusCode::BAD_GATEWAY,
+        &HeaderMap::new(),
+        body,
+        &str::to_owned,
+    );
     response.message().map(str::to_owned)
 }
 
@@ -21,6 +26,14 @@ fn message_is_found_in_every_shape() {
         (r#"{"message":"old","status_code":401,"metadata":[{"a":1}]}"#, "old"),
         (r#"{"message":7,"error":{"message":"second choice"}}"#, "second choice"),
         (r#"{"message":"","error":"third"}"#, "third"),
+        (r#"{"title":"Bad","detail":"a problem","status":400}"#, "a problem"),
+        (r#"{"errors":["one","","two"]}"#, "one; two"),
+        (r#"{"errors":[{"message":"one"},{"detail":"two"},{"x":1},7]}"#, "one; two"),
+        (
+            r#"{"errors":{"name":["is taken","x"],"id":"is bad"}}"#,
+            "name: is taken; id: is bad",
+        ),
+        (r#"{"message":"first","detail":"b","errors":["c"]}"#, "first"),
         (r#"{"extra":[1,{"a":null}],"message":"  two\n lines\t"}"#, "two lines"),
         (
             r#"{"message":"see https://app.polytomic.com/a?b=c please"}"#,
@@ -190,4 +203,27 @@ fn failed_precondition_names_polytomics_key() {
 fn request_id_of_polytomic_is_returned_without_other_characters() {
     let failure = responded_with(500, &[("x-request-id", "req 1<\"2>")], "");
     assert_eq!(metadata(&translated(failure, &list()))["upstreamRequestId"], "req12");
+}
+
+#[test]
+fn a_secret_is_removed_before_a_text_is_cut_or_stripped() {
+    let redact = |text: &str| text.replace("se/cret", "***");
+    let long = "x".repeat(1020);
+    let body = format!(
+        r#"{{"key":"se/cret","message":"{long}se\\u002fcret","metadata":{{"field":"a.se/cret",
+            "reason":"s\u200be/cret","used_by":[{{"id":"se/cret"}}],
+            "errors":{{"b.se/cret":"is se/cret"}}}}}}"#
+    )
+    .replace("\\\\u002f", "\\u002f");
+    let headers = HeaderMap::from_iter([(
+        http::HeaderName::from_static("x-request-id"),
+        HeaderValue::from_static("r-se/cret"),
+    )]);
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    let response = ErrorResponse::new(status, &headers, body.as_bytes(), &redact);
+    let shown = format!("{response:?}");
+    assert!(shown.contains("***"), "{shown}");
+    for part in ["se/cret", "secret", "se/", "cret"] {
+        assert!(!shown.contains(part), "{part}: {shown}");
+    }
 }

@@ -62,7 +62,7 @@ fn every_http_status_of_the_specification_has_its_row() {
         HTTP
     {
         for &number in *statuses {
-            let failure = responded(number, "");
+            let failure = responded(number, "{}");
             assert_eq!(failure.is_retryable(true), *list_again, "{number}");
             assert_eq!(failure.is_retryable(false), *create_again, "{number}");
             let status = translated_list(failure);
@@ -70,7 +70,7 @@ fn every_http_status_of_the_specification_has_its_row() {
             assert_eq!(reason(&status), *name, "{number}");
             assert_eq!(extra_details(&status.get_error_details()), *details, "{number}");
             assert_eq!(metadata(&status)["httpStatus"], number.to_string());
-            let status = translated(responded(number, ""), &create());
+            let status = translated(responded(number, "{}"), &create());
             assert_eq!(status.code(), Code::from_i32(*create_code), "{number}");
         }
     }
@@ -79,7 +79,7 @@ fn every_http_status_of_the_specification_has_its_row() {
 #[test]
 fn create_with_an_unknown_outcome_has_help() {
     for number in 100..1000 {
-        let status = translated(responded(number, ""), &in_doubt(Retry::ListFirst));
+        let status = translated(responded(number, "{}"), &in_doubt(Retry::ListFirst));
         assert!(status.get_details_help().is_some(), "{number}");
         assert!(status.message().contains("list first"), "{number}");
     }
@@ -88,7 +88,7 @@ fn create_with_an_unknown_outcome_has_help() {
 #[test]
 fn success_that_does_not_identify_the_resource_is_an_unknown_outcome() {
     for number in [200, 201, 202, 203, 204, 205] {
-        let failure = responded(number, "");
+        let failure = responded(number, "{}");
         let reason = failure.reason(false, CredentialOwner::Caller);
         assert_eq!(reason, Reason::OUTCOME_UNKNOWN, "{number}");
         assert_eq!(failure.is_retryable_once(false), number == 200, "{number}");
@@ -136,6 +136,7 @@ pub(super) fn local() -> Vec<Local> {
         row(Upstream::Connect("refused".into()).into(),             (14, 14), (true, true), "UPSTREAM_CONNECT_FAILED", &[], None),
         row(Upstream::Reset("eof".into()).into(),                   (14, 14), (true, true), "UPSTREAM_RESET", &[], None),
         row(Upstream::Timeout.into(),                               (4, 4),   (true, true), "UPSTREAM_TIMEOUT", &[], None),
+        row(responded(404, "<html>nginx</html>"),                   (13, 13), never, "UPSTREAM_FOREIGN_ERROR", &[], no),
     ]
 }
 
@@ -157,5 +158,44 @@ fn every_local_failure_of_the_specification_has_its_row() {
         assert_eq!(reason(&status), name);
         assert_eq!(extra_details(&status.get_error_details()), row.details, "{name}");
         assert_eq!(pushback(&status), row.pushback, "{name}");
+    }
+}
+
+#[test]
+fn error_in_another_format_is_no_verdict_on_ids_fields_or_keys() {
+    let own = ["{}", r#"{"key":"k"}"#, r#"{"message":"m"}"#, r#"{"error":"e"}"#];
+    let foreign = [
+        "",
+        "<html><center>nginx</center></html>",
+        "RBAC: access denied",
+        "[]",
+        r#""forbidden""#,
+        r#"{"blocked":true,"ray":"7"}"#,
+        r#"{"status":"blocked"}"#,
+    ];
+    let is_foreign = |status, body: &str| {
+        let reason = responded(status, body).reason(true, CredentialOwner::Caller);
+        reason == Reason::UPSTREAM_FOREIGN_ERROR
+    };
+    for status in
+        [400, 401, 402, 403, 404, 405, 410, 412, 413, 422, 423, 424, 426, 428, 451]
+    {
+        for body in own {
+            assert!(!is_foreign(status, body), "{status} {body}");
+        }
+        let repeated = format!(r#"{{"status":{status}}}"#);
+        assert!(!is_foreign(status, &repeated), "{repeated}");
+        for body in foreign {
+            assert!(is_foreign(status, body), "{status} {body}");
+            for context in [list(), create()] {
+                let status = translated(responded(status, body), &context);
+                assert_eq!(status.code(), Code::Internal);
+                assert_eq!(extra_details(&status.get_error_details()), [""; 0]);
+            }
+        }
+    }
+    // These mean the same, whoever sends them.
+    for status in [200, 302, 408, 409, 429, 500, 502, 503, 504] {
+        assert!(foreign.iter().all(|body| !is_foreign(status, body)), "{status}");
     }
 }

@@ -40,6 +40,14 @@ impl ResponseError {
         Self::new("must be set, but is missing, null or empty").within(&keys.join(", "))
     }
 
+    /// Returns an error about an object with the key of an error and none of its fields.
+    #[cold]
+    pub(super) fn error_form(message: &Message, key: &str) -> Self {
+        let keys: Vec<&str> =
+            message.fields.iter().map(|field| field.key.as_str()).collect();
+        Self::new(format!("has `{key}` but not `{}`", keys.join("`, `")))
+    }
+
     /// Returns an error about a value that is nested too deep.
     #[cold]
     pub(super) fn too_deep(limit: usize, what: &str) -> Self {

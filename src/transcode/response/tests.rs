@@ -102,6 +102,30 @@ fn absent_null_and_empty_are_equal() {
 }
 
 #[test]
+fn object_of_an_error_form_is_no_empty_message() {
+    for key in ["error", "errors", "message", "status", "key", "result"] {
+        for value in ["null", r#""secret""#, "[]", r#"{"data":[]}"#] {
+            let json = format!(r#"{{"x":1,"{key}":{value},"y":{{"z":1}}}}"#);
+            let error = format!("the response: has `{key}` but not `data`");
+            rejects(LIST, &json, &error);
+            rejects(CREATE, &json, &error);
+        }
+        // With a key of the schema it is another key that is not known.
+        for data in ["null", "[]"] {
+            reads(LIST, &format!(r#"{{"{key}":1,"data":{data}}}"#), "");
+            reads(LIST, &format!(r#"{{"data":{data},"{key}":1}}"#), "");
+        }
+        reads(LIST, &format!(r#"{{"data":[{{"{key}":null}}]}}"#), "connections:[{}]");
+        reads(LIST, &format!(r#"{{"pagination":{{"{key}":1}}}}"#), "");
+    }
+    rejects(
+        LIST,
+        r#"{"status":200,"error":"x"}"#,
+        "the response: has `status` but not `data`",
+    );
+}
+
+#[test]
 fn default_is_kept_if_it_differs_from_absent() {
     let defaults = r#"{"a_bool":false,"a_int32":0,"a_double":0.0,"a_string":"","a_bytes":"","bools":[]}"#;
     let schema = &TESTS.contract.rpc(EVERY).unwrap().response;

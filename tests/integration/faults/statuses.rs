@@ -207,8 +207,8 @@ fn in_doubt() -> Vec<Case> {
         lost_then(
             "lost, then a 404 of an ingress",
             status(404),
-            "NotFound UPSTREAM_NOT_FOUND 2 REJECTED",
-            "NotFound UPSTREAM_NOT_FOUND 2 UNKNOWN",
+            "Internal UPSTREAM_FOREIGN_ERROR 2 REJECTED",
+            "Internal UPSTREAM_FOREIGN_ERROR 2 UNKNOWN",
         ),
         lost_then(
             "lost, then a revoked key",

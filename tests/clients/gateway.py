@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # The log line of a gateway that is ready.
-LISTENS = re.compile(r"the gateway listens.* address="?(127\.0\.0\.1:\d+)")
+LISTENS = re.compile(r'the gateway listens.* address="(127\.0\.0\.1:\d+)"')
 
 FOR_TESTS = ("--listen", "127.0.0.1:0", "--lame-duck", "0")
 

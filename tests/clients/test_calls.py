@@ -59,7 +59,8 @@ def failing(digits):
     return f"00000000-0000-4000-8000-000000000{digits}"
 
 
-# The response on Polytomic's page, in protobuf's JSON form.
+# The response on Polytomic's page, in protobuf's JSON form, with the fields that are
+# newer than the page.
 DOCUMENTED_ANSWER = {
     "apiCallsLast24Hours": "2021",
     "configuration": {
@@ -80,11 +81,13 @@ DOCUMENTED_ANSWER = {
     "organizationId": DOCUMENTED,
     "parentConnectionId": DOCUMENTED,
     "policies": [DOCUMENTED],
+    "rateLimit": {"currentlyLimited": False},
     "saved": True,
     "status": "healthy",
     "statusError": "error message",
     "type": {
         "id": "postgresql",
+        "logoDarkUrl": "https://connect-assets.polytomic.com/logos/postgresql-dark.svg",
         "logoUrl": "https://connect-assets.polytomic.com/logos/postgresql.svg",
         "name": "PostgreSQL",
         "operations": ["bulksyncsource"],

@@ -143,7 +143,7 @@ async fn rpc_continues_when_the_look_up_fails() {
 }
 
 #[tokio::test]
-async fn a_proxys_401_rejects_no_key() {
+async fn unauthorized_of_a_proxy_rejects_no_key() {
     over_both(async |protocol| {
         let page = b"<html>401 Authorization Required</html>";
         for body in [&page[..], b"", b"denied", br#"{"blocked":true}"#] {

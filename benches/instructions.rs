@@ -2,7 +2,8 @@
 //! compares them with `benches/instructions.baseline`.
 //!
 //! A count depends on the compiler and the processor, for which functions such as
-//! `memcpy` choose their code. It does not depend on how busy the machine is.
+//! `memcpy` choose their code. It does not depend on how busy the machine is. A whole
+//! RPC over loopback is not counted here: its counts vary by 3 % from run to run.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 #![allow(
@@ -12,7 +13,6 @@
 )]
 
 mod called;
-mod loopback;
 mod responses;
 mod serving;
 
@@ -25,7 +25,7 @@ use polytomic_gateway::{
     transcode::{self, RestRequest},
 };
 
-use self::{called::Called, loopback::Loopback, serving::Work};
+use self::{called::Called, serving::Work};
 
 fn message(work: Work) -> (Contract, String, Bytes) {
     (Contract::compile(DESCRIPTOR_SET).unwrap(), work.path(), work.message())
@@ -50,14 +50,5 @@ fn call(called: Called) -> (Called, Bytes) {
     (called, message)
 }
 
-#[library_benchmark(setup = Loopback::new)]
-#[bench::list_of_1(Work::List(1))]
-#[bench::list_of_100(Work::List(100))]
-#[bench::create(Work::Create)]
-fn rpc(mut loopback: Loopback) -> (Loopback, usize) {
-    let length = loopback.call();
-    (loopback, length)
-}
-
-library_benchmark_group!(name = all, benchmarks = [request, call, rpc]);
+library_benchmark_group!(name = all, benchmarks = [request, call]);
 main!(library_benchmark_groups = all);

@@ -39,6 +39,7 @@ const VIOLATIONS: usize = 768;
 const FIELD: usize = 64;
 const DESCRIPTION: usize = 256;
 
+const LIST: &str = "the outcome is unknown: list first";
 const RETRY_OR_LIST: &str =
     "the outcome is unknown: retry with this idempotency key, or list first";
 const LIST_FIRST: &str = "the outcome is unknown: list first, a retry with this idempotency key replays the error";
@@ -63,8 +64,11 @@ pub(super) fn collect(
         add(&mut details, *attach, failure, context);
     }
     if context.retry.is_in_doubt() && !details.has_help_links() {
-        let replays = context.retry == Retry::ListThenNewKey;
-        let title = if replays { LIST_FIRST } else { RETRY_OR_LIST };
+        let title = match (context.idempotency_key, context.retry) {
+            (None, _) => LIST,
+            (Some(_), Retry::ListThenNewKey) => LIST_FIRST,
+            (Some(_), _) => RETRY_OR_LIST,
+        };
         details.add_help_link(title, IDEMPOTENCY);
     }
     details

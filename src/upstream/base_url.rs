@@ -10,8 +10,8 @@ use reqwest::Url;
 /// `/api` is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
-    /// Ends without a slash.
-    prefix: String,
+    /// Has no query. Slashes at the end are removed, but for the one of an empty path.
+    url: Url,
     plaintext: bool,
 }
 
@@ -25,12 +25,22 @@ impl BaseUrl {
 
     /// Reports whether the scheme is `https`.
     pub(super) fn is_https(&self) -> bool {
-        self.prefix.starts_with("https:")
+        self.url.scheme() == "https"
     }
 
-    /// Returns the URL of a path, which starts with `/`.
-    pub(super) fn join(&self, path_and_query: &str) -> String {
-        format!("{}{path_and_query}", self.prefix)
+    /// Returns the URL of a path, which starts with `/`. The base is not parsed again.
+    pub(super) fn join(&self, path_and_query: &str) -> Url {
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path_and_query, None),
+        };
+        let mut url = self.url.clone();
+        match self.url.path() {
+            "/" => url.set_path(path),
+            prefix => url.set_path(&format!("{prefix}{path}")),
+        }
+        url.set_query(query);
+        url
     }
 }
 
@@ -49,7 +59,7 @@ impl FromStr for BaseUrl {
         } else {
             format!("https://{text}")
         };
-        let url = Url::parse(&with_scheme).map_err(|error| {
+        let mut url = Url::parse(&with_scheme).map_err(|error| {
             format!("{error}; give one such as https://app.polytomic.com")
         })?;
         if !["http", "https"].contains(&url.scheme()) {
@@ -69,14 +79,15 @@ impl FromStr for BaseUrl {
             return Err("the path has //; remove a slash".to_owned());
         }
         let plaintext = url.scheme() == "http" && !is_loopback(&url);
-        let prefix = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { prefix, plaintext })
+        let path = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&path);
+        Ok(Self { url, plaintext })
     }
 }
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.prefix)
+        f.write_str(self.url.as_str().trim_end_matches('/'))
     }
 }
 
@@ -104,7 +115,20 @@ mod tests {
             ("http://polytomic", "http://polytomic/api/me"),
         ] {
             let url: BaseUrl = written.parse().unwrap();
-            assert_eq!(url.join("/api/me"), joined, "{written:?}");
+            assert_eq!(url.join("/api/me").as_str(), joined, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn joined_url_is_that_of_the_whole_text() {
+        for base in ["https://app.polytomic.com", "https://example.com/a%20b/c"] {
+            let url: BaseUrl = base.parse().unwrap();
+            for path in
+                ["/api/x", "/api/a%2Fb%3Fc", "/api/%C3%A9~.-_", "/api/x?a=1&b=%26%3D"]
+            {
+                let whole = Url::parse(&format!("{base}{path}")).unwrap();
+                assert_eq!(url.join(path), whole);
+            }
         }
     }
 

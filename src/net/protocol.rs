@@ -46,11 +46,14 @@ impl Protocol {
                 return None;
             }
         }
-        // HTTP/1.x begins with a method and a space.
+        // HTTP/1.x begins with a method, a space, and a path, an asterisk, a URL or a host.
         let method = start.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
-        match start.get(method) {
-            Some(b' ') if method > 0 => Some(Self::Http1),
-            None if start.len() < PREFACE.len() => None,
+        match &start[method..] {
+            _ if method == 0 => Some(Self::Unknown),
+            [b' ', b'/' | b'*' | b'[' | b'a'..=b'z' | b'0'..=b'9', ..] => {
+                Some(Self::Http1)
+            }
+            [] | [b' '] if start.len() < PREFACE.len() => None,
             _ => Some(Self::Unknown),
         }
     }
@@ -78,8 +81,10 @@ mod tests {
     fn protocol_is_told_by_the_first_bytes_that_decide() {
         for (start, decided, protocol) in [
             (&PREFACE[..], 24, Protocol::Http2),
-            (b"GET / HTTP/1.1\r\n", 4, Protocol::Http1),
-            (b"PROPFIND / HTTP/1.1", 9, Protocol::Http1),
+            (b"GET / HTTP/1.1\r\n", 5, Protocol::Http1),
+            (b"PROPFIND / HTTP/1.1", 10, Protocol::Http1),
+            (b"CONNECT db:5432 HTTP/1.1", 9, Protocol::Http1),
+            (b"INVALID CONNECTION PREFACE", 9, Protocol::Unknown),
             (b"PRI * HTTP/1.1\r\n", 12, Protocol::Http1),
             (b"PROXY TCP4", 6, Protocol::Proxy),
             (b"\r\n\r\n\0\r\nQUIT\n\x21", 12, Protocol::Proxy),

@@ -163,7 +163,7 @@ impl Failure {
     pub fn is_retryable(&self, safe: bool) -> bool {
         match row_of(self).retry {
             RetryRule::Any => true,
-            RetryRule::Create | RetryRule::CreateOnce => !safe,
+            RetryRule::Write | RetryRule::WriteOnce => !safe,
             RetryRule::Client | RetryRule::Never => false,
         }
     }
@@ -172,7 +172,7 @@ impl Failure {
     /// response.
     #[must_use]
     pub fn is_retryable_once(&self, safe: bool) -> bool {
-        row_of(self).retry == RetryRule::CreateOnce && !safe
+        row_of(self).retry == RetryRule::WriteOnce && !safe
     }
 
     /// Reports whether a retry, by the gateway or the client, may end better.

@@ -22,8 +22,8 @@ pub enum Content {
 #[must_use]
 pub fn content(status: StatusCode, safe: bool) -> Content {
     match (row_of_status(status).body, safe) {
-        (Body::Decode, _) | (Body::DecodeOfCreate, false) => Content::Message,
-        (Body::EmptyOfList, true) => Content::Empty,
-        (Body::Error | Body::DecodeOfCreate | Body::EmptyOfList, _) => Content::Error,
+        (Body::Decode, _) | (Body::DecodeOfWrite, false) => Content::Message,
+        (Body::EmptyOfRead, true) => Content::Empty,
+        (Body::Error | Body::DecodeOfWrite | Body::EmptyOfRead, _) => Content::Error,
     }
 }

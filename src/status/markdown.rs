@@ -56,38 +56,34 @@ fn print(
 }
 
 fn cells(row: &'static Row, outcome: Outcome) -> [String; 6] {
-    let (list, create) = (row.list, row.create);
-    let pair = |list: &str, create: &str| {
-        if list == create {
-            list.to_owned()
-        } else {
-            format!("{list} (create: {create})")
-        }
+    let (read, write) = (row.read, row.write);
+    let pair = |read: &str, write: &str| {
+        if read == write { read.to_owned() } else { format!("{read} (create: {write})") }
     };
-    let codes = pair(code_name(list.0), code_name(create.0));
+    let codes = pair(code_name(read.0), code_name(write.0));
     let code = match row.body {
         Body::Error => codes,
         Body::Decode => format!("OK if the body is valid, else {codes}"),
-        Body::DecodeOfCreate => {
+        Body::DecodeOfWrite => {
             format!(
                 "{} (create: OK if the body is valid, else {})",
-                code_name(list.0),
-                code_name(create.0)
+                code_name(read.0),
+                code_name(write.0)
             )
         }
-        Body::EmptyOfList => {
-            format!("OK and empty (create: {})", code_name(create.0))
+        Body::EmptyOfRead => {
+            format!("OK and empty (create: {})", code_name(write.0))
         }
     };
     let reason = match row.body {
-        Body::EmptyOfList => format!("`{}`", create.1),
-        _ => pair(&format!("`{}`", list.1), &format!("`{}`", create.1)),
+        Body::EmptyOfRead => format!("`{}`", write.1),
+        _ => pair(&format!("`{}`", read.1), &format!("`{}`", write.1)),
     };
     let retries = match row.retry {
         RetryRule::Never => "no",
         RetryRule::Any => "yes",
-        RetryRule::Create => "create",
-        RetryRule::CreateOnce => "create, once",
+        RetryRule::Write => "create",
+        RetryRule::WriteOnce => "create, once",
         RetryRule::Client => "no, the client may",
     };
     let details: Vec<&str> = row.attach.iter().map(|attach| attach.name()).collect();

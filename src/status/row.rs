@@ -12,9 +12,9 @@ pub(super) struct Row {
     /// When it applies.
     pub(super) when: When,
     /// Code and reason for a read.
-    pub(super) list: (Code, Reason),
+    pub(super) read: (Code, Reason),
     /// Code and reason for an RPC with an effect.
-    pub(super) create: (Code, Reason),
+    pub(super) write: (Code, Reason),
     /// Who may retry.
     pub(super) retry: RetryRule,
     /// The details in addition to `ErrorInfo` and `RequestInfo`.
@@ -42,10 +42,10 @@ pub(super) enum RetryRule {
     Never,
     /// The gateway within deadline and budget, then the client.
     Any,
-    /// As [`Any`](Self::Any), but only a create, with the same idempotency key.
-    Create,
-    /// As [`Create`](Self::Create), but only once.
-    CreateOnce,
+    /// As [`Any`](Self::Any), but only an RPC with an effect, with the same idempotency key.
+    Write,
+    /// As [`Write`](Self::Write), but only once.
+    WriteOnce,
     /// The client, not the gateway.
     Client,
 }
@@ -99,16 +99,16 @@ pub(super) enum Body {
     Error,
     /// If its body can be decoded.
     Decode,
-    /// On a create, if its body can be decoded.
-    DecodeOfCreate,
-    /// On a list, which is then empty.
-    EmptyOfList,
+    /// On an RPC with an effect, if its body can be decoded.
+    DecodeOfWrite,
+    /// On a read, which then has an empty message.
+    EmptyOfRead,
 }
 
-/// Makes a row with the same code and reason for list and create, without details.
+/// Makes a row with the same code and reason for reads and other RPCs, without details.
 pub(super) const fn row(when: When, code: Code, retry: RetryRule, reason: Reason) -> Row {
     let both = (code, reason);
-    Row { when, list: both, create: both, retry, attach: &[], body: Body::Error }
+    Row { when, read: both, write: both, retry, attach: &[], body: Body::Error }
 }
 
 impl Row {
@@ -118,9 +118,9 @@ impl Row {
         self
     }
 
-    /// Sets code and reason of a create.
-    pub(super) const fn on_create(mut self, code: Code, reason: Reason) -> Self {
-        self.create = (code, reason);
+    /// Sets code and reason of an RPC with an effect.
+    pub(super) const fn on_write(mut self, code: Code, reason: Reason) -> Self {
+        self.write = (code, reason);
         self
     }
 
@@ -132,7 +132,7 @@ impl Row {
 
     /// Returns code and reason for a read or for an RPC with an effect.
     pub(super) const fn code_and_reason(&self, safe: bool) -> (Code, Reason) {
-        if safe { self.list } else { self.create }
+        if safe { self.read } else { self.write }
     }
 }
 

@@ -1,8 +1,8 @@
 //! What every failure means to a client: the one place to read or change that.
 //!
 //! A reason has its name and its words on one line. A failure has one row, with
-//! its code, its reason, and who may retry. "List" stands for RPCs that only read
-//! (GET), "create" for those with an effect.
+//! its code, its reason, and who may retry. A read is an RPC that only reads (GET),
+//! a write one with an effect.
 
 use http::StatusCode;
 use tonic::Code::{
@@ -16,7 +16,7 @@ use super::{
     row::{
         Attach::{self, BadRequest, Help, Hint, Precondition, Quota, Resource, Retry},
         Body, Page, Reason,
-        RetryRule::{self, Any, Client, Create, CreateOnce, Never},
+        RetryRule::{self, Any, Client, Never, Write, WriteOnce},
         Row,
         When::{self, Each, Local, Within},
         reason, row,
@@ -88,10 +88,10 @@ pub(super) static HTTP: &[Row] = &[
     row(Each(&[101]),                               Internal,           Never,  Reason::UPSTREAM_PROTOCOL_ERROR),
     row(Within(100, 199),                           Internal,           Any,    Reason::UPSTREAM_PROTOCOL_ERROR),
     // Successes, and what only looks like one.
-    success(Each(&[200]),                           CreateOnce, Body::Decode),
+    success(Each(&[200]),                           WriteOnce, Body::Decode),
     success(Each(&[201, 203]),                      Never,      Body::Decode),
-    success(Each(&[202]),                           Never,      Body::DecodeOfCreate),
-    success(Each(&[204, 205]),                      Never,      Body::EmptyOfList),
+    success(Each(&[202]),                           Never,      Body::DecodeOfWrite),
+    success(Each(&[204, 205]),                      Never,      Body::EmptyOfRead),
     row(Within(200, 299),                           Internal,           Never,  Reason::UPSTREAM_UNEXPECTED_STATUS),
     // Redirects: never followed.
     row(Each(&[304]),                               Internal,           Never,  Reason::UPSTREAM_UNEXPECTED_STATUS),
@@ -106,7 +106,7 @@ pub(super) static HTTP: &[Row] = &[
     row(Each(&[406, 411, 414, 415, 417, 431]),      Internal,           Never,  Reason::GATEWAY_REQUEST_REFUSED),
     row(Each(&[407]),                               Internal,           Never,  Reason::EGRESS_PROXY_AUTH),
     row(Each(&[408]),                               DeadlineExceeded,   Any,    Reason::UPSTREAM_TIMEOUT),
-    row(Each(&[409]),                               Aborted,            Create, Reason::UPSTREAM_CONFLICT)           .with(&[Resource, Help(SAME_KEY)]),
+    row(Each(&[409]),                               Aborted,            Write,  Reason::UPSTREAM_CONFLICT)           .with(&[Resource, Help(SAME_KEY)]),
     row(Each(&[412, 423, 424, 428]),                FailedPrecondition, Never,  Reason::UPSTREAM_PRECONDITION_FAILED).with(&[Precondition]),
     row(Each(&[416]),                               OutOfRange,         Never,  Reason::UPSTREAM_UNEXPECTED_STATUS),
     row(Each(&[420]),                               ResourceExhausted,  Never,  Reason::UPSTREAM_RATE_LIMITED)       .with(&[Quota]),
@@ -138,7 +138,7 @@ pub(super) static HTTP: &[Row] = &[
 /// A success, unless its body cannot be read: then a create may have taken effect.
 const fn success(when: When, retry: RetryRule, body: Body) -> Row {
     row(when, Internal, retry, Reason::UPSTREAM_BAD_RESPONSE)
-        .on_create(Unknown, Reason::OUTCOME_UNKNOWN)
+        .on_write(Unknown, Reason::OUTCOME_UNKNOWN)
         .body(body)
 }
 
@@ -192,7 +192,7 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
         F::Upstream(U::CircuitOpen { .. })       => const { &row(Local("circuit breaker open"),                     Unavailable,       Client, Reason::CIRCUIT_OPEN)              .with(&[Retry]) },
         F::Panic | F::Auth(A::Internal)          => const { &row(Local("panic in the gateway"),                     Internal,          Never,  Reason::GATEWAY_PANIC) },
         F::Response(_)
-        | F::Upstream(U::Malformed(_))           => const { &row(Local("success response that cannot be read"),     Internal,      CreateOnce, Reason::UPSTREAM_BAD_RESPONSE)     .on_create(Unknown, Reason::OUTCOME_UNKNOWN) },
+        | F::Upstream(U::Malformed(_))           => const { &row(Local("success response that cannot be read"),     Internal,      WriteOnce, Reason::UPSTREAM_BAD_RESPONSE)     .on_write(Unknown, Reason::OUTCOME_UNKNOWN) },
         F::Upstream(U::TooLarge { .. })          => const { &row(Local("response too large"),                       ResourceExhausted, Never,  Reason::UPSTREAM_RESPONSE_TOO_LARGE) },
         F::Upstream(U::NoMemory(_))              => const { &row(Local("no memory left for the response"),          ResourceExhausted, Client, Reason::GATEWAY_OVERLOADED)        .with(&[Retry]) },
         F::Upstream(U::Connect(_))               => const { &row(Local("no connection: DNS, refused, TLS, timeout"), Unavailable,      Any,    Reason::UPSTREAM_CONNECT_FAILED) },

@@ -79,7 +79,7 @@ fn every_http_status_of_the_specification_has_its_row() {
 #[test]
 fn help_for_an_unknown_outcome_names_the_key_only_if_there_is_one() {
     let with_key = in_doubt(Retry::ListFirst);
-    let without = Context { idempotency_key: None, ..with_key.clone() };
+    let without = Context { idempotency_key: None, ..with_key };
     for (context, names_it) in [(with_key, true), (without, false)] {
         let help = helps(&translated(responded(500, "{}"), &context));
         assert!(help[0].starts_with("the outcome is unknown"), "{help:?}");

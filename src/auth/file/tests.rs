@@ -114,7 +114,7 @@ async fn change_of_equal_length_and_time_stamp_is_loaded() {
     assert_eq!(secret(&file).as_deref(), Some("two"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn concurrent_reloads_share_a_read() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("key");
@@ -122,6 +122,8 @@ async fn concurrent_reloads_share_a_read() {
     let file = CredentialFile::open(Rules::of_key("key"), path.clone(), hasher()).await;
     let before = file.started.load(Ordering::SeqCst);
     std::fs::write(&path, "two").unwrap();
+    // As if a read were in progress, until every reader waits for it.
+    let in_progress = file.ended.lock().await;
     let mut readers = JoinSet::new();
     for _ in 0..100 {
         let file = Arc::clone(&file);
@@ -130,12 +132,16 @@ async fn concurrent_reloads_share_a_read() {
             secret(&file)
         });
     }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    drop(in_progress);
     for found in readers.join_all().await {
         assert_eq!(found.as_deref(), Some("two"));
     }
     let reads = file.started.load(Ordering::SeqCst) - before;
-    // Two for the readers; the paused clock may also start some polls.
-    assert!(reads < 10, "{reads} reads");
+    // One for all readers; a slow machine may add a poll of the file.
+    assert!((1..=2).contains(&reads), "{reads} reads");
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use super::Identity;
 pub trait LookUp: Send + Sync + 'static {
     /// Sends `GET /api/me` with `authorization`, once, without a retry.
     ///
-    /// Needs no timeout of its own: auth drops the future after 1 second.
+    /// Needs no timeout: auth drops the future after 1 second.
     ///
     /// # Errors
     ///

@@ -204,7 +204,7 @@ mod tests {
             let reserve = || {
                 let clients: Vec<_> =
                     (0..clients).map(|_| capacity.for_client()).collect();
-                // Kept for good: units that come and go would hide one too many.
+                // Never released: a release would hide a unit over the limit.
                 (0..share.total)
                     .flat_map(|_| {
                         clients.iter().filter_map(|client| client.try_reserve().ok())

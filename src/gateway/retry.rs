@@ -54,8 +54,8 @@ pub(super) struct Retry<'a> {
 }
 
 impl Retries {
-    /// Allows each RPC so many attempts. A create in progress has more, as long as the
-    /// deadline and the budget last.
+    /// Allows each RPC `most_attempts`. A create in progress has more, within its
+    /// deadline and the budget.
     pub(super) fn new(most_attempts: u32) -> Self {
         let budget = TpsBudget::new(BUDGET_SPAN, BUDGET_FLOOR, BUDGET_SHARE);
         Self { most_attempts, budget }

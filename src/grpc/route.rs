@@ -71,7 +71,7 @@ impl Routes {
         &self.health
     }
 
-    /// Sets health to `NOT_SERVING` while the gateway lacks a credential of its own.
+    /// Sets health to `NOT_SERVING` until every credential of the gateway is loaded.
     pub(crate) async fn report_readiness(self: Arc<Self>) {
         if self.gateway.is_ready() {
             return;

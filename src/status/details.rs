@@ -44,7 +44,7 @@ const RETRY_OR_LIST: &str =
     "the outcome is unknown: retry with this idempotency key, or list first";
 const LIST_FIRST: &str = "the outcome is unknown: list first, a retry with this idempotency key replays the error";
 
-/// Collects the details of a failure; `wait` is what the client is told to wait.
+/// Collects the details of a failure; `wait` is the client's wait before a retry.
 pub(super) fn collect(
     failure: &Failure,
     context: &Context<'_>,

@@ -176,7 +176,7 @@ async fn polling_stops_when_the_file_is_dropped() {
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
 }
 
-/// Opens a file as one of caller tokens, beside a partner key.
+/// Opens a file of caller tokens, for a gateway that also holds a partner key.
 async fn caller_token(content: &str, key: &str) -> (Arc<CredentialFile>, TempDir) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("token");

@@ -205,7 +205,7 @@ fn error_in_another_format_is_no_verdict_on_ids_fields_or_keys() {
             }
         }
     }
-    // These mean the same, whoever sends them.
+    // These mean the same from Polytomic and from a proxy.
     for status in [200, 302, 408, 409, 429, 500, 502, 503, 504] {
         assert!(foreign.iter().all(|body| !is_foreign(status, body)), "{status}");
     }

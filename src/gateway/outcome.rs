@@ -189,11 +189,15 @@ fn may_exist_after(before: bool, failure: &Failure) -> bool {
     before || of_attempt(failure, false) == Outcome::Unknown
 }
 
-/// Reports whether Polytomic records the failure as the outcome of a create, and
-/// replays it: its own failures.
+/// Reports whether Polytomic has recorded the failure as the outcome of a create, and
+/// replays it: its own failures. After one of a proxy, Polytomic may still carry out the
+/// create, and a retry with a new key would be a second one.
 fn is_recorded(failure: &Failure) -> bool {
+    let Failure::ErrorResponse(response) = failure else { return false };
     let reason = failure.reason(false, CredentialOwner::Caller);
-    reason == Reason::UPSTREAM_ERROR && !failure.may_end_better(false)
+    reason == Reason::UPSTREAM_ERROR
+        && response.key().is_some()
+        && !failure.may_end_better(false)
 }
 
 fn is_late(failure: &Failure) -> bool {

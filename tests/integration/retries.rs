@@ -203,6 +203,33 @@ async fn outcome_of_a_retry_is_unknown_unless_polytomic_recorded_it() {
     .await;
 }
 
+/// Polytomic may still work on a request to which a proxy has responded with 500. A retry
+/// with a new key would then make a second share.
+#[tokio::test]
+async fn failure_that_a_proxy_may_have_sent_asks_for_the_same_key() {
+    let own = r#"{"key":"internal_error","message":"no","status":500}"#;
+    let of_a_proxy = ["", "<html>Internal Server Error</html>", r#"{"message":"no"}"#];
+    over_both(async |protocol| {
+        for (body, is_recorded) in
+            [(own, true)].into_iter().chain(of_a_proxy.map(|body| (body, false)))
+        {
+            let response = Response::new(500, JSON, body.as_bytes());
+            let (_fake, gateway) = playing(protocol, Step::Respond(response)).await;
+            let key = ("idempotency-key", "the-key-of-this-create");
+            let reply = Caller::create(gateway.address).with(key.0, key.1).send().await;
+            assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+            assert_eq!(reply.error_metadata("retryable").as_deref(), Some("false"));
+            let message = reply.message();
+            let asks_for_another = message.contains("use a new idempotency key");
+            assert_eq!(asks_for_another, is_recorded, "{body}: {message}");
+            let asks_for_the_same =
+                message.contains("use idempotency key the-key-of-this-create again");
+            assert_eq!(asks_for_the_same, !is_recorded, "{body}: {message}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn failed_create_returns_its_key() {
     over_both(async |protocol| {

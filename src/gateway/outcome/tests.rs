@@ -204,8 +204,11 @@ fn the_advice_depends_on_effect_failure_and_key() {
         assert_eq!(advice, Retry::ReturnedKey, "{origin:?}");
     }
     assert_eq!(retry(responded(302, ""), Some(key(Given))), Retry::ListFirst);
-    for recorded in [500, 505, 597].map(|status| responded(status, "")) {
-        assert_eq!(retry(recorded, Some(key(Given))), Retry::ListThenNewKey);
+    for status in [500, 505, 597] {
+        let recorded = retry(responded(status, OWN), Some(key(Given)));
+        assert_eq!(recorded, Retry::ListThenNewKey);
+        let of_a_proxy = retry(responded(status, "<html>"), Some(key(Given)));
+        assert_eq!(of_a_proxy, Retry::ListFirst);
     }
     let list = |failure: Failure| {
         let effect = Effect::new(true, false);

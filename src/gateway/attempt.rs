@@ -36,7 +36,6 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Bytes, Failure> {
         let mut retry = self.retries.first(rpc.binding.is_safe());
-        let mut renewed = false;
         let is_repeatable = rpc.binding.is_repeatable();
         loop {
             let unsent = if retry.is_last() || !is_repeatable {
@@ -57,16 +56,14 @@ impl Gateway {
                 // The cache must forget the rejected credentials in any case.
                 let rejected = self.authenticator.rejected(&credentials);
                 let newer = deadline.bound(async { Ok(rejected.await) }).await;
-                // Polytomic may record idempotency keys by credentials: newer ones
-                // could create again what the older ones have created.
-                let may_renew = is_repeatable && !renewed && !record.may_exist();
+                let may_renew = is_repeatable && retry.may_renew(record.may_exist());
                 let is_usable = |newer: &Credentials| check_class(rpc, newer).is_ok();
                 let newer = newer.ok().flatten().filter(is_usable);
                 let Some(newer) = newer.filter(|_| may_renew) else {
                     return Err(failure);
                 };
                 credentials = newer;
-                renewed = true;
+                retry.renew();
                 continue;
             }
             let delay = retry.delay(&failure, deadline.left(), fastrand::f64());

@@ -51,6 +51,7 @@ pub(super) struct Retry<'a> {
     attempts: u32,
     waits: u32,
     retried_once: bool,
+    renewed: bool,
 }
 
 impl Retries {
@@ -64,7 +65,14 @@ impl Retries {
     /// Counts the first attempt of an RPC, which is `safe` if it only reads.
     pub(super) fn first(&self, safe: bool) -> Retry<'_> {
         self.budget.deposit();
-        Retry { all: self, safe, attempts: 1, waits: 0, retried_once: false }
+        Retry {
+            all: self,
+            safe,
+            attempts: 1,
+            waits: 0,
+            retried_once: false,
+            renewed: false,
+        }
     }
 }
 
@@ -72,6 +80,18 @@ impl Retry<'_> {
     /// Reports whether the running attempt is the last.
     pub(super) fn is_last(&self) -> bool {
         self.attempts >= self.all.most_attempts
+    }
+
+    /// Reports whether newer credentials may follow rejected ones: once, and not if an
+    /// attempt may have taken effect. Polytomic may record idempotency keys by
+    /// credentials, so that newer ones would create again what the older ones created.
+    pub(super) fn may_renew(&self, may_exist: bool) -> bool {
+        !self.renewed && !may_exist
+    }
+
+    /// Records that the next attempt has newer credentials.
+    pub(super) fn renew(&mut self) {
+        self.renewed = true;
     }
 
     /// Returns the delay before the next attempt, or `None` if there must be none.

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use kit::{Caller, caller::Reply};
+use kit::{Caller, caller::Reply, draws::Draws};
 use polytomic_gateway::{
     proto::{
         CreatePartnerSharedConnectionRequest, CreatePartnerSharedConnectionResponse,
@@ -12,7 +12,7 @@ use polytomic_gateway::{
 use tokio::time::{sleep, timeout};
 use tonic::Code;
 
-use super::{draws::Draws, lives::Environment};
+use super::lives::Environment;
 
 /// The maximum of RPCs of one create.
 const MOST_SENDS: u64 = 6;

@@ -147,9 +147,9 @@ def go() -> Program:
         f"--go-grpc_out={generated}",
         "--go-grpc_opt=paths=source_relative",
     )
-    run_or_fail("go", "vet", ".", cwd=directory, timeout=600)
-    run_or_fail("go", "build", "-o", "client", ".", cwd=directory, timeout=600)
-    return Program(directory / "client")
+    run_or_fail("go", "vet", "./...", cwd=directory, timeout=600)
+    run_or_fail("go", "build", "-o", "bin/", "./...", cwd=directory, timeout=600)
+    return Program(directory / "bin" / "go")
 
 
 # How each client is made ready to be called.

@@ -86,6 +86,10 @@ advisories:
 breaking:
     source .ci/tools; use_python .ci/requirements.txt; buf breaking --against '.git#branch=main,subdir=proto'
 
+# Creates shares through grpc-go, grpcio and Envoy while gateways are killed.
+mesh creates="4200" seed="20250918":
+    MESH_CREATES={{ creates }} MESH_SEED={{ seed }} .ci/run mesh
+
 # Creates shares while processes are killed; fails if one is lost or created twice.
 exactly-once creates="20000" seed="20250918":
     EXACTLY_ONCE_CREATES={{ creates }} EXACTLY_ONCE_SEED={{ seed }} cargo test --release --test integration exactly_once -- --nocapture

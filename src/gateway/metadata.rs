@@ -55,12 +55,29 @@ fn is_placeholder(id: &[u8]) -> bool {
         || id.first().is_some_and(|first| b"$%{".contains(first))
 }
 
+/// Envoy's count of its tries, the first included, if it is configured to count.
+const COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+
+/// What proxies add to an RPC: Envoy, others, and Linkerd.
+const SIGNS_OF_A_PROXY: [&str; 6] = [
+    "x-forwarded-proto",
+    "x-forwarded-for",
+    "x-envoy-expected-rq-timeout-ms",
+    "forwarded",
+    "via",
+    "l5d-client-id",
+];
+
 /// Reports whether the RPC was sent before, by a client library or by Envoy.
 pub(super) fn is_retry(metadata: &HeaderMap) -> bool {
-    const COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
-
-    // Envoy counts the first time too.
     is_retry_of_client(metadata) || exceeds(metadata, COUNT, 1)
+}
+
+/// Reports whether a proxy may have sent the RPC before without saying so: it forwards
+/// the RPC and does not count. Envoy does not count by default.
+pub(super) fn may_be_retry(metadata: &HeaderMap) -> bool {
+    !metadata.contains_key(COUNT)
+        && SIGNS_OF_A_PROXY.iter().any(|sign| metadata.contains_key(*sign))
 }
 
 /// Reports whether a client library sent the RPC before, which it says according to
@@ -178,6 +195,17 @@ mod tests {
             assert_eq!(is_retry_of_client(&metadata), is_client, "{name}: {count}");
         }
         assert!(!is_retry(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_proxy_that_does_not_count_may_retry() {
+        assert!(!may_be_retry(&HeaderMap::new()));
+        assert!(!may_be_retry(&map(&[("x-request-id", "r"), ("traceparent", "t")])));
+        for sign in SIGNS_OF_A_PROXY {
+            assert!(may_be_retry(&map(&[(sign, "1")])), "{sign}");
+            let counted = map(&[(sign, "1"), ("x-envoy-attempt-count", "1")]);
+            assert!(!may_be_retry(&counted), "{sign}");
+        }
     }
 
     #[test]

@@ -15,6 +15,9 @@
 //! | 408, 499 and most 5xx | `UNKNOWN` | yes: proxies respond so to requests that they have passed on, and a recorded 500 may have failed halfway |
 //! | a reset, another timeout, a response that cannot be read | `UNKNOWN` | yes |
 //!
+//! A create that is a retry starts as one that may exist. So does one that a proxy
+//! forwards without counting its tries, but not if it fails as each try would.
+//!
 //! Every attempt of a create carries the same idempotency key, under which Polytomic
 //! records the first outcome. An RPC that may exist is `UNKNOWN`, whatever its last
 //! attempt ended with. An RPC is `NOT_SENT` only if no attempt was sent. Polytomic's own error responses have a `key`: a proxy without
@@ -37,6 +40,8 @@ pub(super) struct Effect {
     /// The outcome of the last attempt that was sent.
     sent: Option<Outcome>,
     may_exist: bool,
+    /// Whether a proxy may have sent the RPC before without saying so.
+    may_be_retry: bool,
 }
 
 /// The state of the last attempt.
@@ -56,7 +61,15 @@ impl Effect {
     /// before may have taken effect: a proxy returns only the last response.
     pub(super) fn new(safe: bool, was_sent: bool) -> Self {
         let may_exist = !safe && was_sent;
-        Self { safe, attempt: Attempt::NotSent, sent: None, may_exist }
+        let attempt = Attempt::NotSent;
+        Self { safe, attempt, sent: None, may_exist, may_be_retry: false }
+    }
+
+    /// Records whether a proxy may have sent the RPC before without saying so. Then the
+    /// RPC may have taken effect, unless it fails in a way in which each try fails.
+    pub(super) fn of_possible_retry(mut self, may_be_retry: bool) -> Self {
+        self.may_be_retry = !self.safe && may_be_retry;
+        self
     }
 
     /// Records that an attempt begins. Returns the handle to cancel it with, if it may
@@ -87,12 +100,13 @@ impl Effect {
         self.sent = Some(outcome);
         if !self.safe {
             self.may_exist = may_exist_after(self.may_exist, failure);
+            self.may_be_retry &= !is_settled_by(failure);
         }
     }
 
-    /// Reports whether an attempt that failed may have taken effect.
+    /// Reports whether an earlier attempt or try may have taken effect.
     pub(super) fn may_exist(&self) -> bool {
-        self.may_exist
+        self.may_exist || self.may_be_retry
     }
 
     /// Returns what became of an RPC that fails, and whether its client may retry.
@@ -108,7 +122,8 @@ impl Effect {
     fn outcome(&self, failure: &Failure) -> Outcome {
         let is_unsent = matches!(self.attempt, Attempt::NotSent);
         let is_late = is_late(failure) || matches!(failure, Failure::Cancelled);
-        let outcome = if self.may_exist {
+        let may_exist = self.may_exist || self.may_be_retry && !is_of_each_try(failure);
+        let outcome = if may_exist {
             Outcome::Unknown
         } else if is_unsent && is_late {
             Outcome::NotSent
@@ -180,13 +195,29 @@ fn of_status(status: StatusCode, safe: bool) -> Outcome {
 /// Reports whether a create may exist after an attempt has failed that was sent, given
 /// whether it may have existed `before`.
 fn may_exist_after(before: bool, failure: &Failure) -> bool {
-    if let Failure::ErrorResponse(response) = failure {
-        let status = response.status();
-        if matches!(status.as_u16(), 400 | 404 | 422) && response.key().is_some() {
-            return false;
+    !is_settled_by(failure) && (before || of_attempt(failure, false) == Outcome::Unknown)
+}
+
+/// Reports whether the failure says that no create with its key has taken effect.
+fn is_settled_by(failure: &Failure) -> bool {
+    let Failure::ErrorResponse(response) = failure else { return false };
+    let status = response.status();
+    matches!(status.as_u16(), 400 | 404 | 422) && response.key().is_some()
+}
+
+/// Reports whether each try of a stream fails so, because its message, its metadata or
+/// its credentials are rejected. Those are the same in each try.
+fn is_of_each_try(failure: &Failure) -> bool {
+    match failure {
+        Failure::Request(_) => true,
+        Failure::Auth(error) => {
+            !matches!(error, auth::Error::Unavailable(_) | auth::Error::Internal)
         }
+        Failure::ErrorResponse(response) => {
+            matches!(response.status().as_u16(), 401 | 403)
+        }
+        _ => false,
     }
-    before || of_attempt(failure, false) == Outcome::Unknown
 }
 
 /// Reports whether Polytomic has recorded the failure as the outcome of a create, and

@@ -88,7 +88,8 @@ impl Record {
             whose_credentials: CredentialOwner::Caller,
             resource: None,
             attempts: 0,
-            effect: Effect::new(is_safe(rpc), metadata::is_retry(metadata)),
+            effect: Effect::new(is_safe(rpc), metadata::is_retry(metadata))
+                .of_possible_retry(metadata::may_be_retry(metadata)),
             http_status: None,
             finished: false,
         }

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from google.protobuf import json_format
@@ -126,11 +127,16 @@ def python() -> Program:
     return Program(sys.executable, HERE / "python/client.py", env=environment)
 
 
-def node() -> Program:
+@cache
+def node_directory() -> Path:
     directory = copy("node")
     install = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
     run_or_fail(*install, cwd=directory, timeout=300)
-    return Program("node", directory / "client.js", PROTO)
+    return directory
+
+
+def node() -> Program:
+    return Program("node", node_directory() / "client.js", PROTO)
 
 
 def go() -> Program:
@@ -147,9 +153,9 @@ def go() -> Program:
         f"--go-grpc_out={generated}",
         "--go-grpc_opt=paths=source_relative",
     )
-    run_or_fail("go", "vet", ".", cwd=directory, timeout=600)
-    run_or_fail("go", "build", "-o", "client", ".", cwd=directory, timeout=600)
-    return Program(directory / "client")
+    run_or_fail("go", "vet", "./...", cwd=directory, timeout=600)
+    run_or_fail("go", "build", "-o", "bin/", "./...", cwd=directory, timeout=600)
+    return Program(directory / "bin" / "go")
 
 
 # How each client is made ready to be called.

@@ -1,11 +1,11 @@
-"""What grpcurl shows of the gateway without a copy of the .proto files."""
+"""What clients learn of the gateway without a copy of the .proto files."""
 
 import json
 
 import pytest
 
-from clients import run_or_fail
-from contract import SERVICE
+from clients import node_directory, run_or_fail
+from contract import SERVICE, messages
 
 
 def test_all_services_are_listed(address):
@@ -33,6 +33,18 @@ def test_rpc_has_its_comment_and_its_rest_form(address):
     assert "// Shares a connection with another organization" in described
     assert "(.google.api.http)" in described
     assert "/api/organizations/{org_id}/connections/{connection_id}/shared" in described
+
+
+def test_service_loads_in_a_client_that_needs_all_imports_at_once(address):
+    # grpc-reflection-js reads the first response, and no other, of each stream.
+    script = node_directory() / "reflection.js"
+
+    loaded = json.loads(run_or_fail("node", script, address, SERVICE, timeout=20))
+
+    assert SERVICE in loaded["services"]
+    rpcs = messages.DESCRIPTOR.services_by_name[SERVICE.rpartition(".")[2]].methods
+    fields = {rpc.name: [field.name for field in rpc.input_type.fields] for rpc in rpcs}
+    assert loaded["rpcs"] == fields
 
 
 @pytest.mark.parametrize("service", ["", SERVICE])

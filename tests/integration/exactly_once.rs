@@ -12,7 +12,6 @@
 //! `.ci/run exactly-once` and `just exactly-once` do it with more creates.
 
 mod create;
-mod draws;
 mod figures;
 mod lives;
 

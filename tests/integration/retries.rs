@@ -3,6 +3,7 @@
 
 use kit::{
     Caller, Fake, Gateway, Protocol,
+    caller::frame,
     fake::{JSON, Response, Script, Step},
     log::Log,
     over_both,
@@ -226,6 +227,69 @@ async fn failure_that_a_proxy_may_have_sent_asks_for_the_same_key() {
                 message.contains("use idempotency key the-key-of-this-create again");
             assert_eq!(asks_for_the_same, !is_recorded, "{body}: {message}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn create_through_a_proxy_that_does_not_count_may_be_a_retry() {
+    over_both(async |protocol| {
+        let busy = Response::new(429, JSON, b"");
+        let (_fake, gateway) = playing(protocol, Step::Respond(busy)).await;
+        let down = Gateway::at("http://127.0.0.1:1", &["--attempts", "1"]).await;
+        // What Envoy adds by default, and what others add.
+        for sign in
+            ["x-envoy-expected-rq-timeout-ms", "x-forwarded-proto", "forwarded", "via"]
+        {
+            let create =
+                |address| Caller::create(address).with(sign, "1").with(ID, "r-1");
+            let replies = [
+                create(down.address).send().await,
+                create(down.address).with(KEY, "the-key-of-it").send().await,
+                create(gateway.address).send().await,
+            ];
+            for reply in &replies {
+                let outcome = reply.error_metadata("outcome");
+                assert_eq!(outcome.as_deref(), Some("UNKNOWN"), "{sign}: {reply:?}");
+            }
+            assert_eq!(replies[0].error_metadata("retryable").as_deref(), Some("false"));
+            assert_eq!(replies[1].error_metadata("retryable").as_deref(), Some("true"));
+        }
+        let is_first =
+            |sign| Caller::create(down.address).with(sign, "http").with(COUNT, "1");
+        for certain in [
+            Caller::create(down.address).with(ID, "r-1"),
+            is_first("x-forwarded-proto"),
+            is_first("x-envoy-expected-rq-timeout-ms"),
+        ] {
+            let reply = certain.send().await;
+            assert_eq!(reply.error_metadata("outcome").as_deref(), Some("NOT_SENT"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn failure_of_every_try_is_certain_behind_a_proxy_that_does_not_count() {
+    over_both(async |protocol| {
+        let recorded = br#"{"key":"not_found","message":"no","status":404}"#;
+        let proxied = |address| Caller::create(address).with("x-forwarded-proto", "http");
+        for (status, body) in [(401, &b""[..]), (403, b""), (404, recorded)] {
+            let response = Response::new(status, JSON, body);
+            let (_fake, gateway) = playing(protocol, Step::Respond(response)).await;
+            let reply = proxied(gateway.address).send().await;
+            assert_eq!(reply.error_metadata("outcome").as_deref(), Some("REJECTED"));
+        }
+        let (fake, gateway) = playing(protocol, Step::Answer).await;
+        for invalid in [
+            proxied(gateway.address).body(frame(b"")),
+            proxied(gateway.address).with(KEY, "short"),
+            proxied(gateway.address).without("authorization"),
+        ] {
+            let reply = invalid.send().await;
+            assert_eq!(reply.error_metadata("outcome").as_deref(), Some("NOT_SENT"));
+        }
+        assert!(fake.seen().is_empty());
     })
     .await;
 }

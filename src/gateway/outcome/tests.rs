@@ -226,3 +226,29 @@ fn docs_statuses_has_the_gateways_tables() {
     let printed = markdown::tables(|failure| of_attempt(failure, false));
     assert!(documented == printed, "docs/STATUSES.md should hold:\n{printed}");
 }
+
+#[test]
+fn a_possible_retry_is_in_doubt_unless_each_try_would_fail_so() {
+    let possible_retry = |failures: &[Failure]| {
+        let mut effect = create(failures).of_possible_retry(true);
+        effect.begin().unwrap().start_sending();
+        effect
+    };
+    for (before, last, outcome) in [
+        (None, Error::Connect("refused".into()).into(), Outcome::Unknown),
+        (None, responded(429, OWN), Outcome::Unknown),
+        (None, responded(404, "<html>no server here</html>"), Outcome::Unknown),
+        (None, responded(401, OWN), Outcome::Rejected),
+        (None, responded(404, OWN), Outcome::Rejected),
+        (None, auth::Error::Missing.into(), Outcome::NotSent),
+        (None, auth::Error::Unavailable("partner key").into(), Outcome::Unknown),
+        (Some(Error::Timeout.into()), responded(401, OWN), Outcome::Unknown),
+    ] {
+        let mut effect = possible_retry(before.as_slice());
+        assert!(effect.may_exist(), "newer credentials could create it again");
+        effect.fail(&last);
+        assert_eq!(effect.conclude(&last, None).0, outcome, "{last}");
+    }
+    let read = Effect::new(true, false).of_possible_retry(true);
+    assert!(!read.may_exist());
+}

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use kit::{Caller, caller::Reply};
+use kit::{Caller, caller::Reply, draws::Draws};
 use polytomic_gateway::{
     proto::{
         CreatePartnerSharedConnectionRequest, CreatePartnerSharedConnectionResponse,
@@ -12,7 +12,7 @@ use polytomic_gateway::{
 use tokio::time::{sleep, timeout};
 use tonic::Code;
 
-use super::{draws::Draws, lives::Environment};
+use super::lives::Environment;
 
 /// The maximum of RPCs of one create.
 const MOST_SENDS: u64 = 6;
@@ -35,8 +35,7 @@ pub(super) struct Create {
     number: u64,
     /// The metadata that identifies the create in each of its RPCs.
     identity: Option<(&'static str, String)>,
-    /// Whether a proxy retries it, counts its attempts, and forwards the last response,
-    /// as Envoy does.
+    /// Whether a proxy retries it and forwards the last response, as Envoy does.
     is_proxied: bool,
     /// Whether a client library retries it, behind a sidecar that gives each stream an
     /// ID of its own.
@@ -232,6 +231,11 @@ impl Create {
         panic!("{}: {last}", self.name())
     }
 
+    /// Reports whether the proxy counts its tries, as Envoy does if configured.
+    fn is_counted(&self) -> bool {
+        self.number.is_multiple_of(12)
+    }
+
     fn caller(&self, gateway: SocketAddr) -> Caller {
         let child = if self.is_valid {
             seed::THIRD_CHILD_ORGANIZATION
@@ -257,10 +261,12 @@ impl Create {
                 tries => caller.with("grpc-previous-rpc-attempts", &tries.to_string()),
             };
         }
-        if self.is_proxied && self.tries > 0 {
-            caller.with("x-envoy-attempt-count", &(self.tries + 1).to_string())
-        } else {
-            caller
+        match (self.is_proxied, self.is_counted()) {
+            (false, _) => caller,
+            (true, false) => caller.with("x-forwarded-proto", "http"),
+            (true, true) => {
+                caller.with("x-envoy-attempt-count", &(self.tries + 1).to_string())
+            }
         }
     }
 }

@@ -1,24 +1,12 @@
 //! Gateways, a relay and an upstream that are killed and restarted at random times.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use kit::{
-    process::Process,
-    relay::{Relay, bind_again},
-};
+use kit::{draws::Draws, ports, process::Process, relay::Relay, upstream::Upstream};
 use polytomic_gateway::sandbox::Handle;
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::{oneshot, watch},
-    task::{JoinHandle, spawn_blocking},
-    time::sleep,
-};
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
-use super::{draws::Draws, figures::Figures};
+use super::figures::Figures;
 
 /// The maximum lifetime of each part: less than the shortest run takes.
 const LONGEST_LIFE: Duration = Duration::from_millis(1200);
@@ -67,19 +55,9 @@ struct Life {
 }
 
 impl Ports {
-    /// Returns ports outside of the ephemeral range, so that no other process gets one
-    /// while its owner is down.
     fn find() -> Self {
-        let range = 20_000..30_000;
-        // Another test process that starts now must find other ports.
-        let offset = std::process::id().wrapping_mul(8) % 10_000;
-        let first = range.start + u16::try_from(offset).unwrap();
-        let mut free = (first..range.end)
-            .chain(range.start..first)
-            .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
-            .filter(|address| TcpListener::bind(address).is_ok());
-        let mut next = || free.next().expect("there are free ports");
-        Self { gateways: [next(), next()], relay: next(), upstream: next() }
+        let [first, second, relay, upstream] = ports::free();
+        Self { gateways: [first, second], relay, upstream }
     }
 
     async fn gateway(
@@ -212,44 +190,5 @@ impl Life {
             upstream = Upstream::start(&handle, self.ports.upstream).await;
         }
         upstream
-    }
-}
-
-/// A sandbox that can be killed: its requests in progress stop wherever they wait,
-/// and its connections close, as when a process ends. Its shares survive, as in a
-/// database.
-struct Upstream {
-    handle: Handle,
-    runtime: Option<Runtime>,
-}
-
-impl Upstream {
-    async fn start(handle: &Handle, address: SocketAddr) -> Self {
-        let runtime =
-            Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (bound, is_bound) = oneshot::channel();
-        let state = handle.clone();
-        runtime.spawn(async move {
-            let sandbox = bind_again(|| state.bind(address)).await;
-            bound.send(()).unwrap();
-            sandbox.run(std::future::pending()).await;
-        });
-        is_bound.await.expect("the address is free");
-        Self { handle: handle.clone(), runtime: Some(runtime) }
-    }
-
-    /// Returns when all its tasks have ended.
-    async fn kill(mut self) {
-        let runtime = self.runtime.take();
-        spawn_blocking(move || drop(runtime)).await.unwrap();
-    }
-}
-
-impl Drop for Upstream {
-    fn drop(&mut self) {
-        // A drop must not block.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }

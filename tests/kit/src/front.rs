@@ -59,17 +59,18 @@ async fn forward(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let url = format!("{upstream}{}", head.uri.path_and_query().unwrap());
-    let body = body.collect().await.unwrap().to_bytes();
+    let Ok(body) = body.collect().await else { return Ok(bad_gateway()) };
+    let body = body.to_bytes();
     let request = client.request(head.method, url).headers(head.headers).body(body);
-    let Ok(received) = request.send().await else {
-        return Ok(Response::builder().status(502).body(Full::default()).unwrap());
-    };
+    let Ok(received) = request.send().await else { return Ok(bad_gateway()) };
     let mut response = Response::builder().status(received.status());
     *response.headers_mut().unwrap() = end_to_end(received.headers().clone());
-    let Ok(body) = received.bytes().await else {
-        return Ok(Response::builder().status(502).body(Full::default()).unwrap());
-    };
+    let Ok(body) = received.bytes().await else { return Ok(bad_gateway()) };
     Ok(response.body(Full::new(body)).unwrap())
+}
+
+fn bad_gateway() -> Response<Full<Bytes>> {
+    Response::builder().status(502).body(Full::default()).unwrap()
 }
 
 /// Removes what HTTP/2 forbids: the headers about an HTTP/1.1 connection.

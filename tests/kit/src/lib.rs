@@ -10,16 +10,19 @@
 
 pub mod caller;
 pub mod connection;
+pub mod draws;
 pub mod fake;
 pub mod frames;
 pub mod front;
 pub mod gateway;
 pub mod held;
 pub mod log;
+pub mod ports;
 pub mod process;
 pub mod protocol;
 pub mod relay;
 pub mod tls;
+pub mod upstream;
 
 use std::time::Duration;
 

@@ -108,6 +108,11 @@ impl Process {
         logged.unwrap_or_else(|_| panic!("not logged: {text}")).unwrap();
     }
 
+    /// Returns what it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.borrow().clone()
+    }
+
     /// Sends a signal by its name, for example `TERM`.
     pub async fn signal(&self, name: &str) {
         let id = self.child.id().unwrap().to_string();

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 /// A sequence of draws (`SplitMix64`).
-pub(super) struct Draws(u64);
+pub struct Draws(u64);
 
 impl Draws {
     /// Starts the sequence of one actor, independent of all others.
-    pub(super) fn new(seed: u64, actor: u64) -> Self {
+    pub fn new(seed: u64, actor: u64) -> Self {
         let mut draws = Self(seed ^ actor.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Self(draws.next() ^ actor)
     }
@@ -21,23 +21,23 @@ impl Draws {
     }
 
     /// Draws a number below `end`.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
     /// Draws true once in `times` draws.
-    pub(super) fn one_in(&mut self, times: u64) -> bool {
+    pub fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
 
     /// Draws a time up to `longest`.
-    pub(super) fn time(&mut self, longest: Duration) -> Duration {
+    pub fn time(&mut self, longest: Duration) -> Duration {
         longest.mul_f64(self.part())
     }
 
     /// Draws a time up to `longest`. Short times are likelier, so that some end in
     /// every step of an RPC.
-    pub(super) fn short_time(&mut self, longest: Duration) -> Duration {
+    pub fn short_time(&mut self, longest: Duration) -> Duration {
         longest.mul_f64(self.part().powi(3))
     }
 

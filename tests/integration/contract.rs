@@ -45,6 +45,8 @@ async fn gateway(file: &str, fake: &Fake) -> Gateway {
 }
 
 const EXTRA: &str = "extra/v1/extra_service.proto";
+const CONNECTIONS: &str =
+    "polytomic/connections/v1/partner_shared_connections_service.proto";
 const ORGANIZATION: &str = "organizations/v1/organization_service.proto";
 
 fn get_organization(gateway: &Gateway) -> Caller {
@@ -195,6 +197,41 @@ async fn rpc_is_served_from_its_declaration_alone() {
     // RenameTeamResponse { team { name, members [{ email }, {}] } }
     let expected = b"\x0a\x19\x0a\x04Acme\x12\x0f\x0a\x0da@example.com\x12\x00";
     assert_eq!(reply.body[5..], expected[..]);
+}
+
+#[tokio::test]
+async fn api_version_is_one_that_has_the_rpc() {
+    let fake = Fake::json(200, r#"{"data":{}}"#).await;
+    let both = descriptors(&[CONNECTIONS, EXTRA]);
+    let url = fake.url();
+    let settings = kit::settings(&["--upstream-url", &url, "--no-key-check"]);
+    let gateway = Gateway::start(settings, &both).await;
+    let old = "2024-02-08";
+
+    let list = Caller::list(gateway.address);
+    let rejected = list.with("x-polytomic-version", old).send().await;
+    assert_eq!(rejected.code(), Code::InvalidArgument);
+    assert_eq!(rejected.violations(), ["metadata.x-polytomic-version"]);
+    assert!(fake.seen().is_empty());
+
+    // An RPC that declares no versions exists in each.
+    let served = rename_team(&gateway).with("x-polytomic-version", old).send().await;
+    assert_eq!(served.code(), Code::Ok, "{}", served.message());
+    assert_eq!(fake.only().header("x-polytomic-version"), Some(old));
+}
+
+#[test]
+fn default_api_version_without_an_rpc_is_rejected_at_the_start() {
+    let settings = kit::settings(&["--sandbox", "--api-version", "2024-02-08"]);
+    let contract = |files| Contract::compile(&descriptors(files)).unwrap();
+    let problem = settings.settings(&contract(&[EXTRA, CONNECTIONS])).unwrap_err();
+    assert_eq!(
+        problem.to_string(),
+        "--api-version: 2024-02-08 does not have \
+         polytomic.connections.v1.PartnerSharedConnectionsService/\
+         CreatePartnerSharedConnection; use 2025-09-18"
+    );
+    assert!(settings.settings(&contract(&[EXTRA])).is_ok());
 }
 
 #[tokio::test]

@@ -36,7 +36,9 @@ fn flags_page_lists_every_flag() {
 
 #[test]
 fn rpcs_page_lists_every_rpc() {
-    let mut table = "| RPC | REST request | body |\n| --- | --- | --- |\n".to_owned();
+    let mut table =
+        "| RPC | REST request | body | API versions |\n| --- | --- | --- | --- |\n"
+            .to_owned();
     for rpc in Contract::compile(DESCRIPTOR_SET).unwrap().rpcs() {
         let body = match &rpc.binding.body {
             Body::None => "none".to_owned(),
@@ -44,7 +46,9 @@ fn rpcs_page_lists_every_rpc() {
             Body::Field(index) => format!("`{}`", rpc.request.root().fields[*index].name),
         };
         let (method, path) = (&rpc.binding.method, &rpc.binding.template);
-        writeln!(table, "| `{}` | `{method} {path}` | {body} |", rpc.name).unwrap();
+        let versions = rpc.options.api_versions.join(", ");
+        writeln!(table, "| `{}` | `{method} {path}` | {body} | {versions} |", rpc.name)
+            .unwrap();
     }
     assert_table("docs/RPCS.md", "rpcs", &table);
 }

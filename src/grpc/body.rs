@@ -1,18 +1,17 @@
 //! The request body of a stream, which may never end. Clients send one to
 //! reflection. Its limits keep a silent client from holding a reservation.
-//!
-//! Errors are plain: tonic-reflection ends the stream with OK, whatever they are.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http_body::Body;
-use http_body_util::{BodyStream, Limited, StreamBody};
+use http_body_util::{BodyStream, StreamBody};
 use tower::BoxError;
-use tower_http::timeout::TimeoutBody;
+use tower_http::timeout::{TimeoutBody, TimeoutError};
 
-use crate::budget::Reservation;
+use super::Error;
+use crate::{budget::Reservation, status::Failure};
 
 /// Limits a body to `max_bytes`, and the wait for each frame to `timeout`. Each byte
 /// received counts against `reservation`.
@@ -21,18 +20,23 @@ pub(super) fn limited<B>(
     reservation: Arc<Reservation>,
     max_bytes: usize,
     timeout: Duration,
-) -> impl Body<Data = Bytes, Error = BoxError> + Send + 'static
+) -> impl Body<Data = Bytes, Error = Failure> + Send + 'static
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let mut received = 0;
-    let frames = BodyStream::new(body).map(move |frame| {
-        let frame = frame.map_err(Into::<BoxError>::into)?;
+    let frames = BodyStream::new(TimeoutBody::new(timeout, body)).map(move |frame| {
+        let frame = frame.map_err(|error| {
+            if error.is::<TimeoutError>() { Error::Late } else { Error::Cancelled }
+        })?;
         received += frame.data_ref().map_or(0, Bytes::len);
+        if received > max_bytes {
+            return Err(Error::TooLarge { limit: max_bytes }.into());
+        }
         reservation.resize_to(received)?;
-        Ok::<_, BoxError>(frame)
+        Ok(frame)
     });
-    Limited::new(TimeoutBody::new(timeout, StreamBody::new(frames)), max_bytes)
+    StreamBody::new(frames)
 }
 
 #[cfg(test)]
@@ -43,9 +47,8 @@ mod tests {
 
     use futures_util::stream;
     use http_body::Frame;
-    use http_body_util::{BodyExt, Full, LengthLimitError};
+    use http_body_util::{BodyExt, Full};
     use tokio::time::Instant;
-    use tower_http::timeout::TimeoutError;
 
     use super::*;
     use crate::budget::{Exhausted, FairShare, SharedCapacity};
@@ -71,7 +74,7 @@ mod tests {
         body.frame().await.unwrap().unwrap();
         let started = Instant::now();
         let error = body.frame().await.unwrap().unwrap_err();
-        assert!(error.is::<TimeoutError>());
+        assert!(matches!(error, Failure::Grpc(Error::Late)));
         assert!(started.elapsed() >= TIMEOUT);
         assert!(started.elapsed() < TIMEOUT + Duration::from_secs(1));
     }
@@ -81,13 +84,14 @@ mod tests {
         let body = limited(full(100), reservation(), 100, TIMEOUT);
         assert_eq!(body.collect().await.unwrap().to_bytes().len(), 100);
         let body = limited(full(100), reservation(), 99, TIMEOUT);
-        assert!(body.collect().await.unwrap_err().is::<LengthLimitError>());
+        let error = body.collect().await.unwrap_err();
+        assert!(matches!(error, Failure::Grpc(Error::TooLarge { limit: 99 })));
     }
 
     #[tokio::test]
     async fn stream_over_the_budget_is_ended() {
         let body = limited(full(101), reservation(), 200, TIMEOUT);
         let error = body.collect().await.unwrap_err();
-        assert_eq!(error.downcast_ref(), Some(&Exhausted::Auxiliary));
+        assert!(matches!(error, Failure::Budget(Exhausted::Auxiliary)));
     }
 }

@@ -8,8 +8,9 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT, ALLOW, CONTENT_TYPE},
 };
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use prost_reflect::DescriptorError;
 use tokio::time::{Instant, sleep};
 use tonic::{
     body::Body,
@@ -26,6 +27,9 @@ use crate::{
 
 /// The path of health, whose RPCs each read one message.
 const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// The RPC of health that tonic-health does not have.
+const LIST: &str = "/grpc.health.v1.Health/List";
 
 /// The RPC of health whose stream of responses does not end.
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
@@ -52,7 +56,7 @@ impl Routes {
     pub async fn new(
         gateway: Gateway,
         descriptor_set: &[u8],
-    ) -> Result<Self, tonic_reflection::server::Error> {
+    ) -> Result<Self, DescriptorError> {
         let health = Health::of(gateway.contract().services()).await;
         let unknown = async |arrived: Extension<Arrived>, metadata: HeaderMap| {
             let Extension(Arrived(arrived)) = arrived;
@@ -61,7 +65,7 @@ impl Routes {
         };
         let mut services = RoutesBuilder::from(axum::Router::new().fallback(unknown));
         services.add_service(health.service());
-        reflection::add(&mut services, descriptor_set)?;
+        services.add_service(reflection::service(descriptor_set)?);
         let services = services.routes().prepare();
         Ok(Self { gateway, services, health })
     }
@@ -109,7 +113,8 @@ impl Routes {
             request.extensions_mut().insert(Arrived(arrived));
         }
         if rpc.is_none() && !request.uri().path().starts_with(HEALTH) {
-            return Box::pin(self.stream(capacities, request, reservation)).await;
+            return Box::pin(self.stream(capacities, arrived, request, reservation))
+                .await;
         }
         let (parts, body) = request.into_parts();
         let receive_timeout = unary::receive_timeout(&parts.headers);
@@ -139,6 +144,11 @@ impl Routes {
         request: Request<Bytes>,
         mut reservation: Reservation,
     ) -> Response<Body> {
+        if request.uri().path() == LIST {
+            let states = self.health.list().await;
+            return unary::success(HeaderMap::new(), &states)
+                .map(|body| capacities.unread.watch(body, Arc::new(reservation)));
+        }
         if request.uri().path() == WATCH {
             match capacities.watches.try_reserve() {
                 Ok(watch) => reservation = watch,
@@ -157,15 +167,20 @@ impl Routes {
     async fn stream(
         &self,
         capacities: &Capacities,
+        arrived: Instant,
         request: Request<Incoming>,
         reservation: Reservation,
     ) -> Response<Body> {
         let reservation = Arc::new(reservation);
         let (max_bytes, timeout) = (unary::REQUEST_LIMIT, unary::REQUEST_TIMEOUT);
-        let limited = |body| {
-            Body::new(body::limited(body, Arc::clone(&reservation), max_bytes, timeout))
-        };
-        let response = self.forward(request.map(limited)).await;
+        let metadata = request.headers().clone();
+        let request = reflection::as_v1(request).map(|body| {
+            let body = body::limited(body, Arc::clone(&reservation), max_bytes, timeout);
+            Body::new(body.map_err(move |failure| {
+                gateway::reject(None, arrived, &metadata, failure)
+            }))
+        });
+        let response = self.forward(request).await;
         response.map(|body| capacities.unread.watch(body, reservation))
     }
 

@@ -3,7 +3,7 @@
 //! This module frames the one message of each itself: tonic's framing would copy the
 //! message once more, and could not report how a request is malformed.
 
-use std::{future::ready, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::ready, pin::pin, sync::Arc, time::Duration};
 
 use crate::{
     budget::{Capacities, Reservation},
@@ -54,18 +54,24 @@ pub(super) async fn serve(
     match outcome {
         Ok(response) => {
             let (metadata, body, _) = response.into_parts();
-            let message = body.into_message();
-            let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
-            let body =
-                Full::new(frame(&message)).with_trailers(ready(Some(Ok(trailers))));
-            let body = capacities.unread.watch(body, Arc::new(memory));
-            let mut response = http::Response::new(body);
-            *response.headers_mut() = metadata.into_headers();
-            response.headers_mut().insert(CONTENT_TYPE, GRPC);
-            response
+            let response = success(metadata.into_headers(), &body.into_message());
+            response.map(|body| capacities.unread.watch(body, Arc::new(memory)))
         }
         Err(status) => status.into_http(),
     }
+}
+
+/// Returns the response of an RPC that succeeded with a message.
+pub(super) fn success(
+    mut headers: HeaderMap,
+    message: &[u8],
+) -> http::Response<impl http_body::Body<Data = Bytes, Error = Infallible> + use<>> {
+    let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
+    let body = Full::new(frame(message)).with_trailers(ready(Some(Ok(trailers))));
+    headers.insert(CONTENT_TYPE, GRPC);
+    let mut response = http::Response::new(body);
+    *response.headers_mut() = headers;
+    response
 }
 
 /// Puts a message into the frame of gRPC (PROTOCOL-HTTP2,
@@ -150,8 +156,6 @@ pub(super) fn message(body: &Bytes) -> Result<Bytes, Error> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use std::convert::Infallible;
 
     use futures_util::stream;
     use http_body::Frame;

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from google.protobuf import json_format
@@ -126,11 +127,17 @@ def python() -> Program:
     return Program(sys.executable, HERE / "python/client.py", env=environment)
 
 
-def node() -> Program:
+@cache
+def install_node() -> Path:
+    """Installs the packages of the programs for Node.js, once."""
     directory = copy("node")
     install = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
     run_or_fail(*install, cwd=directory, timeout=300)
-    return Program("node", directory / "client.js", PROTO)
+    return directory
+
+
+def node() -> Program:
+    return Program("node", install_node() / "client.js", PROTO)
 
 
 def go() -> Program:

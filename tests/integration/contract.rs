@@ -5,11 +5,6 @@ use std::{fmt::Write, fs};
 use polytomic_gateway::contract::{Contract, DESCRIPTOR_SET};
 use protox::Compiler;
 use tonic::Code;
-use tonic_reflection::pb::v1::{
-    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-    server_reflection_request::MessageRequest,
-    server_reflection_response::MessageResponse,
-};
 
 use kit::{
     Caller, Fake, Gateway, Protocol,
@@ -245,23 +240,4 @@ async fn violation_in_a_nested_message_names_the_path_of_the_field() {
         .await;
     assert_eq!(reply.code(), Code::InvalidArgument);
     assert_eq!(reply.violations(), ["org_id", "team", "rename.name"]);
-}
-
-#[tokio::test]
-async fn reflection_serves_the_options_of_rpcs() {
-    let gateway = Gateway::on_sandbox().await;
-    let mut client = ServerReflectionClient::new(gateway.channel().await);
-    let symbol = "polytomic.gateway.v1.RpcOptions".to_owned();
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::FileContainingSymbol(symbol)),
-    };
-    let requests = tokio_stream::iter([request]);
-    let mut responses =
-        client.server_reflection_info(requests).await.unwrap().into_inner();
-    let response = responses.message().await.unwrap().unwrap().message_response;
-    assert!(
-        matches!(response, Some(MessageResponse::FileDescriptorResponse(_))),
-        "{response:?}"
-    );
 }

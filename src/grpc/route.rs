@@ -1,24 +1,20 @@
 //! Routes requests: to an RPC of the contract, to health or to reflection.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::Extension;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT, ALLOW, CONTENT_TYPE},
 };
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use prost_reflect::DescriptorError;
 use tokio::time::{Instant, sleep};
-use tonic::{
-    body::Body,
-    service::{Routes as Services, RoutesBuilder},
-};
+use tonic::body::Body;
 use tower::ServiceExt;
 
-use super::{Error, body, health::Health, reflection, unary};
+use super::{Error, body, health::Health, reflection::Reflection, unary};
 use crate::{
     budget::{Capacities, Exhausted, Reservation},
     contract::Rpc,
@@ -42,8 +38,8 @@ const READINESS_POLL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Routes {
     gateway: Gateway,
-    services: Services,
     health: Health,
+    reflection: Reflection,
 }
 
 impl Routes {
@@ -58,16 +54,8 @@ impl Routes {
         descriptor_set: &[u8],
     ) -> Result<Self, DescriptorError> {
         let health = Health::of(gateway.contract().services()).await;
-        let unknown = async |arrived: Extension<Arrived>, metadata: HeaderMap| {
-            let Extension(Arrived(arrived)) = arrived;
-            gateway::reject(None, arrived, &metadata, Error::UnknownRpc.into())
-                .into_http::<axum::body::Body>()
-        };
-        let mut services = RoutesBuilder::from(axum::Router::new().fallback(unknown));
-        services.add_service(health.service());
-        services.add_service(reflection::service(descriptor_set)?);
-        let services = services.routes().prepare();
-        Ok(Self { gateway, services, health })
+        let reflection = Reflection::new(descriptor_set)?;
+        Ok(Self { gateway, health, reflection })
     }
 
     /// Returns the health that the server reports.
@@ -92,7 +80,7 @@ impl Routes {
     pub(crate) async fn serve(
         &self,
         capacities: &Capacities,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
     ) -> Response<Body> {
         let arrived = Instant::now();
         let rpc = self.gateway.contract().rpc(request.uri().path());
@@ -109,12 +97,14 @@ impl Routes {
                     .await;
             return response;
         }
-        if rpc.is_none() {
-            request.extensions_mut().insert(Arrived(arrived));
+        let path = request.uri().path();
+        if Reflection::has(path) {
+            return self.reflect(capacities, arrived, request, reservation);
         }
-        if rpc.is_none() && !request.uri().path().starts_with(HEALTH) {
-            return Box::pin(self.stream(capacities, arrived, request, reservation))
-                .await;
+        if rpc.is_none() && !path.starts_with(HEALTH) {
+            let failure = Error::UnknownRpc.into();
+            return gateway::reject(None, arrived, request.headers(), failure)
+                .into_http();
         }
         let (parts, body) = request.into_parts();
         let receive_timeout = unary::receive_timeout(&parts.headers);
@@ -157,14 +147,13 @@ impl Routes {
                 }
             }
         }
-        let request = request.map(|body| Body::new(Full::new(body)));
-        let response = self.forward(request).await;
+        let request = request.map(Full::new);
+        let Ok(response) = self.health.service().oneshot(request).await;
         response.map(|body| capacities.unread.watch(body, Arc::new(reservation)))
     }
 
-    /// Serves reflection, which responds while its requests arrive. A request for an
-    /// unknown service is rejected unread.
-    async fn stream(
+    /// Serves reflection, which responds while its requests arrive.
+    fn reflect(
         &self,
         capacities: &Capacities,
         arrived: Instant,
@@ -172,27 +161,17 @@ impl Routes {
         reservation: Reservation,
     ) -> Response<Body> {
         let reservation = Arc::new(reservation);
+        let (parts, body) = request.into_parts();
         let (max_bytes, timeout) = (unary::REQUEST_LIMIT, unary::REQUEST_TIMEOUT);
-        let metadata = request.headers().clone();
-        let request = reflection::as_v1(request).map(|body| {
-            let body = body::limited(body, Arc::clone(&reservation), max_bytes, timeout);
-            Body::new(body.map_err(move |failure| {
-                gateway::reject(None, arrived, &metadata, failure)
-            }))
+        let messages = body::messages(body, Arc::clone(&reservation), max_bytes, timeout);
+        let body = body::responses(self.reflection.answer(messages), move |failure| {
+            gateway::reject(None, arrived, &parts.headers, failure)
         });
-        let response = self.forward(request).await;
-        response.map(|body| capacities.unread.watch(body, reservation))
-    }
-
-    async fn forward(&self, request: Request<Body>) -> Response<Body> {
-        let response = self.services.clone().oneshot(request).await;
-        response.unwrap_or_else(|never: Infallible| match never {})
+        let mut response = Response::new(capacities.unread.watch(body, reservation));
+        response.headers_mut().insert(CONTENT_TYPE, unary::GRPC);
+        response
     }
 }
-
-/// When the headers of a request arrived.
-#[derive(Debug, Clone, Copy)]
-struct Arrived(Instant);
 
 /// Rejects a request that would exceed a limit.
 fn shed(

@@ -11,7 +11,7 @@ use crate::{
     gateway::{self, Gateway},
     status::Failure,
 };
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, timeout};
@@ -31,10 +31,10 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The bytes that gRPC puts before a message: a flag and the length.
 const PREFIX: usize = 5;
 
-const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// The status of success, in the trailers.
-const OK: HeaderValue = HeaderValue::from_static("0");
+pub(super) const OK: HeaderValue = HeaderValue::from_static("0");
 
 /// Serves one request for an RPC of the contract, whose headers `arrived` then. Its
 /// response holds its memory until the client has read it.
@@ -77,13 +77,18 @@ pub(super) fn success(
 /// Puts a message into the frame of gRPC (PROTOCOL-HTTP2,
 /// "Length-Prefixed-Message").
 fn frame(message: &[u8]) -> Bytes {
-    let length = u32::try_from(message.len())
-        .expect("a response is limited to far less than 4 GiB");
     let mut frame = BytesMut::with_capacity(PREFIX + message.len());
-    frame.put_u8(0);
-    frame.put_u32(length);
+    frame.put(&prefix(message.len())[..]);
     frame.put(message);
     frame.freeze()
+}
+
+/// Returns what gRPC puts before a message of this length.
+pub(super) fn prefix(length: usize) -> [u8; PREFIX] {
+    let length =
+        u32::try_from(length).expect("a response is limited to far less than 4 GiB");
+    let [a, b, c, d] = length.to_be_bytes();
+    [0, a, b, c, d]
 }
 
 /// Returns the maximum time for the message of a request to arrive, which ends at the
@@ -135,14 +140,9 @@ where
 /// If the message is compressed, incomplete, or not the end of the body.
 pub(super) fn message(body: &Bytes) -> Result<Bytes, Error> {
     let Some(([flag, length @ ..], message)) = body.split_first_chunk::<PREFIX>() else {
-        return Err(Error::Malformed("it ends before its message".to_owned()));
+        return Err(ends_early());
     };
-    if *flag == 1 {
-        return Err(Error::Compressed);
-    }
-    if *flag != 0 {
-        return Err(Error::Malformed("its frame begins with no flag".to_owned()));
-    }
+    check_flag(*flag)?;
     let stated = u32::from_be_bytes(*length) as usize;
     if message.len() != stated {
         return Err(Error::Malformed(format!(
@@ -151,6 +151,37 @@ pub(super) fn message(body: &Bytes) -> Result<Bytes, Error> {
         )));
     }
     Ok(body.slice(PREFIX..))
+}
+
+/// Removes the first message from the part of a body that has arrived, if it is whole.
+///
+/// # Errors
+///
+/// If the message is compressed or has no frame.
+pub(super) fn split_message(body: &mut BytesMut) -> Result<Option<Bytes>, Error> {
+    let Some(([flag, length @ ..], rest)) = body.split_first_chunk::<PREFIX>() else {
+        return Ok(None);
+    };
+    check_flag(*flag)?;
+    let length = u32::from_be_bytes(*length) as usize;
+    if rest.len() < length {
+        return Ok(None);
+    }
+    body.advance(PREFIX);
+    Ok(Some(body.split_to(length).freeze()))
+}
+
+fn check_flag(flag: u8) -> Result<(), Error> {
+    match flag {
+        0 => Ok(()),
+        1 => Err(Error::Compressed),
+        _ => Err(Error::Malformed("its frame begins with no flag".to_owned())),
+    }
+}
+
+/// Returns the error of a body that is cut within a frame.
+pub(super) fn ends_early() -> Error {
+    Error::Malformed("it ends before its message".to_owned())
 }
 
 #[cfg(test)]

@@ -20,9 +20,11 @@ use super::{Error, unary};
 use crate::{budget::Reservation, status::Failure};
 
 /// Returns the messages of a body of up to `max_bytes`, with the wait for each part of
-/// it limited to `timeout`. Each byte received counts against `reservation`.
+/// it limited to `timeout`. Each byte received counts against `reservation`. None may be
+/// compressed, whether or not the headers name a compression.
 pub(super) fn messages<B>(
     body: B,
+    names_compression: bool,
     reservation: Arc<Reservation>,
     max_bytes: usize,
     timeout: Duration,
@@ -44,9 +46,9 @@ where
         Ok::<_, Failure>(part)
     });
     let parts: Pin<Box<dyn Stream<Item = _> + Send>> = Box::pin(parts);
-    try_unfold((parts, BytesMut::new()), async |(mut parts, mut unread)| {
+    try_unfold((parts, BytesMut::new()), move |(mut parts, mut unread)| async move {
         loop {
-            if let Some(message) = unary::split_message(&mut unread)? {
+            if let Some(message) = unary::split_message(&mut unread, names_compression)? {
                 return Ok(Some((message, (parts, unread))));
             }
             match parts.try_next().await? {
@@ -122,7 +124,7 @@ mod tests {
         let parts: Vec<_> = parts.iter().map(|part| Bytes::from_static(part)).collect();
         let parts = parts.into_iter().map(|part| Ok::<_, BoxError>(Frame::data(part)));
         let body = StreamBody::new(stream::iter(parts));
-        messages(body, reservation(), max_bytes, TIMEOUT).try_collect().await
+        messages(body, false, reservation(), max_bytes, TIMEOUT).try_collect().await
     }
 
     #[tokio::test]
@@ -143,7 +145,7 @@ mod tests {
     async fn silent_stream_is_ended_after_the_timeout() {
         let one = Ok::<_, BoxError>(Frame::data(Bytes::from_static(&[0; 5])));
         let body = StreamBody::new(stream::iter([one]).chain(stream::pending()));
-        let mut messages = pin!(messages(body, reservation(), 100, TIMEOUT));
+        let mut messages = pin!(messages(body, false, reservation(), 100, TIMEOUT));
         assert_eq!(messages.next().await.unwrap().unwrap(), "");
         let started = Instant::now();
         let error = messages.next().await.unwrap().unwrap_err();

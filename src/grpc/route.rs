@@ -109,7 +109,8 @@ impl Routes {
         let (parts, body) = request.into_parts();
         let receive_timeout = unary::receive_timeout(&parts.headers);
         let received = unary::receive(body, &reservation, receive_timeout).await;
-        let unframed = received.and_then(|body| Ok((unary::message(&body)?, body)));
+        let unframed =
+            received.and_then(|body| Ok((unary::message(&body, &parts.headers)?, body)));
         let (message, body) = match unframed {
             Ok(both) => both,
             Err(failure) => {
@@ -163,7 +164,10 @@ impl Routes {
         let reservation = Arc::new(reservation);
         let (parts, body) = request.into_parts();
         let (max_bytes, timeout) = (unary::REQUEST_LIMIT, unary::REQUEST_TIMEOUT);
-        let messages = body::messages(body, Arc::clone(&reservation), max_bytes, timeout);
+        let names_compression = unary::names_compression(&parts.headers);
+        let received = Arc::clone(&reservation);
+        let messages =
+            body::messages(body, names_compression, received, max_bytes, timeout);
         let body = body::responses(self.reflection.answer(messages), move |failure| {
             gateway::reject(None, arrived, &parts.headers, failure)
         });

@@ -133,16 +133,21 @@ where
     Ok(whole.freeze())
 }
 
+/// Reports whether the headers of a request name a compression of its messages.
+pub(super) fn names_compression(headers: &HeaderMap) -> bool {
+    headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity")
+}
+
 /// Returns the message of a body that is one gRPC frame.
 ///
 /// # Errors
 ///
 /// If the message is compressed, incomplete, or not the end of the body.
-pub(super) fn message(body: &Bytes) -> Result<Bytes, Error> {
+pub(super) fn message(body: &Bytes, headers: &HeaderMap) -> Result<Bytes, Error> {
     let Some(([flag, length @ ..], message)) = body.split_first_chunk::<PREFIX>() else {
         return Err(ends_early());
     };
-    check_flag(*flag)?;
+    check_flag(*flag, || names_compression(headers))?;
     let stated = u32::from_be_bytes(*length) as usize;
     if message.len() != stated {
         return Err(Error::Malformed(format!(
@@ -158,11 +163,14 @@ pub(super) fn message(body: &Bytes) -> Result<Bytes, Error> {
 /// # Errors
 ///
 /// If the message is compressed or has no frame.
-pub(super) fn split_message(body: &mut BytesMut) -> Result<Option<Bytes>, Error> {
+pub(super) fn split_message(
+    body: &mut BytesMut,
+    names_compression: bool,
+) -> Result<Option<Bytes>, Error> {
     let Some(([flag, length @ ..], rest)) = body.split_first_chunk::<PREFIX>() else {
         return Ok(None);
     };
-    check_flag(*flag)?;
+    check_flag(*flag, || names_compression)?;
     let length = u32::from_be_bytes(*length) as usize;
     if rest.len() < length {
         return Ok(None);
@@ -171,10 +179,13 @@ pub(super) fn split_message(body: &mut BytesMut) -> Result<Option<Bytes>, Error>
     Ok(Some(body.split_to(length).freeze()))
 }
 
-fn check_flag(flag: u8) -> Result<(), Error> {
+/// Checks the flag of a frame. gRPC distinguishes a compression that the server does
+/// not support from a flag that the headers do not explain (compression.md).
+fn check_flag(flag: u8, names_compression: impl FnOnce() -> bool) -> Result<(), Error> {
     match flag {
         0 => Ok(()),
-        1 => Err(Error::Compressed),
+        1 if names_compression() => Err(Error::Compressed),
+        1 => Err(Error::CompressionUndeclared),
         _ => Err(Error::Malformed("its frame begins with no flag".to_owned())),
     }
 }
@@ -240,12 +251,14 @@ mod tests {
 
     #[test]
     fn request_body_must_be_one_whole_uncompressed_message() {
-        let message = |bytes: &'static [u8]| message(&Bytes::from_static(bytes));
+        let headers = HeaderMap::new();
+        let message =
+            |bytes: &'static [u8]| message(&Bytes::from_static(bytes), &headers);
         assert_eq!(message(b"\0\0\0\0\x02ab").unwrap(), "ab");
         assert_eq!(message(b"\0\0\0\0\0").unwrap(), "");
-        assert_eq!(super::message(&frame(b"ab")).unwrap(), "ab");
+        assert_eq!(super::message(&frame(b"ab"), &headers).unwrap(), "ab");
         let compressed = message(b"\x01\0\0\0\x01a");
-        assert!(matches!(compressed, Err(Error::Compressed)));
+        assert!(matches!(compressed, Err(Error::CompressionUndeclared)));
         for bad in [
             &b""[..],
             b"\0\0\0\0",

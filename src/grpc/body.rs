@@ -20,8 +20,8 @@ use super::{Error, unary};
 use crate::{budget::Reservation, status::Failure};
 
 /// Returns the messages of a body of up to `max_bytes`, with the wait for each part of
-/// it limited to `timeout`. Each byte received counts against `reservation`. None may be
-/// compressed, whether or not the headers name a compression.
+/// it limited to `timeout`. Each byte received counts against `reservation`. A compressed
+/// message is an error; which one depends on `names_compression`.
 pub(super) fn messages<B>(
     body: B,
     names_compression: bool,

@@ -16,6 +16,9 @@ const ROOT: &str = "proto";
 /// The folder of the files to serve: all in it, at any depth.
 const SERVED: &str = "proto/polytomic";
 
+/// The file of the health service, which is no RPC of the contract.
+const HEALTH: &str = "grpc/health/v1/health.proto";
+
 /// The packages that declare options.
 const ANNOTATIONS: [&str; 3] = ["buf.validate", "google.api", "polytomic.gateway.v1"];
 
@@ -36,6 +39,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     // protox encodes the set itself: a round trip through prost-types would drop
     // each option that is an extension, such as `google.api.http`.
     fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+
+    let mut health = Compiler::new([ROOT])?;
+    health.include_imports(true).include_source_info(true).open_file(HEALTH)?;
+    fs::write(out.join("health.bin"), health.encode_file_descriptor_set())?;
 
     // The gateway reads the annotations from the set above: no code needs them.
     let mut files = compiler.file_descriptor_set();

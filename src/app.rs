@@ -38,7 +38,7 @@ pub enum Error {
     Auth(#[from] auth::settings::Error),
     /// Reflection cannot serve the descriptors.
     #[error("the descriptors cannot be served by reflection")]
-    Reflection(#[from] tonic_reflection::server::Error),
+    Reflection(#[from] prost_reflect::DescriptorError),
     /// The address is not free, or not of this machine.
     #[error("cannot listen on {address}")]
     Listen {

@@ -30,7 +30,8 @@ pub use self::{
 pub const DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// The API versions that Polytomic's documentation lists, newest first.
+/// The API versions that Polytomic's documentation lists, newest first. Which of them
+/// have an RPC, its option says ([`Options::api_versions`]).
 pub const API_VERSIONS: [&str; 5] =
     ["2025-09-18", "2024-02-08", "2023-04-25", "2022-12-12", "2021-05-23"];
 

@@ -10,13 +10,13 @@ use super::{
     parse::{RpcTimeout, rpc_timeout, some_seconds},
 };
 use crate::{
-    contract::{API_VERSIONS, Contract},
+    contract::{API_VERSIONS, Contract, Rpc},
     gateway::{Settings, Timeouts},
 };
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct GatewayFlags {
-    /// Version of Polytomic's API for clients that name none
+    /// Version of Polytomic's API, which must have every RPC, for clients that name none
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_API_VERSION",
@@ -74,8 +74,9 @@ pub(super) struct GatewayFlags {
 
 impl GatewayFlags {
     /// Returns the settings of the gateway, if the contract has every RPC that is
-    /// named.
+    /// named, and the version has every RPC of the contract.
     pub(super) fn settings(&self, contract: &Contract) -> Result<Settings, Error> {
+        self.check_version(contract)?;
         let mut timeouts = Timeouts::new(self.timeout);
         for RpcTimeout { rpc, timeout } in &self.rpc_timeout {
             timeouts
@@ -89,5 +90,19 @@ impl GatewayFlags {
             attempt_timeout: self.attempt_timeout,
             attempts: self.attempts,
         })
+    }
+
+    /// Checks that the version has every RPC: a client that names no version could
+    /// not call the others.
+    fn check_version(&self, contract: &Contract) -> Result<(), Error> {
+        let version = &*self.api_version;
+        let lacks = |rpc: &&Rpc| !rpc.options.api_versions.contains(&version);
+        let Some(rpc) = contract.rpcs().find(lacks) else { return Ok(()) };
+        Err(Error::new(format!(
+            "--api-version: {version} does not have {}/{}; use {}",
+            rpc.service,
+            rpc.name,
+            rpc.options.api_versions.join(" or ")
+        )))
     }
 }

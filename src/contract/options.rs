@@ -1,9 +1,11 @@
 //! The gateway's own option, `polytomic.gateway.v1.rpc`: what a `.proto` file
 //! states of an RPC beyond its REST form, so that no Rust code has to.
 
+use std::borrow::Cow;
+
 use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
 
-use super::extension;
+use super::{API_VERSIONS, extension};
 
 const NAME: &str = "polytomic.gateway.v1.rpc";
 
@@ -25,6 +27,8 @@ pub struct Options {
     pub reference: Option<Link>,
     /// What the client should check if Polytomic responds with 404 or 410.
     pub not_found: Option<NotFound>,
+    /// The versions of Polytomic's API that have the call, newest first. Never empty.
+    pub api_versions: Cow<'static, [&'static str]>,
 }
 
 /// A class of Polytomic key.
@@ -56,8 +60,12 @@ pub struct Link {
 
 impl Options {
     /// The options of an RPC that declares none.
-    pub const NONE: &'static Self =
-        &Self { key_class: KeyClass::Any, reference: None, not_found: None };
+    pub const NONE: &'static Self = &Self {
+        key_class: KeyClass::Any,
+        reference: None,
+        not_found: None,
+        api_versions: Cow::Borrowed(&API_VERSIONS),
+    };
 
     /// Reads the option of an RPC; an RPC without it has [`NONE`](Self::NONE).
     ///
@@ -88,6 +96,9 @@ impl Options {
                 }
                 ("not_found", Value::Message(not_found)) => {
                     self.not_found = Some(NotFound::read(not_found)?);
+                }
+                ("api_versions", Value::List(versions)) => {
+                    self.api_versions = read_versions(versions)?.into();
                 }
                 (name, _) => return Err(unsupported(name)),
             }
@@ -146,6 +157,28 @@ impl Link {
         }
         Ok(Self { title, url })
     }
+}
+
+/// Reads a list of versions, in the order of [`API_VERSIONS`].
+fn read_versions(declared: &[Value]) -> Result<Vec<&'static str>, String> {
+    let mut places = Vec::with_capacity(declared.len());
+    for version in declared.iter().filter_map(Value::as_str) {
+        let known = API_VERSIONS.iter().position(|known| *known == version);
+        let place = known.ok_or_else(|| {
+            format!(
+                "api_versions has `{version}`; the known versions are {}",
+                API_VERSIONS.join(", ")
+            )
+        })?;
+        if places.last().is_some_and(|newer| *newer >= place) {
+            return Err(format!(
+                "api_versions has `{version}` twice or before a newer version; list the \
+                 newest first"
+            ));
+        }
+        places.push(place);
+    }
+    Ok(places.into_iter().map(|place| API_VERSIONS[place]).collect())
 }
 
 /// Checks a text that becomes part of an error.

@@ -5,7 +5,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-use crate::{contract::API_VERSIONS, transcode::Violation};
+use crate::transcode::Violation;
 
 /// The ID that log lines of one RPC share across services.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -103,16 +103,22 @@ fn exceeds(metadata: &HeaderMap, name: HeaderName, most: u32) -> bool {
 ///
 /// # Errors
 ///
-/// If the documentation does not name the version.
-pub(super) fn version(metadata: &HeaderMap) -> Result<Option<HeaderValue>, Violation> {
+/// If it is not one of those that have the RPC, or is sent twice.
+pub(super) fn version(
+    metadata: &HeaderMap,
+    versions: &[&str],
+) -> Result<Option<HeaderValue>, Violation> {
     let Some(requested) = metadata.get(VERSION) else { return Ok(None) };
-    let known = API_VERSIONS.iter().any(|version| requested == version);
-    if known && metadata.get_all(VERSION).iter().nth(1).is_none() {
+    let has_rpc = versions.iter().any(|version| requested == version);
+    if has_rpc && metadata.get_all(VERSION).iter().nth(1).is_none() {
         return Ok(Some(requested.clone()));
     }
     Err(Violation {
         field: format!("metadata.{VERSION}"),
-        description: format!("must be one of {}", API_VERSIONS.join(", ")),
+        description: format!(
+            "must be a version of Polytomic's API that has this RPC, sent once: {}",
+            versions.join(", ")
+        ),
     })
 }
 
@@ -246,15 +252,27 @@ mod tests {
     }
 
     #[test]
-    fn only_documented_versions_are_accepted() {
-        for version_name in API_VERSIONS {
-            let requested = version(&map(&[("x-polytomic-version", version_name)]));
-            assert_eq!(requested.unwrap().unwrap(), version_name);
+    fn only_versions_that_have_the_rpc_are_accepted() {
+        let versions = ["2025-09-18", "2023-04-25"];
+        for version_name in versions {
+            let metadata = map(&[("x-polytomic-version", version_name)]);
+            assert_eq!(version(&metadata, &versions).unwrap().unwrap(), version_name);
         }
-        assert_eq!(version(&HeaderMap::new()), Ok(None));
-        for bad in ["", "latest", "2025-09-18 ", "2099-01-01"] {
-            let requested = version(&map(&[("x-polytomic-version", bad)]));
-            assert!(requested.unwrap_err().description.contains("2025-09-18"), "{bad:?}");
+        assert_eq!(version(&HeaderMap::new(), &versions), Ok(None));
+        let mut twice = map(&[("x-polytomic-version", versions[0])]);
+        twice.append("x-polytomic-version", versions[0].parse().unwrap());
+        for bad in ["", "latest", "2025-09-18 ", "2099-01-01", "2024-02-08"]
+            .map(|bad| map(&[("x-polytomic-version", bad)]))
+            .into_iter()
+            .chain([twice])
+        {
+            let violation = version(&bad, &versions).unwrap_err();
+            assert_eq!(
+                violation.description,
+                "must be a version of Polytomic's API that has this RPC, sent once: \
+                 2025-09-18, 2023-04-25",
+                "{bad:?}"
+            );
         }
     }
 

@@ -32,7 +32,8 @@ pub(super) fn prepare(
     let mut violations = Vec::new();
     let mut headers = HeaderMap::new();
     keep(&mut violations, deadline);
-    if let Some(Some(version)) = keep(&mut violations, metadata::version(metadata)) {
+    let version = metadata::version(metadata, &rpc.options.api_versions);
+    if let Some(Some(version)) = keep(&mut violations, version) {
         record.api_version = version;
     }
     headers.insert(metadata::VERSION, record.api_version.clone());

@@ -12,6 +12,9 @@ pub enum Error {
     /// The message is compressed, which the gateway does not read.
     #[error("the request message is compressed")]
     Compressed,
+    /// The message is flagged as compressed, but the headers name no compression.
+    #[error("the request message is flagged as compressed, without a grpc-encoding")]
+    CompressionUndeclared,
     /// The message, or the messages of a stream, exceed `limit` bytes.
     #[error("the request message is larger than {limit} bytes")]
     TooLarge {

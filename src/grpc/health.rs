@@ -1,21 +1,29 @@
-//! The health service of tonic-health, with two differences.
+//! The health service of tonic-health, with three differences.
+//!
+//! It has `List`, which tonic-health does not have yet.
 //!
 //! A watch on an unknown service stays open with `SERVICE_UNKNOWN` (health.proto,
 //! `Watch`). Watches end when the server drains: they do not end by themselves, and
 //! the drain would wait for them.
 
-use std::pin::Pin;
+use std::{collections::HashMap, pin::Pin};
 
 use futures_util::{Stream, StreamExt, future::ready, stream};
+use prost::Message as _;
 use tonic::{Code, Request, Response, Status};
 use tonic_health::{
     ServingStatus::{NotServing, Serving},
     pb::{
-        HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
-        health_server,
+        HealthCheckRequest, HealthCheckResponse,
+        health_check_response::ServingStatus,
+        health_server::{self, Health as _},
     },
     server::{HealthReporter, HealthService},
 };
+
+/// The descriptors of the service, for reflection.
+pub(super) const DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/health.bin"));
 
 /// The service name that stands for the whole server.
 const SERVER: &str = "";
@@ -43,10 +51,27 @@ impl Health {
         }
     }
 
-    /// Returns the gRPC service.
+    /// Returns the gRPC service, without `List`.
     pub(super) fn service(&self) -> health_server::HealthServer<Service> {
-        let service = HealthService::from_health_reporter(self.reporter.clone());
-        health_server::HealthServer::new(Service(service))
+        health_server::HealthServer::new(Service(self.states()))
+    }
+
+    /// Returns the response message of `List`: the state of the server and of each
+    /// service.
+    pub(super) async fn list(&self) -> Vec<u8> {
+        let states = self.states();
+        let mut statuses = HashMap::new();
+        for service in &self.services {
+            let request = HealthCheckRequest { service: service.clone() };
+            if let Ok(state) = states.check(Request::new(request)).await {
+                statuses.insert(service.clone(), state.into_inner());
+            }
+        }
+        HealthListResponse { statuses }.encode_to_vec()
+    }
+
+    fn states(&self) -> HealthService {
+        HealthService::from_health_reporter(self.reporter.clone())
     }
 
     /// Reports `NOT_SERVING` from now on, so that clients send no new RPCs.
@@ -62,6 +87,13 @@ impl Health {
             self.reporter.clear_service_status(service).await;
         }
     }
+}
+
+/// The message of that name in `proto/grpc/health/v1/health.proto`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct HealthListResponse {
+    #[prost(map = "string, message", tag = "1")]
+    statuses: HashMap<String, HealthCheckResponse>,
 }
 
 #[derive(Debug)]
@@ -98,5 +130,31 @@ impl health_server::Health for Service {
             }
             Err(status) => Err(status),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn list_follows_the_state_of_the_server() {
+        let health = Health::of(["a.Service"]).await;
+        let list = async || {
+            let list = HealthListResponse::decode(&*health.list().await).unwrap();
+            let states = list.statuses.into_iter();
+            let mut states: Vec<_> =
+                states.map(|(service, state)| (service, state.status())).collect();
+            states.sort();
+            states
+        };
+        let all = |state| vec![(String::new(), state), ("a.Service".to_owned(), state)];
+        assert_eq!(list().await, all(ServingStatus::Serving));
+        health.set_not_serving().await;
+        assert_eq!(list().await, all(ServingStatus::NotServing));
+        health.set_serving().await;
+        assert_eq!(list().await, all(ServingStatus::Serving));
     }
 }

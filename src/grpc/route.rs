@@ -1,8 +1,7 @@
 //! Routes requests: to an RPC of the contract, to health or to reflection.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::Extension;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
@@ -10,14 +9,12 @@ use http::{
 };
 use http_body_util::Full;
 use hyper::body::Incoming;
+use prost_reflect::DescriptorError;
 use tokio::time::{Instant, sleep};
-use tonic::{
-    body::Body,
-    service::{Routes as Services, RoutesBuilder},
-};
+use tonic::body::Body;
 use tower::ServiceExt;
 
-use super::{Error, body, health::Health, reflection, unary};
+use super::{Error, body, health::Health, reflection::Reflection, unary};
 use crate::{
     budget::{Capacities, Exhausted, Reservation},
     contract::Rpc,
@@ -26,6 +23,9 @@ use crate::{
 
 /// The path of health, whose RPCs each read one message.
 const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// The RPC of health that tonic-health does not have.
+const LIST: &str = "/grpc.health.v1.Health/List";
 
 /// The RPC of health whose stream of responses does not end.
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
@@ -38,8 +38,8 @@ const READINESS_POLL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Routes {
     gateway: Gateway,
-    services: Services,
     health: Health,
+    reflection: Reflection,
 }
 
 impl Routes {
@@ -52,18 +52,10 @@ impl Routes {
     pub async fn new(
         gateway: Gateway,
         descriptor_set: &[u8],
-    ) -> Result<Self, tonic_reflection::server::Error> {
+    ) -> Result<Self, DescriptorError> {
         let health = Health::of(gateway.contract().services()).await;
-        let unknown = async |arrived: Extension<Arrived>, metadata: HeaderMap| {
-            let Extension(Arrived(arrived)) = arrived;
-            gateway::reject(None, arrived, &metadata, Error::UnknownRpc.into())
-                .into_http::<axum::body::Body>()
-        };
-        let mut services = RoutesBuilder::from(axum::Router::new().fallback(unknown));
-        services.add_service(health.service());
-        reflection::add(&mut services, descriptor_set)?;
-        let services = services.routes().prepare();
-        Ok(Self { gateway, services, health })
+        let reflection = Reflection::new(descriptor_set)?;
+        Ok(Self { gateway, health, reflection })
     }
 
     /// Returns the health that the server reports.
@@ -88,7 +80,7 @@ impl Routes {
     pub(crate) async fn serve(
         &self,
         capacities: &Capacities,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
     ) -> Response<Body> {
         let arrived = Instant::now();
         let rpc = self.gateway.contract().rpc(request.uri().path());
@@ -105,16 +97,20 @@ impl Routes {
                     .await;
             return response;
         }
-        if rpc.is_none() {
-            request.extensions_mut().insert(Arrived(arrived));
+        let path = request.uri().path();
+        if Reflection::has(path) {
+            return self.reflect(capacities, arrived, request, reservation);
         }
-        if rpc.is_none() && !request.uri().path().starts_with(HEALTH) {
-            return Box::pin(self.stream(capacities, request, reservation)).await;
+        if rpc.is_none() && !path.starts_with(HEALTH) {
+            let failure = Error::UnknownRpc.into();
+            return gateway::reject(None, arrived, request.headers(), failure)
+                .into_http();
         }
         let (parts, body) = request.into_parts();
         let receive_timeout = unary::receive_timeout(&parts.headers);
         let received = unary::receive(body, &reservation, receive_timeout).await;
-        let unframed = received.and_then(|body| Ok((unary::message(&body)?, body)));
+        let unframed =
+            received.and_then(|body| Ok((unary::message(&body, &parts.headers)?, body)));
         let (message, body) = match unframed {
             Ok(both) => both,
             Err(failure) => {
@@ -139,6 +135,11 @@ impl Routes {
         request: Request<Bytes>,
         mut reservation: Reservation,
     ) -> Response<Body> {
+        if request.uri().path() == LIST {
+            let states = self.health.list().await;
+            return unary::success(HeaderMap::new(), &states)
+                .map(|body| capacities.unread.watch(body, Arc::new(reservation)));
+        }
         if request.uri().path() == WATCH {
             match capacities.watches.try_reserve() {
                 Ok(watch) => reservation = watch,
@@ -147,37 +148,34 @@ impl Routes {
                 }
             }
         }
-        let request = request.map(|body| Body::new(Full::new(body)));
-        let response = self.forward(request).await;
+        let request = request.map(Full::new);
+        let Ok(response) = self.health.service().oneshot(request).await;
         response.map(|body| capacities.unread.watch(body, Arc::new(reservation)))
     }
 
-    /// Serves reflection, which responds while its requests arrive. A request for an
-    /// unknown service is rejected unread.
-    async fn stream(
+    /// Serves reflection, which responds while its requests arrive.
+    fn reflect(
         &self,
         capacities: &Capacities,
+        arrived: Instant,
         request: Request<Incoming>,
         reservation: Reservation,
     ) -> Response<Body> {
         let reservation = Arc::new(reservation);
+        let (parts, body) = request.into_parts();
         let (max_bytes, timeout) = (unary::REQUEST_LIMIT, unary::REQUEST_TIMEOUT);
-        let limited = |body| {
-            Body::new(body::limited(body, Arc::clone(&reservation), max_bytes, timeout))
-        };
-        let response = self.forward(request.map(limited)).await;
-        response.map(|body| capacities.unread.watch(body, reservation))
-    }
-
-    async fn forward(&self, request: Request<Body>) -> Response<Body> {
-        let response = self.services.clone().oneshot(request).await;
-        response.unwrap_or_else(|never: Infallible| match never {})
+        let names_compression = unary::names_compression(&parts.headers);
+        let received = Arc::clone(&reservation);
+        let messages =
+            body::messages(body, names_compression, received, max_bytes, timeout);
+        let body = body::responses(self.reflection.answer(messages), move |failure| {
+            gateway::reject(None, arrived, &parts.headers, failure)
+        });
+        let mut response = Response::new(capacities.unread.watch(body, reservation));
+        response.headers_mut().insert(CONTENT_TYPE, unary::GRPC);
+        response
     }
 }
-
-/// When the headers of a request arrived.
-#[derive(Debug, Clone, Copy)]
-struct Arrived(Instant);
 
 /// Rejects a request that would exceed a limit.
 fn shed(

@@ -3,7 +3,7 @@
 //! This module frames the one message of each itself: tonic's framing would copy the
 //! message once more, and could not report how a request is malformed.
 
-use std::{future::ready, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::ready, pin::pin, sync::Arc, time::Duration};
 
 use crate::{
     budget::{Capacities, Reservation},
@@ -11,7 +11,7 @@ use crate::{
     gateway::{self, Gateway},
     status::Failure,
 };
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, timeout};
@@ -31,10 +31,10 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The bytes that gRPC puts before a message: a flag and the length.
 const PREFIX: usize = 5;
 
-const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// The status of success, in the trailers.
-const OK: HeaderValue = HeaderValue::from_static("0");
+pub(super) const OK: HeaderValue = HeaderValue::from_static("0");
 
 /// Serves one request for an RPC of the contract, whose headers `arrived` then. Its
 /// response holds its memory until the client has read it.
@@ -54,30 +54,41 @@ pub(super) async fn serve(
     match outcome {
         Ok(response) => {
             let (metadata, body, _) = response.into_parts();
-            let message = body.into_message();
-            let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
-            let body =
-                Full::new(frame(&message)).with_trailers(ready(Some(Ok(trailers))));
-            let body = capacities.unread.watch(body, Arc::new(memory));
-            let mut response = http::Response::new(body);
-            *response.headers_mut() = metadata.into_headers();
-            response.headers_mut().insert(CONTENT_TYPE, GRPC);
-            response
+            let response = success(metadata.into_headers(), &body.into_message());
+            response.map(|body| capacities.unread.watch(body, Arc::new(memory)))
         }
         Err(status) => status.into_http(),
     }
 }
 
+/// Returns the response of an RPC that succeeded with a message.
+pub(super) fn success(
+    mut headers: HeaderMap,
+    message: &[u8],
+) -> http::Response<impl http_body::Body<Data = Bytes, Error = Infallible> + use<>> {
+    let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
+    let body = Full::new(frame(message)).with_trailers(ready(Some(Ok(trailers))));
+    headers.insert(CONTENT_TYPE, GRPC);
+    let mut response = http::Response::new(body);
+    *response.headers_mut() = headers;
+    response
+}
+
 /// Puts a message into the frame of gRPC (PROTOCOL-HTTP2,
 /// "Length-Prefixed-Message").
 fn frame(message: &[u8]) -> Bytes {
-    let length = u32::try_from(message.len())
-        .expect("a response is limited to far less than 4 GiB");
     let mut frame = BytesMut::with_capacity(PREFIX + message.len());
-    frame.put_u8(0);
-    frame.put_u32(length);
+    frame.put(&prefix(message.len())[..]);
     frame.put(message);
     frame.freeze()
+}
+
+/// Returns what gRPC puts before a message of this length.
+pub(super) fn prefix(length: usize) -> [u8; PREFIX] {
+    let length =
+        u32::try_from(length).expect("a response is limited to far less than 4 GiB");
+    let [a, b, c, d] = length.to_be_bytes();
+    [0, a, b, c, d]
 }
 
 /// Returns the maximum time for the message of a request to arrive, which ends at the
@@ -122,21 +133,21 @@ where
     Ok(whole.freeze())
 }
 
+/// Reports whether the headers of a request name a compression of its messages.
+pub(super) fn names_compression(headers: &HeaderMap) -> bool {
+    headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity")
+}
+
 /// Returns the message of a body that is one gRPC frame.
 ///
 /// # Errors
 ///
 /// If the message is compressed, incomplete, or not the end of the body.
-pub(super) fn message(body: &Bytes) -> Result<Bytes, Error> {
+pub(super) fn message(body: &Bytes, headers: &HeaderMap) -> Result<Bytes, Error> {
     let Some(([flag, length @ ..], message)) = body.split_first_chunk::<PREFIX>() else {
-        return Err(Error::Malformed("it ends before its message".to_owned()));
+        return Err(ends_early());
     };
-    if *flag == 1 {
-        return Err(Error::Compressed);
-    }
-    if *flag != 0 {
-        return Err(Error::Malformed("its frame begins with no flag".to_owned()));
-    }
+    check_flag(*flag, || names_compression(headers))?;
     let stated = u32::from_be_bytes(*length) as usize;
     if message.len() != stated {
         return Err(Error::Malformed(format!(
@@ -147,11 +158,46 @@ pub(super) fn message(body: &Bytes) -> Result<Bytes, Error> {
     Ok(body.slice(PREFIX..))
 }
 
+/// Removes the first message from the part of a body that has arrived, if it is whole.
+///
+/// # Errors
+///
+/// If the message is compressed or has no frame.
+pub(super) fn split_message(
+    body: &mut BytesMut,
+    names_compression: bool,
+) -> Result<Option<Bytes>, Error> {
+    let Some(([flag, length @ ..], rest)) = body.split_first_chunk::<PREFIX>() else {
+        return Ok(None);
+    };
+    check_flag(*flag, || names_compression)?;
+    let length = u32::from_be_bytes(*length) as usize;
+    if rest.len() < length {
+        return Ok(None);
+    }
+    body.advance(PREFIX);
+    Ok(Some(body.split_to(length).freeze()))
+}
+
+/// Checks the flag of a frame. gRPC distinguishes a compression that the server does
+/// not support from a flag that the headers do not explain (compression.md).
+fn check_flag(flag: u8, names_compression: impl FnOnce() -> bool) -> Result<(), Error> {
+    match flag {
+        0 => Ok(()),
+        1 if names_compression() => Err(Error::Compressed),
+        1 => Err(Error::CompressionUndeclared),
+        _ => Err(Error::Malformed("its frame begins with no flag".to_owned())),
+    }
+}
+
+/// Returns the error of a body that is cut within a frame.
+pub(super) fn ends_early() -> Error {
+    Error::Malformed("it ends before its message".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use std::convert::Infallible;
 
     use futures_util::stream;
     use http_body::Frame;
@@ -205,12 +251,14 @@ mod tests {
 
     #[test]
     fn request_body_must_be_one_whole_uncompressed_message() {
-        let message = |bytes: &'static [u8]| message(&Bytes::from_static(bytes));
+        let headers = HeaderMap::new();
+        let message =
+            |bytes: &'static [u8]| message(&Bytes::from_static(bytes), &headers);
         assert_eq!(message(b"\0\0\0\0\x02ab").unwrap(), "ab");
         assert_eq!(message(b"\0\0\0\0\0").unwrap(), "");
-        assert_eq!(super::message(&frame(b"ab")).unwrap(), "ab");
+        assert_eq!(super::message(&frame(b"ab"), &headers).unwrap(), "ab");
         let compressed = message(b"\x01\0\0\0\x01a");
-        assert!(matches!(compressed, Err(Error::Compressed)));
+        assert!(matches!(compressed, Err(Error::CompressionUndeclared)));
         for bad in [
             &b""[..],
             b"\0\0\0\0",

@@ -44,6 +44,7 @@ impl Reason {
     pub(super) const INVALID_MESSAGE: Self                 = reason("INVALID_MESSAGE", "The client's .proto may differ from the gateway's.");
     pub(super) const REQUEST_TOO_LARGE: Self               = reason("REQUEST_TOO_LARGE", "Send a smaller message.");
     pub(super) const COMPRESSION_UNSUPPORTED: Self         = reason("COMPRESSION_UNSUPPORTED", "Send it without grpc-encoding.");
+    pub(super) const COMPRESSION_UNDECLARED: Self          = reason("COMPRESSION_UNDECLARED", "Send it uncompressed: the gateway reads no compression.");
     pub(super) const UNKNOWN_RPC: Self                     = reason("UNKNOWN_RPC", "Server reflection lists the RPCs that it serves.");
     pub(super) const DEADLINE_EXCEEDED: Self               = reason("DEADLINE_EXCEEDED", "Set a longer deadline if this happens often.");
     pub(super) const CANCELLED: Self                       = reason("CANCELLED", "The gateway stopped its work for the RPC.");
@@ -185,6 +186,7 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
         | F::Grpc(G::Malformed(_))               => const { &row(Local("request message malformed"),                InvalidArgument,   Never,  Reason::INVALID_MESSAGE) },
         F::Grpc(G::TooLarge { .. })              => const { &row(Local("request message too large"),                ResourceExhausted, Never,  Reason::REQUEST_TOO_LARGE) },
         F::Grpc(G::Compressed)                   => const { &row(Local("request message compressed"),               Unimplemented,     Never,  Reason::COMPRESSION_UNSUPPORTED) },
+        F::Grpc(G::CompressionUndeclared)        => const { &row(Local("request message compressed, without `grpc-encoding`"), Internal,  Never,  Reason::COMPRESSION_UNDECLARED) },
         F::Grpc(G::UnknownRpc)                   => const { &row(Local("unknown service or RPC"),                   Unimplemented,     Never,  Reason::UNKNOWN_RPC) },
         F::DeadlineExceeded | F::Grpc(G::Late)   => const { &row(Local("deadline of the client passed"),            DeadlineExceeded,  Client, Reason::DEADLINE_EXCEEDED) },
         F::Cancelled | F::Grpc(G::Cancelled)     => const { &row(Local("client cancelled"),                         Cancelled,         Client, Reason::CANCELLED) },

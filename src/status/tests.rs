@@ -31,6 +31,7 @@ fn declared() -> &'static Options {
             hint: "It may have moved: check both IDs.".to_owned(),
             help: Some(link("where it is", "https://example.com/moved")),
         }),
+        ..Options::NONE.clone()
     });
     &DECLARED
 }

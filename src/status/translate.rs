@@ -2,10 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tonic::{Status, metadata::MetadataMap};
+use tonic::{
+    Status,
+    metadata::{MetadataMap, MetadataValue},
+};
 use tonic_types::StatusExt as _;
 
 use super::{Context, Failure, details, message, row::Attach, table::row_of, text};
+use crate::grpc::Error as GrpcError;
 
 /// The wait before a retry when Polytomic states none: about what an RPC takes, and
 /// a client's usual first.
@@ -14,6 +18,10 @@ const WAIT: Duration = Duration::from_secs(1);
 /// How long a client's retry policy is to wait, or -1: it must not retry (gRFC A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
+/// The compressions that the gateway reads, for a client that used another
+/// (compression.md).
+const ACCEPTED: (&str, &str) = ("grpc-accept-encoding", "identity");
+
 /// Translates a failure; `draw` is any random number, which spreads retries.
 pub(super) fn status(failure: Failure, context: &Context<'_>, draw: u64) -> Status {
     let wait = wait(&failure, context);
@@ -21,7 +29,7 @@ pub(super) fn status(failure: Failure, context: &Context<'_>, draw: u64) -> Stat
         failure.code(context.safe),
         message::compose(&failure, context, wait),
         details::collect(&failure, context, wait),
-        metadata(context, wait, draw),
+        metadata(&failure, context, wait, draw),
     );
     status.set_source(Arc::new(failure));
     status
@@ -36,8 +44,17 @@ fn wait(failure: &Failure, context: &Context<'_>) -> Option<Duration> {
     failure.retry_after().or(ours)
 }
 
-fn metadata(context: &Context<'_>, wait: Option<Duration>, draw: u64) -> MetadataMap {
+fn metadata(
+    failure: &Failure,
+    context: &Context<'_>,
+    wait: Option<Duration>,
+    draw: u64,
+) -> MetadataMap {
     let mut metadata = MetadataMap::new();
+    if matches!(failure, Failure::Grpc(GrpcError::Compressed)) {
+        let (name, encodings) = ACCEPTED;
+        metadata.insert(name, MetadataValue::from_static(encodings));
+    }
     if !context.retry.is_for_policies() {
         metadata.insert(PUSHBACK, (-1_i32).into());
     } else if let Some(wait) = wait {

@@ -117,7 +117,12 @@ fn write_dynamic(value: &Dynamic, json: &mut Vec<u8>) -> Option<()> {
         Dynamic::NullValue(_) => json.extend_from_slice(b"null"),
         Dynamic::BoolValue(value) => json.extend_from_slice(value.to_string().as_bytes()),
         Dynamic::NumberValue(number) if number.is_finite() => {
-            json.extend_from_slice(number.to_string().as_bytes());
+            // Each digit of an integer: by default, those that do not identify the
+            // double are zeros, and a reader of integers would read another one.
+            let is_integer = number.fract() == 0.0;
+            let text =
+                if is_integer { format!("{number:.0}") } else { number.to_string() };
+            json.extend_from_slice(text.as_bytes());
         }
         Dynamic::NumberValue(_) => return None,
         Dynamic::StringValue(text) => write_string(text, json),
@@ -157,4 +162,32 @@ fn is_in_range(timestamp: &prost_types::Timestamp) -> bool {
     const YEAR_10000: i64 = 253_402_300_800;
     (YEAR_1..YEAR_10000).contains(&timestamp.seconds)
         && (0..1_000_000_000).contains(&timestamp.nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn number_of_any_shape_has_each_digit_of_an_integer() {
+        for (number, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (5432.0, "5432"),
+            (0.1, "0.1"),
+            (-1.5e-7, "-0.00000015"),
+            (9_007_199_254_740_992.0, "9007199254740992"),
+            (18_446_744_073_709_551_616.0, "18446744073709551616"),
+            (-1e23, "-99999999999999991611392"),
+        ] {
+            let mut json = Vec::new();
+            let written = write_dynamic(&Dynamic::NumberValue(number), &mut json);
+            assert_eq!(written, Some(()), "{text}");
+            assert_eq!(String::from_utf8_lossy(&json), text);
+        }
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let number = Dynamic::NumberValue(number);
+            assert_eq!(write_dynamic(&number, &mut Vec::new()), None);
+        }
+    }
 }

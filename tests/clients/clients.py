@@ -128,7 +128,8 @@ def python() -> Program:
 
 
 @cache
-def node_directory() -> Path:
+def install_node() -> Path:
+    """Installs the packages of the programs for Node.js, once."""
     directory = copy("node")
     install = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
     run_or_fail(*install, cwd=directory, timeout=300)
@@ -136,7 +137,7 @@ def node_directory() -> Path:
 
 
 def node() -> Program:
-    return Program("node", node_directory() / "client.js", PROTO)
+    return Program("node", install_node() / "client.js", PROTO)
 
 
 def go() -> Program:

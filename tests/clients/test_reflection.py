@@ -2,27 +2,36 @@
 
 import json
 
+import grpc
 import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
 
-from clients import node_directory, run_or_fail
-from contract import SERVICE, messages
+from clients import install_node, run_or_fail
+from contract import SERVICE
+
+SERVICES = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+    SERVICE,
+]
+
+RPCS = ["CreatePartnerSharedConnection", "ListPartnerSharedConnections"]
 
 
 def test_all_services_are_listed(address):
     listed = run_or_fail("grpcurl", "-plaintext", address, "list").split()
 
-    assert SERVICE in listed
-    assert "grpc.health.v1.Health" in listed
-    assert "grpc.reflection.v1.ServerReflection" in listed
+    assert listed == SERVICES
 
 
 def test_all_rpcs_are_listed(address):
     listed = run_or_fail("grpcurl", "-plaintext", address, "list", SERVICE).split()
 
-    assert listed == [
-        f"{SERVICE}.CreatePartnerSharedConnection",
-        f"{SERVICE}.ListPartnerSharedConnections",
-    ]
+    assert listed == [f"{SERVICE}.{rpc}" for rpc in RPCS]
 
 
 def test_rpc_has_its_comment_and_its_rest_form(address):
@@ -35,18 +44,6 @@ def test_rpc_has_its_comment_and_its_rest_form(address):
     assert "/api/organizations/{org_id}/connections/{connection_id}/shared" in described
 
 
-def test_service_loads_in_a_client_that_needs_all_imports_at_once(address):
-    # grpc-reflection-js reads the first response, and no other, of each stream.
-    script = node_directory() / "reflection.js"
-
-    loaded = json.loads(run_or_fail("node", script, address, SERVICE, timeout=20))
-
-    assert SERVICE in loaded["services"]
-    rpcs = messages.DESCRIPTOR.services_by_name[SERVICE.rpartition(".")[2]].methods
-    fields = {rpc.name: [field.name for field in rpc.input_type.fields] for rpc in rpcs}
-    assert loaded["rpcs"] == fields
-
-
 @pytest.mark.parametrize("service", ["", SERVICE])
 def test_health_is_serving(address, service):
     check = run_or_fail(
@@ -55,3 +52,34 @@ def test_health_is_serving(address, service):
     )
 
     assert json.loads(check) == {"status": "SERVING"}
+
+
+def test_all_states_are_listed(address):
+    listed = run_or_fail("grpcurl", "-plaintext", address, "grpc.health.v1.Health/List")
+
+    serving = {"status": "SERVING"}
+    assert json.loads(listed) == {"statuses": {"": serving, SERVICE: serving}}
+
+
+def test_node_loads_the_service_by_one_symbol(address):
+    program = install_node() / "reflection.js"
+
+    printed = json.loads(run_or_fail("node", program, address, SERVICE))
+
+    assert sorted(printed["services"]) == SERVICES
+    assert sorted(printed["rpcs"]) == RPCS
+
+
+def test_python_finds_services_and_extensions(address):
+    options = "google.protobuf.MethodOptions"
+    with grpc.insecure_channel(address) as channel:
+        database = ProtoReflectionDescriptorDatabase(channel)
+        pool = DescriptorPool(database)
+
+        service = pool.FindServiceByName(SERVICE)
+        numbers = database.FindAllExtensionNumbers(options)
+        with pytest.raises(KeyError):
+            database.FindFileByName("nope.proto")
+
+    assert sorted(service.methods_by_name) == RPCS
+    assert list(numbers) == [51010, 72295728]

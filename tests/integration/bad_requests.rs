@@ -92,6 +92,28 @@ async fn all_violations_are_returned_together() {
 }
 
 #[tokio::test]
+async fn api_version_without_the_rpc_is_an_invalid_argument() {
+    let environment = Environment::start().await;
+    for caller in [Environment::list, Environment::create] {
+        for version in ["2024-02-08", "2023-04-25", "2022-12-12", "2021-05-23", "next"] {
+            let reply =
+                caller(&environment).with("x-polytomic-version", version).send().await;
+            assert_eq!(reply.code(), Code::InvalidArgument, "{version}");
+            assert_eq!(reply.reason(), "INVALID_FIELD");
+            let details = reply.details();
+            let [violation] = &details.bad_request().unwrap().field_violations[..] else {
+                panic!("{details:?}")
+            };
+            assert_eq!(violation.field, "metadata.x-polytomic-version");
+            assert_eq!(
+                violation.description,
+                "must be a version of Polytomic's API that has this RPC, sent once: 2025-09-18"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn message_of_a_megabyte_is_resource_exhausted() {
     let environment = Environment::start().await;
     let message = ListPartnerSharedConnectionsRequest {

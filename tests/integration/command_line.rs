@@ -37,7 +37,7 @@ type Mistake<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 async fn invalid_settings_are_one_line_and_exit_code_2() {
     let own = |seconds: &str| format!("ListPartnerSharedConnections={seconds}");
     let static_mode = ["serve", "--listen", "127.0.0.1:0", "--auth-mode", "static"];
-    let cases: [Mistake<'_>; 30] = [
+    let cases: [Mistake<'_>; 31] = [
         (&["nonsense"], &[], "unrecognized subcommand 'nonsense'"),
         (&["serve", "--nonsense"], &[], "unexpected argument '--nonsense'"),
         (&["serve", "--listen", "here"], &[], "--listen"),
@@ -68,6 +68,11 @@ async fn invalid_settings_are_one_line_and_exit_code_2() {
         (&["serve", "--answer-limit", "1000000000"], &[], "give at most 536870912"),
         (&["serve", "--answer-memory", "1000"], &[], "allows responses of"),
         (&["serve", "--api-version", "latest"], &[], "2025-09-18"),
+        (
+            &["serve", "--api-version", "2024-02-08"],
+            &[],
+            "--api-version: 2024-02-08 does not have",
+        ),
         (&["serve", "--upstream-url", "ftp://x"], &[], "use https"),
         (&["serve", "--upstream-url", "http://polytomic.example"], &[], "unencrypted"),
         (

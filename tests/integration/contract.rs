@@ -5,11 +5,6 @@ use std::{fmt::Write, fs};
 use polytomic_gateway::contract::{Contract, DESCRIPTOR_SET};
 use protox::Compiler;
 use tonic::Code;
-use tonic_reflection::pb::v1::{
-    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-    server_reflection_request::MessageRequest,
-    server_reflection_response::MessageResponse,
-};
 
 use kit::{
     Caller, Fake, Gateway, Protocol,
@@ -45,6 +40,8 @@ async fn gateway(file: &str, fake: &Fake) -> Gateway {
 }
 
 const EXTRA: &str = "extra/v1/extra_service.proto";
+const CONNECTIONS: &str =
+    "polytomic/connections/v1/partner_shared_connections_service.proto";
 const ORGANIZATION: &str = "organizations/v1/organization_service.proto";
 
 fn get_organization(gateway: &Gateway) -> Caller {
@@ -198,6 +195,41 @@ async fn rpc_is_served_from_its_declaration_alone() {
 }
 
 #[tokio::test]
+async fn api_version_is_one_that_has_the_rpc() {
+    let fake = Fake::json(200, r#"{"data":{}}"#).await;
+    let both = descriptors(&[CONNECTIONS, EXTRA]);
+    let url = fake.url();
+    let settings = kit::settings(&["--upstream-url", &url, "--no-key-check"]);
+    let gateway = Gateway::start(settings, &both).await;
+    let old = "2024-02-08";
+
+    let list = Caller::list(gateway.address);
+    let rejected = list.with("x-polytomic-version", old).send().await;
+    assert_eq!(rejected.code(), Code::InvalidArgument);
+    assert_eq!(rejected.violations(), ["metadata.x-polytomic-version"]);
+    assert!(fake.seen().is_empty());
+
+    // An RPC that declares no versions exists in each.
+    let served = rename_team(&gateway).with("x-polytomic-version", old).send().await;
+    assert_eq!(served.code(), Code::Ok, "{}", served.message());
+    assert_eq!(fake.only().header("x-polytomic-version"), Some(old));
+}
+
+#[test]
+fn default_api_version_without_an_rpc_is_rejected_at_the_start() {
+    let settings = kit::settings(&["--sandbox", "--api-version", "2024-02-08"]);
+    let contract = |files| Contract::compile(&descriptors(files)).unwrap();
+    let problem = settings.settings(&contract(&[EXTRA, CONNECTIONS])).unwrap_err();
+    assert_eq!(
+        problem.to_string(),
+        "--api-version: 2024-02-08 does not have \
+         polytomic.connections.v1.PartnerSharedConnectionsService/\
+         CreatePartnerSharedConnection; use 2025-09-18"
+    );
+    assert!(settings.settings(&contract(&[EXTRA])).is_ok());
+}
+
+#[tokio::test]
 async fn violation_in_a_nested_message_names_the_path_of_the_field() {
     let fake = Fake::answering([]).await;
     let gateway = gateway(EXTRA, &fake).await;
@@ -208,23 +240,4 @@ async fn violation_in_a_nested_message_names_the_path_of_the_field() {
         .await;
     assert_eq!(reply.code(), Code::InvalidArgument);
     assert_eq!(reply.violations(), ["org_id", "team", "rename.name"]);
-}
-
-#[tokio::test]
-async fn reflection_serves_the_options_of_rpcs() {
-    let gateway = Gateway::on_sandbox().await;
-    let mut client = ServerReflectionClient::new(gateway.channel().await);
-    let symbol = "polytomic.gateway.v1.RpcOptions".to_owned();
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::FileContainingSymbol(symbol)),
-    };
-    let requests = tokio_stream::iter([request]);
-    let mut responses =
-        client.server_reflection_info(requests).await.unwrap().into_inner();
-    let response = responses.message().await.unwrap().unwrap().message_response;
-    assert!(
-        matches!(response, Some(MessageResponse::FileDescriptorResponse(_))),
-        "{response:?}"
-    );
 }

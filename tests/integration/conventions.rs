@@ -156,20 +156,63 @@ async fn unknown_rpc_is_unimplemented() {
     assert!(fake.seen().is_empty());
 }
 
+/// The paths of an RPC, of health and of reflection: each reads frames itself.
+const PATHS: [&str; 4] = [
+    LIST,
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/List",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+];
+
+/// Calls a path with a message that is flagged as compressed.
+fn compressed(gateway: &Gateway, path: &str) -> Caller {
+    let mut body = frame(b"anything");
+    body[0] = 1;
+    Caller::list(gateway.address).path(path).body(body)
+}
+
 #[tokio::test]
 async fn unsupported_compression_is_unimplemented() {
     let fake = Fake::answering([]).await;
     let gateway = Gateway::on(&fake).await;
-    for encoding in ["gzip", "snappy"] {
-        let mut body = frame(b"anything");
-        body[0] = 1;
-        let reply = Caller::list(gateway.address)
-            .with("grpc-encoding", encoding)
-            .body(body)
-            .send()
-            .await;
-        assert_eq!(reply.code(), Code::Unimplemented, "{encoding}: {}", reply.message());
-        assert_eq!(reply.reason(), "COMPRESSION_UNSUPPORTED");
+    for path in PATHS {
+        for encoding in ["gzip", "snappy"] {
+            let call = compressed(&gateway, path).with("grpc-encoding", encoding);
+            let reply = call.send().await;
+            assert_eq!(reply.code(), Code::Unimplemented, "{path}: {}", reply.message());
+            assert_eq!(reply.reason(), "COMPRESSION_UNSUPPORTED", "{path}");
+            let supported = reply.trailers.get("grpc-accept-encoding");
+            assert_eq!(supported.unwrap(), "identity", "{path}");
+        }
     }
     assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn compression_that_the_headers_do_not_name_is_internal() {
+    let fake = Fake::answering([]).await;
+    let gateway = Gateway::on(&fake).await;
+    for path in PATHS {
+        let unnamed = compressed(&gateway, path);
+        let identity = compressed(&gateway, path).with("grpc-encoding", "identity");
+        for call in [unnamed, identity] {
+            let reply = call.send().await;
+            assert_eq!(reply.code(), Code::Internal, "{path}: {}", reply.message());
+            assert_eq!(reply.reason(), "COMPRESSION_UNDECLARED", "{path}");
+            assert!(reply.trailers.get("grpc-accept-encoding").is_none(), "{path}");
+        }
+    }
+    assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn message_that_is_not_compressed_is_served_whatever_the_headers_name() {
+    let gateway = Gateway::on_sandbox().await;
+    for encoding in ["gzip", "identity"] {
+        let call = Caller::list(gateway.address).with("grpc-encoding", encoding);
+        let reply = call.with("grpc-accept-encoding", "gzip").send().await;
+        assert_eq!(reply.code(), Code::Ok, "{encoding}: {}", reply.message());
+        assert_eq!(reply.body[0], 0, "the response is not compressed");
+        assert!(reply.headers.get("grpc-encoding").is_none());
+    }
 }

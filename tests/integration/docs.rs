@@ -36,7 +36,9 @@ fn flags_page_lists_every_flag() {
 
 #[test]
 fn rpcs_page_lists_every_rpc() {
-    let mut table = "| RPC | REST request | body |\n| --- | --- | --- |\n".to_owned();
+    let mut table =
+        "| RPC | REST request | body | API versions |\n| --- | --- | --- | --- |\n"
+            .to_owned();
     for rpc in Contract::compile(DESCRIPTOR_SET).unwrap().rpcs() {
         let body = match &rpc.binding.body {
             Body::None => "none".to_owned(),
@@ -44,7 +46,9 @@ fn rpcs_page_lists_every_rpc() {
             Body::Field(index) => format!("`{}`", rpc.request.root().fields[*index].name),
         };
         let (method, path) = (&rpc.binding.method, &rpc.binding.template);
-        writeln!(table, "| `{}` | `{method} {path}` | {body} |", rpc.name).unwrap();
+        let versions = rpc.options.api_versions.join(", ");
+        writeln!(table, "| `{}` | `{method} {path}` | {body} | {versions} |", rpc.name)
+            .unwrap();
     }
     assert_table("docs/RPCS.md", "rpcs", &table);
 }
@@ -97,6 +101,37 @@ fn readme_leads_to_every_page() {
         let link = format!("docs/{}", page.file_name().unwrap().to_str().unwrap());
         assert!(linked.contains(&link), "README.md has no link to {link}");
     }
+}
+
+/// The page quotes the README, and names the file and the functions of each test.
+#[test]
+fn each_promise_of_the_readme_has_tests() {
+    let read = |path: &str| fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let readme = words(&read("README.md"));
+    let page = read("docs/PROMISES.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")).skip(2);
+    let mut checked = 0;
+    for row in rows {
+        let row = row.strip_suffix(" |").unwrap();
+        let (promise, tests) = row.rsplit_once(" | ").unwrap();
+        let promise = promise.replace("\\|", "|");
+        assert!(readme.contains(&promise), "README.md does not say: {promise}");
+        for tests in tests.split("; ") {
+            // What is in quotes: the file, then the functions.
+            let mut quoted = tests.split('`').skip(1).step_by(2);
+            let file = quoted.next().unwrap();
+            let source = read(file);
+            for test in quoted {
+                let is_there = ["fn", "def"]
+                    .iter()
+                    .any(|keyword| source.contains(&format!("{keyword} {test}(")));
+                assert!(is_there, "{file} has no test {test}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 20, "the table was not found: {checked} tests");
 }
 
 /// Compares what a page has between `<!-- name -->` and `<!-- /name -->` with the

@@ -14,7 +14,7 @@ async fn only_listed_metadata_is_forwarded() {
             .with("traceparent", PARENT)
             .with("tracestate", "vendor=1")
             .with("tracestate", "other=2,third=3")
-            .with("x-polytomic-version", "2024-02-08")
+            .with("x-polytomic-version", "2025-09-18")
             .with("idempotency-key", "for-creates-only")
             .with("cookie", "session=1")
             .with("x-forwarded-for", "10.0.0.1")
@@ -42,7 +42,7 @@ async fn only_listed_metadata_is_forwarded() {
         assert_eq!(seen.header("traceparent"), Some(PARENT));
         assert_eq!(seen.header("tracestate"), Some("vendor=1,other=2,third=3"));
         assert_eq!(seen.header("accept-encoding"), Some("identity"));
-        assert_eq!(seen.header("x-polytomic-version"), Some("2024-02-08"));
+        assert_eq!(seen.header("x-polytomic-version"), Some("2025-09-18"));
         assert_eq!(reply.headers["x-request-id"], seen.header("x-request-id").unwrap());
     })
     .await;

@@ -255,3 +255,26 @@ async fn list_of_status_204_is_empty() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn ids_and_numbers_in_a_configuration_arrive_unchanged() {
+    over_both(async |protocol| {
+        let body = r#"{"data":[{"configuration":{"account":1234567890123456789,
+            "ports":[5432,-9007199254740993],"scale":0.1,"limit":1e400}}]}"#;
+        let fake = Fake::json_over(protocol, 200, body).await;
+        let gateway = Gateway::on(&fake).await;
+        let reply = Caller::list(gateway.address).send().await;
+        let list: ListPartnerSharedConnectionsResponse = reply.decode();
+        let fields = &list.connections[0].configuration.as_ref().unwrap().fields;
+        let string = |text: &str| Some(Kind::StringValue(text.to_owned()));
+        assert_eq!(fields["account"].kind, string("1234567890123456789"));
+        assert_eq!(fields["scale"].kind, Some(Kind::NumberValue(0.1)));
+        assert_eq!(fields["limit"].kind, string("1e400"));
+        let Some(Kind::ListValue(ports)) = &fields["ports"].kind else {
+            panic!("{fields:?}")
+        };
+        assert_eq!(ports.values[0].kind, Some(Kind::NumberValue(5432.0)));
+        assert_eq!(ports.values[1].kind, string("-9007199254740993"));
+    })
+    .await;
+}

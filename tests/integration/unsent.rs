@@ -7,11 +7,15 @@ use kit::{
     Caller, Fake, Gateway, HANG_GUARD, HOST, Protocol,
     caller::Reply,
     fake::{Response, Script, Step},
+    frames::{
+        DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PREFACE, SETTINGS, fields, frame,
+        parse,
+    },
     over_both,
     tls::{self, Authority},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
     time::timeout,
 };
@@ -94,30 +98,78 @@ async fn unknown_outcome_stays_when_the_retry_is_not_sent() {
     drop(timeout(HANG_GUARD, upstream).await.unwrap().unwrap());
 }
 
-#[tokio::test]
-async fn tls_alert_within_a_response_is_a_lost_connection() {
-    for rpc in [Caller::list as fn(_) -> _, Caller::create] {
-        for response in ["", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"] {
-            let authority = Authority::new();
-            let acceptor = authority.server(Protocol::Http1);
-            let (listener, url) = mute().await;
-            tokio::spawn(async move {
-                let (stream, _) = listener.accept().await.unwrap();
-                let mut stream = acceptor.accept(stream).await.unwrap();
-                let mut request = vec![0; 64 * 1024];
-                assert_ne!(stream.read(&mut request).await.unwrap(), 0);
-                stream.write_all(response.as_bytes()).await.unwrap();
-                tls::alert(&mut stream).await;
-                // Until the gateway has closed its end.
-                while stream.get_mut().0.read(&mut request).await.is_ok_and(|n| n > 0) {}
-            });
-            let flags = ["--upstream-ca-file", authority.file(), "--attempts", "1"];
-            let gateway = Gateway::at(&url, &flags).await;
-            let reply = rpc(gateway.address).send().await;
-            assert_eq!(reply.reason(), "UPSTREAM_RESET", "{}", reply.message());
-            assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+/// The head of a success, whose body follows.
+fn head(protocol: Protocol) -> Vec<u8> {
+    match protocol {
+        Protocol::Http1 => {
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()
+        }
+        Protocol::Http2 => {
+            let fields =
+                fields([(":status", "200"), ("content-type", "application/json")]);
+            frame(HEADERS, END_HEADERS, 1, &fields)
         }
     }
+}
+
+/// Reads a request to its end.
+async fn read_request<S>(stream: &mut S, protocol: Protocol)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut buffer = Vec::new();
+    if protocol == Protocol::Http1 {
+        while !buffer.ends_with(b"\r\n\r\n") && !buffer.ends_with(b"}") {
+            assert_ne!(stream.read_buf(&mut buffer).await.unwrap(), 0);
+        }
+        return;
+    }
+    stream.write_all(&frame(SETTINGS, 0, 0, b"")).await.unwrap();
+    while buffer.len() < PREFACE.len() {
+        assert_ne!(stream.read_buf(&mut buffer).await.unwrap(), 0);
+    }
+    buffer.drain(..PREFACE.len());
+    loop {
+        match parse(&mut buffer) {
+            Some(Frame { kind: HEADERS | DATA, flags, .. })
+                if flags & END_STREAM != 0 =>
+            {
+                return;
+            }
+            Some(_) => {}
+            None => assert_ne!(stream.read_buf(&mut buffer).await.unwrap(), 0),
+        }
+    }
+}
+
+#[tokio::test]
+async fn tls_alert_within_a_response_is_a_lost_connection() {
+    over_both(async |protocol| {
+        for rpc in [Caller::list as fn(_) -> _, Caller::create] {
+            for response in [vec![], head(protocol)] {
+                let authority = Authority::new();
+                let acceptor = authority.server(protocol);
+                let (listener, url) = mute().await;
+                let upstream = tokio::spawn(async move {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    let mut stream = acceptor.accept(stream).await.unwrap();
+                    read_request(&mut stream, protocol).await;
+                    stream.write_all(&response).await.unwrap();
+                    tls::alert(&mut stream).await;
+                    // Until the gateway has closed its end.
+                    let mut rest = vec![0; 64 * 1024];
+                    while stream.get_mut().0.read(&mut rest).await.is_ok_and(|n| n > 0) {}
+                });
+                let flags = ["--upstream-ca-file", authority.file(), "--attempts", "1"];
+                let gateway = Gateway::at(&url, &flags).await;
+                let reply = rpc(gateway.address).send().await;
+                assert_eq!(reply.reason(), "UPSTREAM_RESET", "{}", reply.message());
+                assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+                timeout(HANG_GUARD, upstream).await.unwrap().unwrap();
+            }
+        }
+    })
+    .await;
 }
 
 /// A create that takes longer than an attempt. The gateway must not abandon it.

@@ -24,6 +24,7 @@ fn an_rpc_without_the_option_has_the_defaults() {
     let options = &contract.rpc("/test.S/Do").unwrap().options;
     assert_eq!(options, Options::NONE);
     assert_eq!(options.key_class, KeyClass::Any);
+    assert_eq!(*options.api_versions, API_VERSIONS);
 }
 
 #[test]
@@ -31,7 +32,8 @@ fn each_field_of_the_option_is_read() {
     let read = options(
         r#"key_class: KEY_CLASS_PARTNER
         reference: { title: "the reference" url: "https://example.com/a#b" }
-        not_found: { hint: "Check the id." help: { title: "ids" url: "https://example.com" } }"#,
+        not_found: { hint: "Check the id." help: { title: "ids" url: "https://example.com" } }
+        api_versions: ["2025-09-18", "2023-04-25"]"#,
     );
     let expected = Options {
         key_class: KeyClass::Partner,
@@ -40,6 +42,7 @@ fn each_field_of_the_option_is_read() {
             hint: "Check the id.".to_owned(),
             help: Some(link("ids", "https://example.com")),
         }),
+        api_versions: vec!["2025-09-18", "2023-04-25"].into(),
     };
     assert_eq!(read, expected);
     assert_eq!(options("key_class: KEY_CLASS_ANY").key_class, KeyClass::Any);
@@ -63,6 +66,13 @@ fn misuse_of_the_option_is_rejected() {
             r#"not_found: { hint: "A." help: { title: "a" url: "x" } }"#,
             "not_found.help.url must",
         ),
+        (
+            r#"api_versions: "2025-09-19""#,
+            "has `2025-09-19`; the known versions are 2025-",
+        ),
+        (r#"api_versions: """#, "has ``"),
+        (r#"api_versions: ["2025-09-18", "2025-09-18"]"#, "`2025-09-18` twice"),
+        (r#"api_versions: ["2024-02-08", "2025-09-18"]"#, "before a newer version"),
     ];
     for (fields, expected) in cases {
         let message = rejection(&with_option(fields));

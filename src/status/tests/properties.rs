@@ -232,6 +232,7 @@ fn largest_texts_fit_into_the_trailers() {
                 hint: format!("{}.", &wide[..198]),
                 help: Some(longest),
             }),
+            ..Options::NONE.clone()
         };
         let context = Context {
             options: &options,

@@ -134,6 +134,7 @@ pub(super) fn local() -> Vec<Local> {
         row(RequestError::Malformed("tag 0".to_owned()).into(),     (3, 3),   never, "INVALID_MESSAGE", &[], no),
         row(Grpc::TooLarge { limit: 1024 }.into(),                  (8, 8),   never, "REQUEST_TOO_LARGE", &[], no),
         row(Grpc::Compressed.into(),                                (12, 12), never, "COMPRESSION_UNSUPPORTED", &[], no),
+        row(Grpc::CompressionUndeclared.into(),                     (13, 13), never, "COMPRESSION_UNDECLARED", &[], no),
         row(Grpc::UnknownRpc.into(),                                (12, 12), never, "UNKNOWN_RPC", &[], no),
         row(Failure::DeadlineExceeded,                              (4, 4),   never, "DEADLINE_EXCEEDED", &[], None),
         row(Failure::Cancelled,                                     (1, 1),   never, "CANCELLED", &[], None),

@@ -1,11 +1,14 @@
 //! Numbers. JSON has one kind; fields have many, each with its range.
 
-use std::str;
+use std::{borrow::Cow, str};
 
 use super::{Error, Problem, Reader};
 
 /// Maximum digits that are certain to fit into an `i64`.
 const MAX_DIGITS: usize = 18;
+
+/// Each integer up to this one is a double; the next is not.
+const MAX_DOUBLES: u64 = 1 << f64::MANTISSA_DIGITS;
 
 /// A number, parsed if it is a short integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +112,43 @@ impl<'a> Number<'a> {
         match self {
             Self::Integer(value) => Some(value as f64),
             Self::Text(text) => text.parse().ok().filter(|value: &f64| value.is_finite()),
+        }
+    }
+
+    /// Returns the nearest double, unless it is another integer or infinite.
+    ///
+    /// An integer is a number without an exponent and without a fraction other than
+    /// zeros: programs that write doubles write an exponent, and expect rounding.
+    #[inline]
+    pub(crate) fn to_same_double(self) -> Option<f64> {
+        let is_short = |value: i64| value.unsigned_abs() <= MAX_DOUBLES;
+        match self {
+            Self::Integer(value) if is_short(value) => self.to_double(),
+            Self::Integer(_) | Self::Text(_) => {
+                self.to_double().filter(|double| self.is_unchanged_by(*double))
+            }
+        }
+    }
+
+    /// Reports whether the number is not an integer, or is the integer that the double
+    /// is. Rare, so not inlined.
+    #[inline(never)]
+    fn is_unchanged_by(self, double: f64) -> bool {
+        let text = self.text();
+        if text.contains(['e', 'E']) {
+            return true;
+        }
+        let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+        let is_integer = fraction.bytes().all(|digit| digit == b'0');
+        // Without decimals, a double is written with each digit that it has.
+        !is_integer || format!("{double:.0}") == whole
+    }
+
+    /// Returns the number as it was written.
+    pub(crate) fn text(self) -> Cow<'a, str> {
+        match self {
+            Self::Integer(value) => value.to_string().into(),
+            Self::Text(text) => text.into(),
         }
     }
 

@@ -2,6 +2,9 @@
 //!
 //! An error within such a value has the path of the field and no keys of the value:
 //! the keys are the customer's data.
+//!
+//! A number is a double there. One that would become another integer or infinite is a
+//! string instead: `docs/decisions/0010-which-numbers-of-a-configuration-are-strings.md`.
 
 use super::{ResponseError, Transcoder, wire};
 
@@ -72,9 +75,13 @@ impl Transcoder<'_> {
             b'{' => return self.nested(number::STRUCT, |this| this.entries(depth)),
             b'[' => return self.nested(number::LIST, |this| this.values(depth)),
             b'-' | b'0'..=b'9' => {
-                let double = self.json.number()?.to_double().ok_or_else(|| {
-                    ResponseError::new("expected a number in the range of a double")
-                })?;
+                let value = self.json.number()?;
+                let Some(double) = value.to_same_double() else {
+                    let start = wire::begin(&mut self.out, number::STRING);
+                    self.out.extend_from_slice(value.text().as_bytes());
+                    wire::end(&mut self.out, start);
+                    return Ok(());
+                };
                 (number::DOUBLE, wire::Scalar::Fixed64(double.to_bits()))
             }
             _ if self.json.take(b"null") => (number::NULL, wire::Scalar::Varint(0)),

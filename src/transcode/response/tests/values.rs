@@ -1,5 +1,7 @@
 //! The values of each type.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -169,18 +171,79 @@ fn null_is_a_value_of_any_shape() {
     reads(
         EVERY,
         r#"{"a_list":[9007199254740993,[false]]}"#,
-        "a_list{values:[{number_value:9007199254740992.0},{list_value{values:[{bool_value:false}]}}]}",
+        r#"a_list{values:[{string_value:"9007199254740993"},{list_value{values:[{bool_value:false}]}}]}"#,
     );
     reads(
         EVERY,
         r#"{"a_struct":{"":{"k":null}}}"#,
         r#"a_struct{fields:[{key:"",value{struct_value{fields:[{key:"k",value{null_value:NULL_VALUE}}]}}}]}"#,
     );
-    rejects(
-        EVERY,
-        r#"{"a_struct":{"a":1e400}}"#,
-        "a_struct: expected a number in the range of a double",
-    );
     rejects(EVERY, r#"{"a_struct":1}"#, "a_struct: expected an object, found a number");
     rejects(EVERY, r#"{"a_list":{}}"#, "a_list: expected a list, found an object");
+}
+
+#[test]
+fn number_of_any_shape_is_a_double_unless_that_changes_an_integer() {
+    for (json, double) in [
+        ("0", "0.0"),
+        ("-0", "-0.0"),
+        ("1.0", "1.0"),
+        ("0.1", "0.1"),
+        ("9007199254740992", "9007199254740992.0"),
+        ("-9007199254740992.00", "-9007199254740992.0"),
+        ("9007199254740994", "9007199254740994.0"),
+        ("9223372036854775808", "9223372036854775808.0"),
+        ("100000000000000000000", "100000000000000000000.0"),
+        // Not integers, or written as programs write doubles: the nearest one.
+        ("1e23", "99999999999999991611392.0"),
+        ("9007199254740993e0", "9007199254740992.0"),
+        ("0.33333333333333333333", "0.3333333333333333"),
+        ("12345678901234567890.5", "12345678901234567168.0"),
+        ("1e-400", "0.0"),
+    ] {
+        let text = format!("a_value{{number_value:{double}}}");
+        reads(EVERY, &format!(r#"{{"a_value":{json}}}"#), &text);
+    }
+    for json in [
+        "9007199254740993",
+        "-9007199254740993",
+        "9007199254740993.0",
+        "999999999999999999",
+        "1234567890123456789",
+        "9223372036854775807",
+        "18446744073709551615",
+        "100000000000000000000000",
+        // Out of the range of a double.
+        "1e400",
+        "-1E+400",
+        &"9".repeat(400),
+    ] {
+        let text = format!(r#"a_value{{string_value:"{json}"}}"#);
+        reads(EVERY, &format!(r#"{{"a_value":{json}}}"#), &text);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn no_integer_of_any_shape_changes(
+        magnitude: u128, down in 0..128_u32, up in 0..128_u32, sign in "-?", zeros in "(\\.0+)?",
+    ) {
+        // Many bits and few, with and without zeros at the end.
+        let integer = (magnitude >> down) << up;
+        let json = format!("{sign}{integer}{zeros}");
+        let message = transcode(EVERY, format!(r#"{{"a_value":{json}}}"#).as_bytes());
+        let value = message.unwrap().get_field_by_name("a_value").unwrap().into_owned();
+        let value = value.as_message().unwrap();
+        // A double has 53 bits from its first to its last one.
+        let is_held = integer == 0 || integer >> integer.trailing_zeros() < 1 << 53;
+        if is_held {
+            let double = value.get_field_by_name("number_value").unwrap().as_f64().unwrap();
+            prop_assert_eq!(format!("{double:.0}"), format!("{sign}{integer}"));
+        } else {
+            let text = value.get_field_by_name("string_value").unwrap().into_owned();
+            prop_assert_eq!(text.as_str(), Some(&*json));
+        }
+    }
 }

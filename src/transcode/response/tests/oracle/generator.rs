@@ -159,7 +159,10 @@ impl<'a> Generator<'a> {
             0 => self.json.push_str("null"),
             1 => self.word("true false"),
             2 | 3 => {
-                self.word("0 -0 5432 -1.5 1e3 0.1 9007199254740993");
+                self.word(
+                    "0 -0 5432 -1.5 1e3 0.1 9007199254740993 -1234567890123456789.0 \
+                     18446744073709551616 1e23 1e400",
+                );
             }
             4 | 5 => self.text(),
             6 => self.object(depth - 1),

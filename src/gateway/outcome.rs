@@ -206,7 +206,8 @@ fn is_settled_by(failure: &Failure) -> bool {
 }
 
 /// Reports whether each try of a stream fails so, because its message, its metadata or
-/// its credentials are rejected. Those are the same in each try.
+/// its credentials are rejected. Those are the same in each try. A firewall's 403 may
+/// concern one try only.
 fn is_of_each_try(failure: &Failure) -> bool {
     match failure {
         Failure::Request(_) => true,
@@ -214,7 +215,7 @@ fn is_of_each_try(failure: &Failure) -> bool {
             !matches!(error, auth::Error::Unavailable(_) | auth::Error::Internal)
         }
         Failure::ErrorResponse(response) => {
-            matches!(response.status().as_u16(), 401 | 403)
+            matches!(response.status().as_u16(), 401 | 403) && !response.is_foreign()
         }
         _ => false,
     }

@@ -239,6 +239,8 @@ fn a_possible_retry_is_in_doubt_unless_each_try_would_fail_so() {
         (None, responded(429, OWN), Outcome::Unknown),
         (None, responded(404, "<html>no server here</html>"), Outcome::Unknown),
         (None, responded(401, OWN), Outcome::Rejected),
+        (None, responded(403, OWN), Outcome::Rejected),
+        (None, responded(403, "<html>Forbidden</html>"), Outcome::Unknown),
         (None, responded(404, OWN), Outcome::Rejected),
         (None, auth::Error::Missing.into(), Outcome::NotSent),
         (None, auth::Error::Unavailable("partner key").into(), Outcome::Unknown),

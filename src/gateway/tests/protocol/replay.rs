@@ -62,7 +62,7 @@ pub(super) fn failure(ending: Ending, fault: Option<Fault>) -> Failure {
         Ending::Reset => Error::Reset("gone".into()).into(),
         Ending::Unreadable => Error::Malformed("half").into(),
         Ending::Unauthorized => responded(401, OWN),
-        Ending::Forbidden => responded(403, OWN),
+        Ending::Forbidden => responded(403, "<html>Forbidden</html>"),
         Ending::RateLimited => responded(429, OWN),
         Ending::InFlight => responded(409, OWN),
         Ending::Rejected => responded(422, OWN),

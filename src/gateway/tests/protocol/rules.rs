@@ -14,7 +14,7 @@ use tonic_types::StatusExt;
 
 use super::{
     replay::{failure, replay},
-    scenario::{Fault, Ids, Scenario},
+    scenario::{Fault, Ids, Proxy, Scenario},
     world::{Create, Ending, KeyId, Stream},
 };
 use crate::{
@@ -241,8 +241,10 @@ impl<'a> Rules<'a> {
         if attempt > 0 {
             set("grpc-previous-rpc-attempts", attempt.to_string());
         }
-        if self.scenario.proxy_counts {
-            set("x-envoy-attempt-count", (sent + 1).to_string());
+        match self.scenario.proxy {
+            Proxy::Counts => set("x-envoy-attempt-count", (sent + 1).to_string()),
+            Proxy::ShowsItself => set("x-forwarded-proto", "http".to_owned()),
+            Proxy::Hides => {}
         }
         metadata
     }

@@ -20,8 +20,8 @@ pub(super) struct Scenario {
     pub(super) hedges: bool,
     /// How often a proxy sends one stream.
     pub(super) sends: u8,
-    /// Whether it says so in `x-envoy-attempt-count`.
-    pub(super) proxy_counts: bool,
+    /// What it says about that.
+    pub(super) proxy: Proxy,
     /// Which `x-request-id` reach the gateway.
     pub(super) ids: Ids,
     /// Attempts of the gateway per RPC.
@@ -52,6 +52,17 @@ pub(super) enum Habit {
     AlwaysRepeats,
     /// After an UNKNOWN it lists, and starts anew if there is no share.
     ListsOnly,
+}
+
+/// What a proxy says about the streams that it sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proxy {
+    /// It counts them in `x-envoy-attempt-count`.
+    Counts,
+    /// It does not count, but its metadata show that it is there.
+    ShowsItself,
+    /// Nothing shows that it is there.
+    Hides,
 }
 
 /// Which `x-request-id` reach the gateway.
@@ -133,7 +144,7 @@ impl Scenario {
         tries: 1,
         hedges: false,
         sends: 1,
-        proxy_counts: true,
+        proxy: Proxy::Counts,
         ids: Ids::OfStream,
         attempts: 1,
         also: &[],

@@ -1,6 +1,6 @@
 //! The searches, by what they must find.
 
-use super::scenario::{Also, Fault, Habit, Ids, Promise, Scenario};
+use super::scenario::{Also, Fault, Habit, Ids, Promise, Proxy, Scenario};
 
 const SMALLEST: Scenario = Scenario::SMALLEST;
 
@@ -86,9 +86,8 @@ pub(super) const PROMISES: [(&[&str], Scenario); 13] = [
         &["derived"],
         Scenario {
             name: "a proxy sends a stream again, and does not count: 3 streams, 2 attempts each",
-            promise: Promise::OneShare,
             sends: 3,
-            proxy_counts: false,
+            proxy: Proxy::ShowsItself,
             attempts: 2,
             also: &[Also::RejectedEarly],
             ..SMALLEST
@@ -260,9 +259,9 @@ pub(super) const LIMITS: [Scenario; 9] = [
         ..SMALLEST
     },
     Scenario {
-        name: "a proxy sends a stream again and does not count",
+        name: "a proxy sends a stream again, and nothing shows that it is there",
         sends: 2,
-        proxy_counts: false,
+        proxy: Proxy::Hides,
         ..SMALLEST
     },
     Scenario {

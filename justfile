@@ -34,8 +34,8 @@ release *flags:
 doc:
     .ci/run doc
 
-# Runs all benchmarks of time, or those whose names contain a word.
-bench *words:
+# Runs all microbenchmarks of time, or those whose names contain a word.
+microbench *words:
     cargo bench --bench auth --bench gateway --bench rpc --bench transcode -- {{ words }}
 
 # Counts instructions and compares them with the baseline; --accept rewrites it.

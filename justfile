@@ -14,8 +14,8 @@ check:
 # Formats Rust, Go, Python and `.proto` files.
 fmt:
     cargo fmt --all
-    gofmt -w tests/clients/go
-    source .ci/tools; use_python .ci/requirements.txt; buf format --write; ruff format tests/clients .ci/compare.py
+    gofmt -w tests/clients/go bench/vanguard
+    source .ci/tools; use_python .ci/requirements.txt; buf format --write; ruff format tests/clients bench .ci/compare.py
 
 # Checks formatting, lints, dependencies and spelling.
 lint:
@@ -34,8 +34,13 @@ release *flags:
 doc:
     .ci/run doc
 
-# Runs all benchmarks of time, or those whose names contain a word.
-bench *words:
+# Measures whole RPCs through the gateway and its peers, and writes docs/performance.md;
+# needs an idle machine. `just bench quick` takes a minute, and prints only.
+bench *mode:
+    source .ci/tools; use_python bench/requirements.txt; python3 -B bench/run.py {{ mode }}
+
+# Runs all microbenchmarks of time, or those whose names contain a word.
+microbench *words:
     cargo bench --bench auth --bench gateway --bench rpc --bench transcode -- {{ words }}
 
 # Counts instructions and compares them with the baseline; --accept rewrites it.

@@ -1,5 +1,5 @@
 //! The time of an RPC within the gateway, without a client's connection.
-//! `just bench gateway`.
+//! `just microbench gateway`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 

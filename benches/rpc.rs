@@ -1,5 +1,5 @@
 //! The time of a whole RPC: client, gateway and upstream on one thread, over
-//! loopback. `just bench rpc`.
+//! loopback. `just microbench rpc`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 

@@ -1,5 +1,5 @@
 //! The speed of transcoding a JSON response to wire bytes, compared with the usual
-//! way: serde into structs and prost out of them. `just bench transcode`.
+//! way: serde into structs and prost out of them. `just microbench transcode`.
 //!
 //! A busy machine may run the two at different speeds. So they alternate at the end,
 //! and the benchmark prints the median of the ratios.

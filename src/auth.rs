@@ -8,6 +8,7 @@
 mod bearer;
 mod cache;
 mod credentials;
+mod error;
 mod file;
 mod hash;
 mod identity;
@@ -18,7 +19,6 @@ pub mod settings;
 mod stats;
 mod verifier;
 
-use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -29,6 +29,7 @@ use self::hash::Hasher;
 use self::verifier::Verifier;
 
 pub use self::credentials::Credentials;
+pub use self::error::{CredentialOwner, Error};
 pub use self::identity::{Class, Identity};
 pub use self::look_up::{LookUp, LookUpError, Verdict};
 pub use self::redact::Redactor;
@@ -55,49 +56,6 @@ enum ModeState {
 enum PartnerKey {
     File(Arc<CredentialFile>),
     Value(Arc<Token>),
-}
-
-/// Whose key an RPC goes upstream with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CredentialOwner {
-    /// The client's, sent as metadata.
-    Caller,
-    /// The gateway's own. The client cannot change it.
-    Gateway,
-}
-
-/// Why an RPC has no credentials. No text contains any part of a credential.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The client sent no `authorization` metadata.
-    #[error("no authorization metadata was sent")]
-    Missing,
-    /// The client's `authorization` metadata is not one bearer key; states the problem.
-    #[error("malformed authorization metadata: {0}")]
-    Malformed(&'static str),
-    /// Polytomic responded with 401 to the key, now or in the last 5 seconds.
-    #[error("Polytomic does not know the {owner}'s key")]
-    Rejected {
-        /// Whose key it is.
-        owner: CredentialOwner,
-    },
-    /// The key is valid but not a partner key.
-    #[error("a partner key is needed, and the class of the {owner}'s key is {class}")]
-    NotPartner {
-        /// The class of the key.
-        class: Class,
-        /// Whose key it is.
-        owner: CredentialOwner,
-    },
-    /// The client's token is not the caller token of this gateway.
-    #[error("the caller token is wrong")]
-    CallerToken,
-    /// The gateway has not loaded a usable credential of this name yet.
-    #[error("the gateway has no usable {0} yet")]
-    Unavailable(&'static str),
-    /// A look-up panicked.
-    #[error("internal error")]
-    Internal,
 }
 
 const PARTNER_KEY: &str = "partner key";
@@ -282,15 +240,6 @@ impl PartnerKey {
         let Self::File(file) = self else { return None };
         file.reload().await;
         file.current().filter(|token| !token.hash.matches(&rejected.hash))
-    }
-}
-
-impl fmt::Display for CredentialOwner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Caller => "caller",
-            Self::Gateway => "gateway",
-        })
     }
 }
 

@@ -141,6 +141,12 @@ impl Authenticator {
         self.mode.files().into_iter().flatten().all(|file| file.current().is_some())
     }
 
+    /// Reports whether keys are looked up at Polytomic.
+    #[must_use]
+    pub fn verifies(&self) -> bool {
+        self.verifier.verifies()
+    }
+
     /// Returns the current counters.
     #[must_use]
     pub fn stats(&self) -> Stats {

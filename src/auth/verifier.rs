@@ -93,6 +93,11 @@ impl Verifier {
         self.cache.reject(credentials).await;
     }
 
+    /// Reports whether keys are looked up.
+    pub(super) fn verifies(&self) -> bool {
+        self.verify
+    }
+
     pub(super) fn stats(&self) -> Stats {
         Stats { entries: self.cache.len(), ..self.counters.snapshot() }
     }

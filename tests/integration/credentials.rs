@@ -313,6 +313,22 @@ async fn gateway_without_a_usable_key_is_unavailable_until_reload() {
 }
 
 #[tokio::test]
+async fn look_up_has_the_configured_version() {
+    over_both(async |protocol| {
+        let me = Response::json(200, r#"{"data":{"is_partner":true}}"#);
+        let list = Response::json(200, kit::fake::LISTED);
+        let fake = Fake::responding(protocol, [me, list]).await;
+        let gateway = Gateway::checking_keys_on(&fake, &[]).await;
+        assert_eq!(list_with(&gateway, KEY).await.code(), Code::Ok);
+        for seen in fake.seen() {
+            let version = seen.header("x-polytomic-version");
+            assert_eq!(version, Some("2025-09-18"), "{}", seen.line);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn silent_look_up_delays_an_rpc_and_does_not_fail_it() {
     over_both(async |protocol| {
         let script = Script::new(protocol, vec![vec![Step::Stall], vec![Step::Answer]]);

@@ -14,6 +14,7 @@ mod hash;
 mod identity;
 mod in_flight;
 mod look_up;
+mod rate;
 mod redact;
 pub mod settings;
 mod stats;
@@ -83,7 +84,7 @@ impl Authenticator {
             Mode::Passthrough => CredentialOwner::Caller,
             Mode::Static { .. } => CredentialOwner::Gateway,
         };
-        let verifier = Verifier::new(settings.verify, owner, look_up);
+        let verifier = Verifier::new(settings.verify, settings.look_ups, owner, look_up);
         let mode = ModeState::load(settings.mode, &hasher).await;
         Ok(Self { hasher, verifier, mode })
     }
@@ -114,18 +115,15 @@ impl Authenticator {
     /// Records that Polytomic responded to `credentials` with 401. Returns other
     /// credentials with which to retry once.
     ///
-    /// There are others only in static mode, if the key file has changed since. Newer
-    /// credentials of the same key stay in the cache.
+    /// There are others only in static mode, if the key file has changed since. If there
+    /// are none, waits up to 1 second for a look-up: the key counts as rejected only if
+    /// Polytomic responds to that with 401, too. Concurrent RPCs share the look-up.
     pub async fn rejected(&self, credentials: &Credentials) -> Option<Credentials> {
-        self.verifier.reject(credentials).await;
-        let ModeState::Static { key, .. } = &self.mode else { return None };
-        let current = key.current()?;
-        let other = if current.hash.matches(&credentials.hash()) {
-            key.reloaded_key(&current).await?
-        } else {
-            current
-        };
-        self.resolve(&other).await.ok()
+        if let Some(other) = self.other_key(credentials).await {
+            return self.resolve(&other).await.ok();
+        }
+        self.verifier.check(credentials).await;
+        None
     }
 
     /// Reads the credential files again now, as on SIGHUP.
@@ -192,6 +190,16 @@ impl Authenticator {
             Some(reloaded) => self.resolve(&reloaded).await,
             None => outcome,
         }
+    }
+
+    /// Returns the gateway's key, if it is another than that of `rejected`.
+    async fn other_key(&self, rejected: &Credentials) -> Option<Arc<Token>> {
+        let ModeState::Static { key, .. } = &self.mode else { return None };
+        let current = key.current()?;
+        if current.hash.matches(&rejected.hash()) {
+            return key.reloaded_key(&current).await;
+        }
+        Some(current)
     }
 
     async fn resolve(&self, token: &Token) -> Result<Credentials, Error> {

@@ -170,7 +170,7 @@ impl Upstream {
     ///
     /// While the holder's requests keep failing, or everybody's:
     /// [`Error::CircuitOpen`].
-    pub fn admit(&self, holder: &Holder) -> Result<Admission<'_>, Error> {
+    pub fn admit(&self, holder: Holder) -> Result<Admission<'_>, Error> {
         let permit = self.breaker.admit(holder)?;
         Ok(Admission { upstream: self, permit })
     }

@@ -87,7 +87,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Bytes, Failure> {
         request.headers.insert(AUTHORIZATION, credentials.authorization());
-        let admission = self.upstream.admit(&self.holder(&request, credentials))?;
+        let admission = self.upstream.admit(self.holder(&request, credentials))?;
         let cancel = record.attempt();
         request.cancel.clone_from(&cancel);
         let sending = admission.send(request, ends.sent, |bytes| memory.grow_for(bytes));

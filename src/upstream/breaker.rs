@@ -61,6 +61,8 @@ pub(super) struct Permit {
     breaker: Arc<Breaker>,
     holder: Holder,
     id: u64,
+    /// The circuit of the holder, if it had failures when the request was admitted.
+    own: Option<Arc<Mutex<OwnCircuit>>>,
     probe: Option<Probe>,
 }
 
@@ -86,12 +88,13 @@ impl Breaker {
     /// # Errors
     ///
     /// [`Error::CircuitOpen`], while the circuit of the holder or that of all is open.
-    pub(super) fn admit(self: &Arc<Self>, holder: &Holder) -> Result<Permit, Error> {
+    pub(super) fn admit(self: &Arc<Self>, holder: Holder) -> Result<Permit, Error> {
         let now = Instant::now();
-        let id = self.hasher.hash_one(holder);
+        let id = self.hasher.hash_one(&holder);
+        let own = self.holders.get(&id);
         let (mut probe, mut rested_at) = (None, now);
-        if let Some(own) = self.holders.get(&id) {
-            let mut own = lock(&own);
+        if let Some(own) = &own {
+            let mut own = lock(own);
             let admitted = own.admit(now);
             probe = admitted.map_err(|wait| open(holder.circuit(), wait))?;
             rested_at = own.rested_at();
@@ -102,7 +105,7 @@ impl Breaker {
         if is_probe {
             lock(&self.entry(id)).rest(now);
         }
-        Ok(Permit { breaker: Arc::clone(self), holder: holder.clone(), id, probe })
+        Ok(Permit { breaker: Arc::clone(self), holder, id, own, probe })
     }
 
     fn entry(&self, id: u64) -> Arc<Mutex<OwnCircuit>> {
@@ -117,8 +120,8 @@ impl Permit {
         let now = Instant::now();
         match showing {
             Showing::Responds => {
-                let own = self.breaker.holders.get(&self.id);
-                if own.is_some_and(|own| lock(&own).succeed(self.probe.as_ref(), now)) {
+                let own = self.own.as_deref();
+                if own.is_some_and(|own| lock(own).succeed(self.probe.as_ref(), now)) {
                     self.log_closed(self.holder.circuit());
                 }
                 if lock(&self.breaker.all).succeed(now) {

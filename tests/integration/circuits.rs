@@ -16,9 +16,12 @@ use tonic::Code;
 /// Longer than any step takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Connections of the sandbox that respond with 502 and 504.
-const FAILING: [&str; 2] =
-    ["00000000-0000-4000-8000-000000000502", "00000000-0000-4000-8000-000000000504"];
+/// Connections of the sandbox that respond with 502 and 504, and that reset.
+const FAILING: [&str; 3] = [
+    "00000000-0000-4000-8000-000000000502",
+    "00000000-0000-4000-8000-000000000504",
+    "00000000-0000-4000-8000-000000000002",
+];
 
 async fn list(gateway: &Gateway, key: &str, connection: &str) -> Reply {
     let message = ListPartnerSharedConnectionsRequest {

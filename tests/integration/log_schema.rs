@@ -12,7 +12,7 @@ use polytomic_gateway::{
     proto::{CreatePartnerSharedConnectionRequest, ListPartnerSharedConnectionsRequest},
     sandbox::seed,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tonic::Code;
 
 const PAGE: &str = include_str!("../../docs/LOGS.md");
@@ -244,4 +244,12 @@ async fn log_of_circuits_has_the_documented_fields() {
     let (_, log) = process.wait().await;
     let messages = check(&log);
     assert_logged(&messages, &["circuit breaker opened", "circuit breaker closed"]);
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<_> = lines.collect();
+    let caller = lines.iter().find_map(|line| line["caller"].as_str()).unwrap();
+    let is_of_circuit =
+        |line: &&Value| line["message"].as_str().unwrap().starts_with("circuit breaker");
+    for line in lines.iter().filter(is_of_circuit) {
+        assert_eq!((&line["circuit"], &line["caller"]), (&json!("key"), &json!(caller)));
+    }
 }

@@ -29,13 +29,13 @@ fn path(number: usize) -> Holder {
 
 fn record(breaker: &Arc<Breaker>, holder: &Holder, showing: Showing, times: u32) {
     for _ in 0..times {
-        breaker.admit(holder).unwrap().record(showing);
+        breaker.admit(holder.clone()).unwrap().record(showing);
     }
 }
 
 /// Returns the circuit that stops a holder's requests, and for how long.
 fn stopped(breaker: &Arc<Breaker>, holder: &Holder) -> Option<(Circuit, Duration)> {
-    match breaker.admit(holder) {
+    match breaker.admit(holder.clone()) {
         Ok(_) => None,
         Err(Error::CircuitOpen { circuit, retry_after }) => Some((circuit, retry_after)),
         Err(other) => panic!("{other}"),
@@ -49,7 +49,7 @@ async fn fail(breaker: &Arc<Breaker>, holders: &[Holder]) {
             advance(LASTING).await;
         }
         let holder = &holders[number as usize % holders.len()];
-        let Ok(permit) = breaker.admit(holder) else { return };
+        let Ok(permit) = breaker.admit(holder.clone()) else { return };
         permit.record(Showing::Fails);
     }
 }
@@ -197,7 +197,7 @@ async fn probe_closes_the_circuit_of_a_key_or_keeps_it_open_for_longer() {
     let breaker = breaker();
     fail(&breaker, &[key(1)]).await;
     advance(FIRST_OPEN_FOR).await;
-    let probe = breaker.admit(&key(1)).unwrap();
+    let probe = breaker.admit(key(1)).unwrap();
     assert_eq!(stopped(&breaker, &key(1)), Some((Circuit::Key, PROBE_INTERVAL)));
     probe.record(Showing::Fails);
     assert_eq!(stopped(&breaker, &key(1)), Some((Circuit::Key, FIRST_OPEN_FOR * 2)));
@@ -213,7 +213,7 @@ async fn probe_that_gets_no_response_is_followed_by_another() {
     advance(FIRST_OPEN_FOR).await;
     let mut hanging = Vec::new();
     for _ in 0..10 {
-        hanging.push(breaker.admit(&key(1)).unwrap());
+        hanging.push(breaker.admit(key(1)).unwrap());
         assert!(stopped(&breaker, &key(1)).is_some());
         advance(PROBE_INTERVAL).await;
     }
@@ -224,7 +224,7 @@ async fn probe_that_gets_no_response_is_followed_by_another() {
     }
     // A probe that is dropped counts for nothing.
     advance(FIRST_OPEN_FOR * 2).await;
-    drop(breaker.admit(&key(1)).unwrap());
+    drop(breaker.admit(key(1)).unwrap());
     advance(PROBE_INTERVAL).await;
     record(&breaker, &key(1), Showing::Responds, 2);
 }
@@ -243,7 +243,7 @@ async fn open_time_of_a_circuit_has_a_limit() {
 #[tokio::test(start_paused = true)]
 async fn request_from_before_the_circuit_of_a_key_opened_does_not_count() {
     let breaker = breaker();
-    let early = [breaker.admit(&key(1)).unwrap(), breaker.admit(&key(1)).unwrap()];
+    let early = [breaker.admit(key(1)).unwrap(), breaker.admit(key(1)).unwrap()];
     fail(&breaker, &[key(1)]).await;
     let [one, other] = early;
     one.record(Showing::Responds);
@@ -254,7 +254,7 @@ async fn request_from_before_the_circuit_of_a_key_opened_does_not_count() {
 #[tokio::test(start_paused = true)]
 async fn any_response_closes_the_circuits_of_all() {
     let breaker = breaker();
-    let early = breaker.admit(&key(99)).unwrap();
+    let early = breaker.admit(key(99)).unwrap();
     fail(&breaker, &[key(1)]).await;
     fail(&breaker, &[key(2), key(3), key(4)]).await;
     assert!(!breaker.is_closed_for_all());
@@ -273,9 +273,9 @@ async fn hanging_probes_of_failing_keys_do_not_keep_others_waiting() {
     let mut waited = Duration::ZERO;
     let other = loop {
         for number in 0..SPREAD {
-            hanging.extend(breaker.admit(&key(number)));
+            hanging.extend(breaker.admit(key(number)));
         }
-        match breaker.admit(&key(99)) {
+        match breaker.admit(key(99)) {
             Ok(permit) => break permit,
             Err(_) => advance(SECOND / 10).await,
         }
@@ -292,7 +292,7 @@ async fn failing_probes_leave_the_probes_of_others_as_they_were() {
     for _ in 0..60 {
         advance(PROBE_INTERVAL).await;
         for number in 0..SPREAD {
-            if let Ok(permit) = breaker.admit(&key(number)) {
+            if let Ok(permit) = breaker.admit(key(number)) {
                 permit.record(Showing::Fails);
             }
         }
@@ -306,7 +306,7 @@ async fn keys_that_polytomic_may_not_know_take_no_probe_of_others() {
     let breaker = open_for_all().await;
     let mut probes = 0;
     for number in 0..1_000 {
-        probes += u32::from(breaker.admit(&unverified(number)).is_ok());
+        probes += u32::from(breaker.admit(unverified(number)).is_ok());
         advance(SECOND / 100).await;
     }
     assert!((8..=10).contains(&probes), "{probes}");
@@ -318,7 +318,7 @@ async fn circuit_of_all_lets_through_one_probe_a_second() {
     let breaker = open_for_all().await;
     let mut probes = 0;
     for number in 0..1_000 {
-        probes += u32::from(breaker.admit(&key(100 + number)).is_ok());
+        probes += u32::from(breaker.admit(key(100 + number)).is_ok());
         advance(SECOND / 100).await;
     }
     assert!((8..=10).contains(&probes), "{probes}");

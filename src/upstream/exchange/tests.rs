@@ -40,7 +40,7 @@ fn with_reserve<R: Fn(usize) -> Result<(), Exhausted>>(
         reserve,
     };
     let holder = Holder::of_client("a key".into(), true);
-    let permit = Arc::new(Breaker::new()).admit(&holder).unwrap();
+    let permit = Arc::new(Breaker::new()).admit(holder).unwrap();
     Exchange::new(response.unwrap().into(), limits, Report::new(Some(permit)))
 }
 

@@ -168,7 +168,7 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// While the holder's requests keep failing, or everybody's:
+    /// While the holder's requests, or all requests, keep failing:
     /// [`Error::CircuitOpen`].
     pub fn admit(&self, holder: Holder) -> Result<Admission<'_>, Error> {
         let permit = self.breaker.admit(holder)?;

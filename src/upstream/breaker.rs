@@ -2,8 +2,8 @@
 //!
 //! A request that fails anyway costs its client a timeout, and hinders Polytomic's
 //! recovery. But one client's failures say nothing about the requests of others. So
-//! each [`Holder`] has a circuit, and one more is for all: it opens only while nobody
-//! gets a response and several holders fail, or while there are no connections.
+//! each [`Holder`] has a circuit, and one more is for all: it opens only while no
+//! request gets a response and several holders fail, or while there are no connections.
 
 mod holder;
 mod own;
@@ -45,7 +45,7 @@ pub(super) struct Breaker {
 
 /// What an exchange shows about Polytomic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Showing {
+pub(super) enum Evidence {
     /// Polytomic responds.
     Responds,
     /// It was unable to respond to this request.
@@ -116,10 +116,10 @@ impl Breaker {
 
 impl Permit {
     /// Records what the exchange shows.
-    pub(super) fn record(self, showing: Showing) {
+    pub(super) fn record(self, evidence: Evidence) {
         let now = Instant::now();
-        match showing {
-            Showing::Responds => {
+        match evidence {
+            Evidence::Responds => {
                 let own = self.own.as_deref();
                 if own.is_some_and(|own| lock(own).succeed(self.probe.as_ref(), now)) {
                     self.log_closed(self.holder.circuit());
@@ -130,7 +130,7 @@ impl Permit {
                     self.log_closed(Circuit::All);
                 }
             }
-            Showing::Fails => {
+            Evidence::Fails => {
                 let own = self.breaker.entry(self.id);
                 let open_for = lock(&own).fail(self.probe.as_ref(), now);
                 if let Some(open_for) = open_for {
@@ -141,7 +141,7 @@ impl Permit {
                     self.log_opened(Circuit::All, PROBE_INTERVAL);
                 }
             }
-            Showing::Unreachable => {
+            Evidence::Unreachable => {
                 // No fault of the holder, which may probe for all again.
                 if let Some(own) = self.breaker.holders.get(&self.id) {
                     lock(&own).wake(now);

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Error, Response,
-    breaker::{Permit, Showing},
+    breaker::{Evidence, Permit},
     classify,
 };
 use crate::budget::Exhausted;
@@ -143,9 +143,9 @@ impl Report {
         let Some(permit) = self.permit.take() else { return };
         if let Some(failed) = classify::is_outage(ending, self.started.elapsed()) {
             permit.record(match ending {
-                Err(Error::Connect(_)) => Showing::Unreachable,
-                _ if failed => Showing::Fails,
-                _ => Showing::Responds,
+                Err(Error::Connect(_)) => Evidence::Unreachable,
+                _ if failed => Evidence::Fails,
+                _ => Evidence::Responds,
             });
         }
     }

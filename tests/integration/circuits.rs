@@ -1,5 +1,5 @@
-//! Whose failures stop whose requests: a key's its own, and everybody's only if they
-//! are everybody's.
+//! Whose failures stop whose requests: those of a key its own, and those of several
+//! keys all requests.
 
 use std::{cell::Cell, time::Duration};
 

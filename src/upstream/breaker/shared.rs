@@ -14,7 +14,7 @@ pub(super) const SPREAD: usize = 3;
 const UNCOUNTED: u64 = 0;
 
 /// The circuit of all holders. Any response closes it, and begins a new row: it is open
-/// only while nobody gets one.
+/// only while no request gets one.
 #[derive(Debug)]
 pub(super) struct SharedCircuit {
     row: Row,

@@ -27,9 +27,9 @@ fn path(number: usize) -> Holder {
     Holder::of_gateway("the gateway's key".into(), &format!("/path/{number}?query"))
 }
 
-fn record(breaker: &Arc<Breaker>, holder: &Holder, showing: Showing, times: u32) {
+fn record(breaker: &Arc<Breaker>, holder: &Holder, evidence: Evidence, times: u32) {
     for _ in 0..times {
-        breaker.admit(holder.clone()).unwrap().record(showing);
+        breaker.admit(holder.clone()).unwrap().record(evidence);
     }
 }
 
@@ -50,7 +50,7 @@ async fn fail(breaker: &Arc<Breaker>, holders: &[Holder]) {
         }
         let holder = &holders[number as usize % holders.len()];
         let Ok(permit) = breaker.admit(holder.clone()) else { return };
-        permit.record(Showing::Fails);
+        permit.record(Evidence::Fails);
     }
 }
 
@@ -65,11 +65,11 @@ async fn open_for_all() -> Arc<Breaker> {
 #[tokio::test(start_paused = true)]
 async fn lasting_failures_in_a_row_open_the_circuit_of_their_key_only() {
     let breaker = breaker();
-    record(&breaker, &key(1), Showing::Fails, 10 * IN_A_ROW);
+    record(&breaker, &key(1), Evidence::Fails, 10 * IN_A_ROW);
     assert_eq!(stopped(&breaker, &key(1)), None, "all of them came in one moment");
     advance(LASTING).await;
-    record(&breaker, &key(1), Showing::Responds, 1);
-    record(&breaker, &key(1), Showing::Fails, 1);
+    record(&breaker, &key(1), Evidence::Responds, 1);
+    record(&breaker, &key(1), Evidence::Fails, 1);
     assert_eq!(stopped(&breaker, &key(1)), None, "one succeeded in between");
 
     fail(&breaker, &[key(1)]).await;
@@ -82,9 +82,9 @@ async fn lasting_failures_in_a_row_open_the_circuit_of_their_key_only() {
 async fn failures_with_long_pauses_open_no_circuit() {
     let breaker = breaker();
     for _ in 0..10 * IN_A_ROW {
-        record(&breaker, &key(1), Showing::Fails, 1);
-        record(&breaker, &key(2), Showing::Fails, 1);
-        record(&breaker, &key(3), Showing::Fails, 1);
+        record(&breaker, &key(1), Evidence::Fails, 1);
+        record(&breaker, &key(2), Evidence::Fails, 1);
+        record(&breaker, &key(3), Evidence::Fails, 1);
         advance(WINDOW + SECOND).await;
     }
     assert_eq!(stopped(&breaker, &key(1)), None);
@@ -99,12 +99,12 @@ async fn large_share_of_failures_opens_the_circuit_of_their_key() {
     ] {
         let breaker = breaker();
         for _ in 0..failures.min(successes) {
-            record(&breaker, &key(1), Showing::Fails, 1);
-            record(&breaker, &key(1), Showing::Responds, 1);
+            record(&breaker, &key(1), Evidence::Fails, 1);
+            record(&breaker, &key(1), Evidence::Responds, 1);
         }
-        record(&breaker, &key(1), Showing::Responds, successes.saturating_sub(failures));
+        record(&breaker, &key(1), Evidence::Responds, successes.saturating_sub(failures));
         advance(WINDOW).await;
-        record(&breaker, &key(1), Showing::Fails, 1);
+        record(&breaker, &key(1), Evidence::Fails, 1);
         let stopped = stopped(&breaker, &key(1));
         assert_eq!(stopped.is_some(), is_open, "{failures} and {successes}");
         assert!(breaker.is_closed_for_all());
@@ -114,12 +114,12 @@ async fn large_share_of_failures_opens_the_circuit_of_their_key() {
 #[tokio::test(start_paused = true)]
 async fn success_or_old_failure_opens_no_circuit() {
     let breaker = breaker();
-    record(&breaker, &key(1), Showing::Fails, 60);
+    record(&breaker, &key(1), Evidence::Fails, 60);
     advance(WINDOW).await;
-    record(&breaker, &key(1), Showing::Responds, 1);
+    record(&breaker, &key(1), Evidence::Responds, 1);
     assert_eq!(stopped(&breaker, &key(1)), None, "that was a success");
     advance(WINDOW).await;
-    record(&breaker, &key(1), Showing::Fails, 1);
+    record(&breaker, &key(1), Evidence::Fails, 1);
     assert_eq!(stopped(&breaker, &key(1)), None, "the failures are old");
 }
 
@@ -147,15 +147,15 @@ async fn failures_of_several_holders_open_the_circuit_of_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn circuit_of_all_stays_closed_while_anyone_gets_a_response() {
+async fn circuit_of_all_stays_closed_while_any_request_gets_a_response() {
     let breaker = breaker();
     for number in 0..100 {
         let failing: Vec<_> = (0..10).map(|other| key(number * 10 + other)).collect();
         for holder in &failing {
-            record(&breaker, holder, Showing::Fails, 1);
+            record(&breaker, holder, Evidence::Fails, 1);
         }
         advance(SECOND / 10).await;
-        record(&breaker, &key(usize::MAX), Showing::Responds, 1);
+        record(&breaker, &key(usize::MAX), Evidence::Responds, 1);
     }
     assert!(breaker.is_closed_for_all());
 }
@@ -178,17 +178,17 @@ async fn keys_that_polytomic_may_not_know_count_as_one() {
 #[tokio::test(start_paused = true)]
 async fn failures_to_connect_open_the_circuit_of_all_and_of_no_key() {
     let breaker = breaker();
-    record(&breaker, &key(1), Showing::Unreachable, IN_A_ROW - 1);
+    record(&breaker, &key(1), Evidence::Unreachable, IN_A_ROW - 1);
     advance(LASTING).await;
-    record(&breaker, &key(1), Showing::Unreachable, 1);
+    record(&breaker, &key(1), Evidence::Unreachable, 1);
     assert_eq!(stopped(&breaker, &key(1)), Some((Circuit::All, PROBE_INTERVAL)));
     // The only holder need not rest: the failure is not its own.
     for _ in 0..10 {
         advance(PROBE_INTERVAL).await;
-        record(&breaker, &key(1), Showing::Unreachable, 1);
+        record(&breaker, &key(1), Evidence::Unreachable, 1);
     }
     advance(PROBE_INTERVAL).await;
-    record(&breaker, &key(1), Showing::Responds, 1);
+    record(&breaker, &key(1), Evidence::Responds, 1);
     assert_eq!(stopped(&breaker, &key(1)), None);
 }
 
@@ -199,11 +199,11 @@ async fn probe_closes_the_circuit_of_a_key_or_keeps_it_open_for_longer() {
     advance(FIRST_OPEN_FOR).await;
     let probe = breaker.admit(key(1)).unwrap();
     assert_eq!(stopped(&breaker, &key(1)), Some((Circuit::Key, PROBE_INTERVAL)));
-    probe.record(Showing::Fails);
+    probe.record(Evidence::Fails);
     assert_eq!(stopped(&breaker, &key(1)), Some((Circuit::Key, FIRST_OPEN_FOR * 2)));
     advance(FIRST_OPEN_FOR * 2).await;
-    record(&breaker, &key(1), Showing::Responds, 1);
-    record(&breaker, &key(1), Showing::Responds, 5);
+    record(&breaker, &key(1), Evidence::Responds, 1);
+    record(&breaker, &key(1), Evidence::Responds, 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,14 +219,14 @@ async fn probe_that_gets_no_response_is_followed_by_another() {
     }
     // The first that fails doubles the wait; the others change nothing.
     for probe in hanging.drain(1..) {
-        probe.record(Showing::Fails);
+        probe.record(Evidence::Fails);
         assert_eq!(stopped(&breaker, &key(1)), Some((Circuit::Key, FIRST_OPEN_FOR * 2)));
     }
     // A probe that is dropped counts for nothing.
     advance(FIRST_OPEN_FOR * 2).await;
     drop(breaker.admit(key(1)).unwrap());
     advance(PROBE_INTERVAL).await;
-    record(&breaker, &key(1), Showing::Responds, 2);
+    record(&breaker, &key(1), Evidence::Responds, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,7 +235,7 @@ async fn open_time_of_a_circuit_has_a_limit() {
     fail(&breaker, &[key(1)]).await;
     for _ in 0..20 {
         advance(LONGEST_OPEN_FOR).await;
-        record(&breaker, &key(1), Showing::Fails, 1);
+        record(&breaker, &key(1), Evidence::Fails, 1);
     }
     assert_eq!(stopped(&breaker, &key(1)), Some((Circuit::Key, LONGEST_OPEN_FOR)));
 }
@@ -246,8 +246,8 @@ async fn request_from_before_the_circuit_of_a_key_opened_does_not_count() {
     let early = [breaker.admit(key(1)).unwrap(), breaker.admit(key(1)).unwrap()];
     fail(&breaker, &[key(1)]).await;
     let [one, other] = early;
-    one.record(Showing::Responds);
-    other.record(Showing::Fails);
+    one.record(Evidence::Responds);
+    other.record(Evidence::Fails);
     assert_eq!(stopped(&breaker, &key(1)), Some((Circuit::Key, FIRST_OPEN_FOR)));
 }
 
@@ -258,7 +258,7 @@ async fn any_response_closes_the_circuits_of_all() {
     fail(&breaker, &[key(1)]).await;
     fail(&breaker, &[key(2), key(3), key(4)]).await;
     assert!(!breaker.is_closed_for_all());
-    early.record(Showing::Responds);
+    early.record(Evidence::Responds);
     for number in 1..5 {
         assert_eq!(stopped(&breaker, &key(number)), None, "{number}");
     }
@@ -282,7 +282,7 @@ async fn hanging_probes_of_failing_keys_do_not_keep_others_waiting() {
         waited += SECOND / 10;
         assert!(waited <= SECOND * 3, "{} probes were sent", hanging.len());
     };
-    other.record(Showing::Responds);
+    other.record(Evidence::Responds);
     assert!(breaker.is_closed_for_all());
 }
 
@@ -293,7 +293,7 @@ async fn failing_probes_leave_the_probes_of_others_as_they_were() {
         advance(PROBE_INTERVAL).await;
         for number in 0..SPREAD {
             if let Ok(permit) = breaker.admit(key(number)) {
-                permit.record(Showing::Fails);
+                permit.record(Evidence::Fails);
             }
         }
     }
@@ -327,11 +327,11 @@ async fn circuit_of_all_lets_through_one_probe_a_second() {
 #[tokio::test(start_paused = true)]
 async fn number_of_holders_is_bounded() {
     let breaker = breaker();
-    record(&breaker, &key(0), Showing::Responds, 1);
+    record(&breaker, &key(0), Evidence::Responds, 1);
     assert!(breaker.holders.get(&breaker.hasher.hash_one(key(0))).is_none());
     for number in 0..3 * usize::try_from(MAX_HOLDERS).unwrap() {
-        record(&breaker, &path(number), Showing::Fails, 1);
-        record(&breaker, &path(number), Showing::Responds, 1);
+        record(&breaker, &path(number), Evidence::Fails, 1);
+        record(&breaker, &path(number), Evidence::Responds, 1);
     }
     breaker.holders.run_pending_tasks();
     assert!(breaker.holders.entry_count() <= MAX_HOLDERS);

@@ -15,6 +15,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use polytomic_gateway::auth::{
     Authenticator, Identity, KeySource, LookUp, LookUpError, Mode, Settings, Verdict,
+    settings::Rate,
 };
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -155,7 +156,9 @@ fn measure_hit(bencher: Bencher<'_, '_>, runtime: &Runtime, auth: &Authenticator
     bencher.bench(|| poll_once(auth.credentials(black_box(&metadata))));
 }
 
-fn start(settings: Settings) -> (Runtime, Authenticator) {
+fn start(mut settings: Settings) -> (Runtime, Authenticator) {
+    // Every key is looked up, so that the cache fills.
+    settings.look_ups = Rate { per_second: u32::MAX, burst: u32::MAX };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.expect("a runtime");
     let auth = runtime.block_on(Authenticator::start(settings, Polytomic));

@@ -8,7 +8,7 @@ use polytomic_gateway::{
     auth::{Authenticator, Mode, Settings as AuthSettings},
     budget::{self, Capacities, ResponseMemory},
     contract::{Contract, DESCRIPTOR_SET},
-    gateway::{Gateway, Settings, Timeouts},
+    gateway::{Gateway, IdentityClient, Settings, Timeouts},
     upstream::{Request, Upstream},
 };
 use tokio::{runtime::Runtime, time::Instant};
@@ -48,9 +48,11 @@ impl Called {
             let upstream = upstream(work);
             let mut settings = AuthSettings::new(Mode::Passthrough, "u", "v");
             settings.verify = false;
-            let authenticator = Authenticator::start(settings, upstream.clone()).await;
+            let api_version = HeaderValue::from_static("2025-09-18");
+            let look_up = IdentityClient::new(upstream.clone(), api_version.clone());
+            let authenticator = Authenticator::start(settings, look_up).await;
             let settings = Settings {
-                api_version: HeaderValue::from_static("2025-09-18"),
+                api_version,
                 timeouts: Timeouts::new(Duration::from_secs(30)),
                 attempt_timeout: Duration::from_secs(10),
                 attempts: 3,

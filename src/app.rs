@@ -7,7 +7,7 @@ use crate::{
     budget::Capacities,
     config::{self, Serve, Target},
     contract::{self, Contract},
-    gateway::Gateway,
+    gateway::{Gateway, IdentityClient},
     grpc::Routes,
     net::Server,
     upstream::{self, Upstream},
@@ -81,7 +81,9 @@ impl App {
         };
         let shown = url.to_string();
         let upstream = Upstream::new(url, &settings.upstream)?;
-        let authenticator = Authenticator::start(settings.auth, upstream.clone()).await?;
+        let version = settings.gateway.api_version.clone();
+        let look_up = IdentityClient::new(upstream.clone(), version);
+        let authenticator = Authenticator::start(settings.auth, look_up).await?;
         let authenticator = Arc::new(authenticator);
         let gateway = Gateway::new(
             contract,

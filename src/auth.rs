@@ -8,17 +8,18 @@
 mod bearer;
 mod cache;
 mod credentials;
+mod error;
 mod file;
 mod hash;
 mod identity;
 mod in_flight;
 mod look_up;
+mod rate;
 mod redact;
 pub mod settings;
 mod stats;
 mod verifier;
 
-use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -29,6 +30,7 @@ use self::hash::Hasher;
 use self::verifier::Verifier;
 
 pub use self::credentials::Credentials;
+pub use self::error::{CredentialOwner, Error};
 pub use self::identity::{Class, Identity};
 pub use self::look_up::{LookUp, LookUpError, Verdict};
 pub use self::redact::Redactor;
@@ -57,49 +59,6 @@ enum PartnerKey {
     Value(Arc<Token>),
 }
 
-/// Whose key an RPC goes upstream with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CredentialOwner {
-    /// The client's, sent as metadata.
-    Caller,
-    /// The gateway's own. The client cannot change it.
-    Gateway,
-}
-
-/// Why an RPC has no credentials. No text contains any part of a credential.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The client sent no `authorization` metadata.
-    #[error("no authorization metadata was sent")]
-    Missing,
-    /// The client's `authorization` metadata is not one bearer key; states the problem.
-    #[error("malformed authorization metadata: {0}")]
-    Malformed(&'static str),
-    /// Polytomic responded with 401 to the key, now or in the last 5 seconds.
-    #[error("Polytomic does not know the {owner}'s key")]
-    Rejected {
-        /// Whose key it is.
-        owner: CredentialOwner,
-    },
-    /// The key is valid but not a partner key.
-    #[error("a partner key is needed, and the class of the {owner}'s key is {class}")]
-    NotPartner {
-        /// The class of the key.
-        class: Class,
-        /// Whose key it is.
-        owner: CredentialOwner,
-    },
-    /// The client's token is not the caller token of this gateway.
-    #[error("the caller token is wrong")]
-    CallerToken,
-    /// The gateway has not loaded a usable credential of this name yet.
-    #[error("the gateway has no usable {0} yet")]
-    Unavailable(&'static str),
-    /// A look-up panicked.
-    #[error("internal error")]
-    Internal,
-}
-
 const PARTNER_KEY: &str = "partner key";
 const CALLER_TOKEN: &str = "caller token";
 
@@ -125,7 +84,7 @@ impl Authenticator {
             Mode::Passthrough => CredentialOwner::Caller,
             Mode::Static { .. } => CredentialOwner::Gateway,
         };
-        let verifier = Verifier::new(settings.verify, owner, look_up);
+        let verifier = Verifier::new(settings.verify, settings.look_ups, owner, look_up);
         let mode = ModeState::load(settings.mode, &hasher).await;
         Ok(Self { hasher, verifier, mode })
     }
@@ -156,18 +115,15 @@ impl Authenticator {
     /// Records that Polytomic responded to `credentials` with 401. Returns other
     /// credentials with which to retry once.
     ///
-    /// There are others only in static mode, if the key file has changed since. Newer
-    /// credentials of the same key stay in the cache.
+    /// There are others only in static mode, if the key file has changed since. If there
+    /// are none, waits up to 1 second for a look-up: the key counts as rejected only if
+    /// Polytomic responds to that with 401, too. Concurrent RPCs share the look-up.
     pub async fn rejected(&self, credentials: &Credentials) -> Option<Credentials> {
-        self.verifier.reject(credentials).await;
-        let ModeState::Static { key, .. } = &self.mode else { return None };
-        let current = key.current()?;
-        let other = if current.hash.matches(&credentials.hash()) {
-            key.reloaded_key(&current).await?
-        } else {
-            current
-        };
-        self.resolve(&other).await.ok()
+        if let Some(other) = self.other_key(credentials).await {
+            return self.resolve(&other).await.ok();
+        }
+        self.verifier.check(credentials).await;
+        None
     }
 
     /// Reads the credential files again now, as on SIGHUP.
@@ -181,6 +137,12 @@ impl Authenticator {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.mode.files().into_iter().flatten().all(|file| file.current().is_some())
+    }
+
+    /// Reports whether keys are looked up at Polytomic.
+    #[must_use]
+    pub fn verifies(&self) -> bool {
+        self.verifier.verifies()
     }
 
     /// Returns the current counters.
@@ -228,6 +190,16 @@ impl Authenticator {
             Some(reloaded) => self.resolve(&reloaded).await,
             None => outcome,
         }
+    }
+
+    /// Returns the gateway's key, if it is another than that of `rejected`.
+    async fn other_key(&self, rejected: &Credentials) -> Option<Arc<Token>> {
+        let ModeState::Static { key, .. } = &self.mode else { return None };
+        let current = key.current()?;
+        if current.hash.matches(&rejected.hash()) {
+            return key.reloaded_key(&current).await;
+        }
+        Some(current)
     }
 
     async fn resolve(&self, token: &Token) -> Result<Credentials, Error> {
@@ -282,15 +254,6 @@ impl PartnerKey {
         let Self::File(file) = self else { return None };
         file.reload().await;
         file.current().filter(|token| !token.hash.matches(&rejected.hash))
-    }
-}
-
-impl fmt::Display for CredentialOwner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Caller => "caller",
-            Self::Gateway => "gateway",
-        })
     }
 }
 

@@ -27,6 +27,7 @@ use tonic::Status;
 pub use self::{
     body::Body,
     deadline::{parse_timeout, time_allowed},
+    identity::IdentityClient,
     timeouts::Timeouts,
 };
 use self::{

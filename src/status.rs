@@ -186,9 +186,9 @@ impl Failure {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::ErrorResponse(response) => response.retry_after(),
-            Self::Upstream(upstream::Error::CircuitOpen { retry_after: wait }) => {
-                Some((*wait).min(retry_after::LONGEST))
-            }
+            Self::Upstream(upstream::Error::CircuitOpen {
+                retry_after: wait, ..
+            }) => Some((*wait).min(retry_after::LONGEST)),
             _ => None,
         }
     }

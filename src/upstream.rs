@@ -26,8 +26,9 @@ use tokio::time::{Instant, timeout_at};
 
 pub use self::{
     base_url::BaseUrl,
+    breaker::Holder,
     cancel::CancelHandle,
-    error::{BoxError, Error, Progress, SetupError},
+    error::{BoxError, Circuit, Error, Progress, SetupError},
     exchange::Exchange,
     response::{Request, Response},
 };
@@ -95,7 +96,7 @@ pub struct Settings {
     pub authorities: Option<Vec<u8>>,
 }
 
-/// Permission to send one request: the circuit is closed, or this is its probe.
+/// Permission to send one request: no circuit stops it, or it is a probe.
 #[derive(Debug)]
 pub struct Admission<'a> {
     upstream: &'a Upstream,
@@ -163,21 +164,20 @@ impl Upstream {
         }
     }
 
-    /// Returns permission to send a request.
+    /// Returns permission to send a request for a holder.
     ///
     /// # Errors
     ///
-    /// While Polytomic keeps failing: [`Error::CircuitOpen`].
-    pub fn admit(&self) -> Result<Admission<'_>, Error> {
-        match self.breaker.admit() {
-            Ok(permit) => Ok(Admission { upstream: self, permit }),
-            Err(retry_after) => Err(Error::CircuitOpen { retry_after }),
-        }
+    /// While the holder's requests, or all requests, keep failing:
+    /// [`Error::CircuitOpen`].
+    pub fn admit(&self, holder: Holder) -> Result<Admission<'_>, Error> {
+        let permit = self.breaker.admit(holder)?;
+        Ok(Admission { upstream: self, permit })
     }
 
     /// Sends a request that the gateway can do without, such as `GET /api/me`.
     ///
-    /// It is not sent while Polytomic keeps failing, and the circuit breaker does not
+    /// It is not sent while the circuit of all is open, and the circuit breaker does not
     /// count it: a failing look-up must not shut out the RPCs that would work, and a
     /// working one must not admit those that would fail.
     ///
@@ -189,8 +189,9 @@ impl Upstream {
         request: Request,
         until: Instant,
     ) -> Result<Response, Error> {
-        if !self.breaker.is_closed() {
-            return Err(Error::CircuitOpen { retry_after: Duration::ZERO });
+        if !self.breaker.is_closed_for_all() {
+            let circuit = Circuit::All;
+            return Err(Error::CircuitOpen { circuit, retry_after: Duration::ZERO });
         }
         let limits = self.limits(until, OPTIONAL_LIMIT, |_| Ok(()));
         self.exchange(request, limits, Report::new(None)).await?.collect().await

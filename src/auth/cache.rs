@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use moka::future::Cache as Moka;
 use moka::notification::RemovalCause;
-use moka::ops::compute::Op;
 use tokio::time::Instant;
 
 use super::Credentials;
@@ -16,7 +15,7 @@ use super::hash::CredentialHash;
 use super::stats::Counters;
 
 /// Time that an identity is kept. A revoked key does not wait for its end: Polytomic
-/// rejects the next RPC, and that 401 replaces the entry.
+/// rejects the next RPC, and that 401 leads to a look-up, which replaces the entry.
 pub(super) const IDENTITY_TTL: Duration = Duration::from_secs(60);
 
 /// Time that a 401 is kept: long enough that a client which loops with a dead key does
@@ -36,7 +35,18 @@ pub(super) struct Cache {
 /// What is known about a credential.
 #[derive(Clone, Debug)]
 pub(super) enum State {
-    Known(Credentials),
+    /// Polytomic stated the owner, or is not asked.
+    Known {
+        credentials: Credentials,
+        /// Until when a 401 to an RPC is no reason to ask again.
+        settled_until: Instant,
+    },
+    /// Polytomic did not say who the owner is.
+    Unanswered {
+        credentials: Credentials,
+        /// When to ask again.
+        due: Instant,
+    },
     /// Polytomic responded with 401. Holds no credential, so an entry of a wrong key
     /// is small however long the key is.
     Rejected,
@@ -73,39 +83,45 @@ impl Cache {
         entry.is_live().then_some(entry.state)
     }
 
-    /// Keeps credentials for [`IDENTITY_TTL`].
-    pub(super) async fn insert(&self, credentials: &Credentials) {
-        let entry = Entry::new(State::Known(credentials.clone()), IDENTITY_TTL);
-        self.entries.insert(credentials.hash(), entry).await;
+    /// Keeps credentials for [`IDENTITY_TTL`]. Until `settled_until`, a 401 to an RPC is
+    /// no reason to ask Polytomic again.
+    pub(super) async fn insert(&self, credentials: &Credentials, settled_until: Instant) {
+        let credentials = credentials.clone();
+        let hash = credentials.hash();
+        let state = State::Known { credentials, settled_until };
+        self.entries.insert(hash, Entry::new(state, IDENTITY_TTL)).await;
+    }
+
+    /// Records that Polytomic did not say who the owner is, and should be asked again
+    /// when `due`. An owner that it stated before is kept.
+    pub(super) async fn insert_unanswered(
+        &self,
+        credentials: &Credentials,
+        due: Instant,
+    ) {
+        let hash = credentials.hash();
+        let held = self.entries.get(&hash).await.filter(Entry::is_live);
+        let entry =
+            if let Some(Entry { expires_at, state: State::Known { credentials, .. } }) =
+                held
+            {
+                let state = State::Known { credentials, settled_until: due };
+                Entry { expires_at, state }
+            } else {
+                let credentials = credentials.clone();
+                Entry::new(State::Unanswered { credentials, due }, IDENTITY_TTL)
+            };
+        self.entries.insert(hash, entry).await;
     }
 
     /// Records for [`REJECTION_TTL`] that Polytomic does not know a credential.
     pub(super) async fn insert_rejected(&self, hash: CredentialHash) {
-        self.entries.insert(hash, Entry::rejected()).await;
-    }
-
-    /// Replaces `credentials`, to which Polytomic responded with 401, by a rejection.
-    /// Changes nothing if the same key has since been verified again.
-    pub(super) async fn reject(&self, credentials: &Credentials) {
-        let hash = credentials.hash();
-        let replace = |held: Option<moka::Entry<CredentialHash, Entry>>| {
-            let held = held.map(moka::Entry::into_value).filter(Entry::is_live);
-            let op = match held.map(|entry| entry.state) {
-                Some(State::Rejected) => Op::Nop,
-                Some(State::Known(newer))
-                    if newer.generation() != credentials.generation() =>
-                {
-                    Op::Nop
-                }
-                Some(State::Known(_)) => {
-                    self.counters.rejected.add();
-                    Op::Put(Entry::rejected())
-                }
-                None => Op::Put(Entry::rejected()),
-            };
-            std::future::ready(op)
-        };
-        self.entries.entry_by_ref(&hash).and_compute_with(replace).await;
+        if let Some(State::Known { .. } | State::Unanswered { .. }) =
+            self.get(&hash).await
+        {
+            self.counters.rejected.add();
+        }
+        self.entries.insert(hash, Entry::new(State::Rejected, REJECTION_TTL)).await;
     }
 
     /// Returns the number of entries, without changes that moka has not applied yet.
@@ -123,10 +139,6 @@ impl Cache {
 impl Entry {
     fn new(state: State, ttl: Duration) -> Self {
         Self { expires_at: Instant::now() + ttl, state }
-    }
-
-    fn rejected() -> Self {
-        Self::new(State::Rejected, REJECTION_TTL)
     }
 
     fn is_live(&self) -> bool {

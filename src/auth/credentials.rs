@@ -18,7 +18,7 @@ pub struct Credentials(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     authorization: HeaderValue,
-    fingerprint: String,
+    fingerprint: Arc<str>,
     identity: Option<Identity>,
     owner: CredentialOwner,
     hash: CredentialHash,
@@ -36,7 +36,7 @@ impl Credentials {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
         Self(Arc::new(Inner {
             authorization,
-            fingerprint: hash.fingerprint(),
+            fingerprint: hash.fingerprint().into(),
             identity,
             owner,
             hash,
@@ -65,6 +65,12 @@ impl Credentials {
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.0.fingerprint
+    }
+
+    /// Returns the fingerprint, shared.
+    #[must_use]
+    pub fn shared_fingerprint(&self) -> Arc<str> {
+        Arc::clone(&self.0.fingerprint)
     }
 
     /// Returns the owner of the key as Polytomic states it, if a look-up succeeded.

@@ -12,6 +12,8 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::hash::CredentialHash;
+use super::rate::TokenBucket;
+use super::settings::Rate;
 
 /// Maximum pieces of work in flight. Clients can leave while their work continues, so
 /// the limit on RPCs does not bound it.
@@ -19,8 +21,12 @@ const MAX_IN_FLIGHT: usize = 1_024;
 
 /// The work in flight, by credential.
 #[derive(Debug)]
-pub(super) struct InFlight<T> {
-    work: Mutex<HashMap<CredentialHash, watch::Receiver<Option<T>>>>,
+pub(super) struct InFlight<T>(Mutex<Work<T>>);
+
+#[derive(Debug)]
+struct Work<T> {
+    outcomes: HashMap<CredentialHash, watch::Receiver<Option<T>>>,
+    starts: TokenBucket,
 }
 
 /// Waits for one piece of work.
@@ -40,12 +46,14 @@ struct RemoveOnDrop<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> InFlight<T> {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { work: Mutex::default() })
+    /// Starts no more work than `rate` allows.
+    pub(super) fn new(rate: Rate) -> Arc<Self> {
+        let starts = TokenBucket::new(rate);
+        Arc::new(Self(Mutex::new(Work { outcomes: HashMap::new(), starts })))
     }
 
-    /// Joins the work for a credential, or starts it in a new task, which
-    /// outlives its waiters. Returns `None` if [`MAX_IN_FLIGHT`] is reached.
+    /// Joins the work for a credential, or starts it in a new task, which outlives its
+    /// waiters. Returns `None` if the rate or [`MAX_IN_FLIGHT`] is reached.
     pub(super) fn join<W>(
         self: &Arc<Self>,
         hash: CredentialHash,
@@ -54,16 +62,16 @@ impl<T: Clone + Send + Sync + 'static> InFlight<T> {
     where
         W: Future<Output = T> + Send + 'static,
     {
-        let mut in_flight = self.lock();
-        if let Some(outcome) = in_flight.get(&hash) {
+        let mut work = self.lock();
+        if let Some(outcome) = work.outcomes.get(&hash) {
             return Some(Waiter { outcome: outcome.clone(), is_shared: true });
         }
-        if in_flight.len() >= MAX_IN_FLIGHT {
+        if work.outcomes.len() >= MAX_IN_FLIGHT || !work.starts.try_take() {
             return None;
         }
         let (sender, outcome) = watch::channel(None);
-        in_flight.insert(hash, outcome.clone());
-        drop(in_flight);
+        work.outcomes.insert(hash, outcome.clone());
+        drop(work);
 
         let entry = RemoveOnDrop { in_flight: Arc::clone(self), hash, sender };
         let work = start();
@@ -77,10 +85,8 @@ impl<T: Clone + Send + Sync + 'static> InFlight<T> {
 }
 
 impl<T> InFlight<T> {
-    fn lock(
-        &self,
-    ) -> MutexGuard<'_, HashMap<CredentialHash, watch::Receiver<Option<T>>>> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Work<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,7 +100,7 @@ impl<T: Clone> Waiter<T> {
 
 impl<T> Drop for RemoveOnDrop<T> {
     fn drop(&mut self) {
-        self.in_flight.lock().remove(&self.hash);
+        self.in_flight.lock().outcomes.remove(&self.hash);
     }
 }
 
@@ -107,9 +113,12 @@ mod tests {
     use super::super::hash::Hasher;
     use super::*;
 
+    const UNLIMITED: Rate = Rate { per_second: u32::MAX, burst: u32::MAX };
+
     #[tokio::test]
     async fn work_over_the_limit_is_not_started() {
-        let (in_flight, hasher) = (InFlight::<u8>::new(), Hasher::new("", "", ""));
+        let (in_flight, hasher) =
+            (InFlight::<u8>::new(UNLIMITED), Hasher::new("", "", ""));
         for number in 0..MAX_IN_FLIGHT {
             assert!(in_flight.join(hasher.hash(&number.to_string()), pending).is_some());
         }
@@ -118,9 +127,21 @@ mod tests {
         assert!(joined.is_shared);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn work_over_the_rate_is_not_started_but_can_be_joined() {
+        let in_flight = InFlight::<u8>::new(Rate { per_second: 1, burst: 1 });
+        let hasher = Hasher::new("", "", "");
+        assert!(in_flight.join(hasher.hash("one"), pending).is_some());
+        assert!(in_flight.join(hasher.hash("two"), pending).is_none());
+        assert!(in_flight.join(hasher.hash("one"), pending).unwrap().is_shared);
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        assert!(in_flight.join(hasher.hash("two"), pending).is_some());
+    }
+
     #[tokio::test]
     async fn work_is_removed_when_it_ends_and_when_it_panics() {
-        let (in_flight, hasher) = (InFlight::<u8>::new(), Hasher::new("", "", ""));
+        let (in_flight, hasher) =
+            (InFlight::<u8>::new(UNLIMITED), Hasher::new("", "", ""));
         let hash = hasher.hash("key");
         assert_eq!(in_flight.join(hash, || ready(1)).unwrap().outcome().await, Some(1));
         let panics = in_flight.join(hash, || async { panic!("on purpose") }).unwrap();
@@ -131,7 +152,8 @@ mod tests {
     /// moka's single flight would leave one task per cancelled waiter.
     #[tokio::test]
     async fn cancelled_waiters_leave_one_task() {
-        let (in_flight, hasher) = (InFlight::<u8>::new(), Hasher::new("", "", ""));
+        let (in_flight, hasher) =
+            (InFlight::<u8>::new(UNLIMITED), Hasher::new("", "", ""));
         for _ in 0..1_000 {
             drop(in_flight.join(hasher.hash("key"), pending).unwrap());
         }

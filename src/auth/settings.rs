@@ -19,7 +19,23 @@ pub struct Settings {
     pub api_version: String,
     /// Whether to look up the owner of a key with `GET /api/me`.
     pub verify: bool,
+    /// The limit on these look-ups, over all keys. RPCs beyond it continue without.
+    pub look_ups: Rate,
 }
+
+/// The most look-ups over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Maximum per second, on average.
+    pub per_second: u32,
+    /// Maximum together, after a time without.
+    pub burst: u32,
+}
+
+/// Clients can make up any number of keys, and Polytomic may limit the requests of an
+/// address. At this rate 1,200 keys in use stay verified, more than partners have; the
+/// burst is for the start.
+const LOOK_UPS: Rate = Rate { per_second: 20, burst: 50 };
 
 /// Whose key goes upstream. The gateway never falls back from one mode to another.
 #[derive(Clone, Debug)]
@@ -73,6 +89,7 @@ impl Settings {
             upstream: upstream.into(),
             api_version: api_version.into(),
             verify: true,
+            look_ups: LOOK_UPS,
         }
     }
 

@@ -1,27 +1,49 @@
 //! Looks up the owner of a key once and caches the result.
 //!
 //! This is an optimisation, not a dependency: if the look-up fails, the RPC continues
-//! without an identity, because Polytomic checks the key itself.
+//! without an identity, because Polytomic checks the key itself. That the look-up had
+//! no answer is remembered too: a Polytomic that does not answer is not asked by every
+//! RPC.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::cache::{Cache, State};
 use super::credentials::{self, Credentials};
 use super::hash::CredentialHash;
-use super::in_flight::InFlight;
+use super::in_flight::{InFlight, Waiter};
 use super::look_up::{LookUp, LookUpError, Verdict};
+use super::settings::Rate;
 use super::stats::{Counters, Stats};
 use super::{CredentialOwner, Error};
 
-/// Maximum time for a look-up. While Polytomic's `/api/me` hangs, every RPC with a new
+/// Maximum time for a look-up. While Polytomic's `/api/me` hangs, the first RPC with a
 /// key waits this long.
 pub(super) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Least time between a look-up without an answer and the next one for the key.
+pub(super) const NO_ANSWER_TTL: Duration = Duration::from_secs(2);
+
+/// Maximum time that is added at random, so that the look-ups of many keys spread.
+pub(super) const NO_ANSWER_JITTER: Duration = Duration::from_secs(8);
+
+/// Time for which Polytomic's word that it knows a key outweighs its 401 to an RPC. Such
+/// a 401 has another reason, and may come again.
+pub(super) const CONFIRMED_TTL: Duration = Duration::from_secs(5);
+
 type Outcome = Result<Credentials, Error>;
+
+/// Why a key is looked up.
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    /// An RPC needs its owner.
+    Rpc,
+    /// Polytomic responded with 401 to credentials with this generation.
+    Unauthorized(u64),
+}
 
 #[derive(Debug)]
 pub(super) struct Verifier {
@@ -36,13 +58,14 @@ pub(super) struct Verifier {
 impl Verifier {
     pub(super) fn new(
         verify: bool,
+        rate: Rate,
         owner: CredentialOwner,
         look_up: impl LookUp,
     ) -> Arc<Self> {
         let counters = Arc::<Counters>::default();
         Arc::new(Self {
             cache: Cache::new(Arc::clone(&counters)),
-            in_flight: InFlight::new(),
+            in_flight: InFlight::new(rate),
             look_up: Box::new(look_up),
             owner,
             verify,
@@ -58,8 +81,16 @@ impl Verifier {
     ) -> Outcome {
         let counters = &self.counters;
         match self.cache.get(&hash).await {
-            Some(State::Known(credentials)) => {
+            Some(State::Known { credentials, .. }) => {
                 counters.hits.add();
+                return Ok(credentials);
+            }
+            Some(State::Unanswered { credentials, due }) => {
+                counters.hits.add();
+                if due <= Instant::now() {
+                    // No RPC waits for it.
+                    self.start(hash, credentials.authorization(), Cause::Rpc);
+                }
                 return Ok(credentials);
             }
             Some(State::Rejected) => {
@@ -68,42 +99,94 @@ impl Verifier {
             }
             None => {}
         }
+        let authorization = credentials::header(token);
         if !self.verify {
             counters.misses.add();
-            let credentials = self.unverified(hash, credentials::header(token));
-            self.cache.insert(&credentials).await;
+            let credentials = self.unverified(hash, authorization);
+            self.cache.insert(&credentials, Instant::now()).await;
             return Ok(credentials);
         }
-        let waiter = self.in_flight.join(hash, || {
-            let verifier = Arc::clone(self);
-            let authorization = credentials::header(token);
-            async move { verifier.look_up(hash, authorization).await }
-        });
-        let Some(waiter) = waiter else {
+        let Some(waiter) = self.start(hash, authorization.clone(), Cause::Rpc) else {
             counters.look_ups_skipped.add();
-            return Ok(self.unverified(hash, credentials::header(token)));
+            return Ok(self.unverified(hash, authorization));
         };
         let counter = if waiter.is_shared { &counters.shared } else { &counters.misses };
         counter.add();
         waiter.outcome().await.unwrap_or(Err(Error::Internal))
     }
 
-    /// Records that Polytomic responded to `credentials` with 401.
-    pub(super) async fn reject(&self, credentials: &Credentials) {
-        self.cache.reject(credentials).await;
+    /// Finds out whether a 401 to an RPC means that Polytomic does not know its key, and
+    /// waits for the result.
+    ///
+    /// The 401 may have another reason. Only if the look-up gets one too, the key is
+    /// rejected for a while. Without look-ups no key is.
+    pub(super) async fn check(self: &Arc<Self>, credentials: &Credentials) {
+        if !self.verify {
+            return;
+        }
+        let (hash, authorization) = (credentials.hash(), credentials.authorization());
+        let cause = Cause::Unauthorized(credentials.generation());
+        if self.settled(&hash, cause).await.is_some() {
+            return;
+        }
+        if let Some(waiter) = self.start(hash, authorization, cause) {
+            waiter.outcome().await;
+        }
+    }
+
+    /// Reports whether keys are looked up.
+    pub(super) fn verifies(&self) -> bool {
+        self.verify
     }
 
     pub(super) fn stats(&self) -> Stats {
         Stats { entries: self.cache.len(), ..self.counters.snapshot() }
     }
 
-    async fn look_up(&self, hash: CredentialHash, authorization: HeaderValue) -> Outcome {
+    /// Starts a look-up, or joins the one in flight. Returns `None` at the limit.
+    fn start(
+        self: &Arc<Self>,
+        hash: CredentialHash,
+        authorization: HeaderValue,
+        cause: Cause,
+    ) -> Option<Waiter<Outcome>> {
+        self.in_flight.join(hash, || {
+            let verifier = Arc::clone(self);
+            async move { verifier.look_up(hash, authorization, cause).await }
+        })
+    }
+
+    /// Returns what a look-up would find out, if that is known.
+    async fn settled(&self, hash: &CredentialHash, cause: Cause) -> Option<Outcome> {
+        let now = Instant::now();
+        match self.cache.get(hash).await? {
+            State::Rejected => Some(Err(self.rejection())),
+            State::Unanswered { credentials, due } => {
+                (now < due).then_some(Ok(credentials))
+            }
+            State::Known { credentials, settled_until } => {
+                let is_settled = match cause {
+                    Cause::Rpc => true,
+                    // The key has been verified since, or just now.
+                    Cause::Unauthorized(generation) => {
+                        generation != credentials.generation() || now < settled_until
+                    }
+                };
+                is_settled.then_some(Ok(credentials))
+            }
+        }
+    }
+
+    async fn look_up(
+        &self,
+        hash: CredentialHash,
+        authorization: HeaderValue,
+        cause: Cause,
+    ) -> Outcome {
         // Another look-up may have ended after the client read the cache and before this
         // one started.
-        match self.cache.get(&hash).await {
-            Some(State::Known(credentials)) => return Ok(credentials),
-            Some(State::Rejected) => return Err(self.rejection()),
-            None => {}
+        if let Some(outcome) = self.settled(&hash, cause).await {
+            return outcome;
         }
         self.counters.look_ups.add();
         let response =
@@ -111,11 +194,16 @@ impl Verifier {
         let response = response
             .await
             .unwrap_or_else(|_elapsed| Err(LookUpError::new("it took longer than 1 s")));
+        let now = Instant::now();
         match response {
             Ok(Verdict::Known(identity)) => {
                 let credentials =
                     Credentials::new(authorization, hash, self.owner, Some(identity));
-                self.cache.insert(&credentials).await;
+                let settled_until = match cause {
+                    Cause::Rpc => now,
+                    Cause::Unauthorized(_) => now + CONFIRMED_TTL,
+                };
+                self.cache.insert(&credentials, settled_until).await;
                 Ok(credentials)
             }
             Ok(Verdict::Unknown) => {
@@ -128,7 +216,10 @@ impl Verifier {
                     "key look-up failed; continuing without an identity"
                 );
                 self.counters.look_ups_failed.add();
-                Ok(self.unverified(hash, authorization))
+                let credentials = self.unverified(hash, authorization);
+                let due = now + NO_ANSWER_TTL + NO_ANSWER_JITTER.mul_f64(fastrand::f64());
+                self.cache.insert_unanswered(&credentials, due).await;
+                Ok(credentials)
             }
         }
     }

@@ -30,11 +30,13 @@ pub(super) struct AuthFlags {
     pub(super) partner_key: Option<SecretString>,
 
     /// Static mode: file with the token that every client must send as
-    /// `authorization: Bearer <token>`
+    /// `authorization: Bearer <token>`, of at least 16 characters. During a rotation it
+    /// may hold two, one a line; both are accepted
     #[arg(long, env = "POLYTOMIC_GATEWAY_CALLER_TOKEN_FILE", value_name = "FILE")]
     caller_token_file: Option<PathBuf>,
 
-    /// Do not look up the owner of a key (`GET /api/me`) before its first use
+    /// Do not look up the owner of a key (`GET /api/me`), neither before its first use
+    /// nor after a 401. No key then counts as rejected
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_NO_KEY_CHECK",

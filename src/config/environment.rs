@@ -18,6 +18,9 @@ use tracing::warn;
 /// in the list of processes.
 pub(super) const PARTNER_KEY: &str = "POLYTOMIC_PARTNER_KEY";
 
+/// What an editor may have put before the content of a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// The variables with which other programs choose a proxy.
 const PROXIES: [&str; 6] =
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
@@ -42,7 +45,13 @@ pub(super) fn without_empty_variables(command: Command) -> Command {
 /// of it.
 pub(super) fn partner_key() -> Result<Option<SecretString>, String> {
     match env::var(PARTNER_KEY) {
-        Ok(key) => Ok(Some(key).filter(|key| !key.is_empty()).map(SecretString::from)),
+        Ok(mut key) => {
+            if key.starts_with(BYTE_ORDER_MARK) {
+                // In place: a copy would stay in memory.
+                key.remove(0);
+            }
+            Ok(Some(key).filter(|key| !key.is_empty()).map(SecretString::from))
+        }
         Err(VarError::NotPresent) => Ok(None),
         Err(VarError::NotUnicode(_)) => Err(format!("{PARTNER_KEY} is not UTF-8")),
     }

@@ -8,11 +8,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Gateway, check_class, deadline::Deadline, record::Record, response};
 use crate::{
-    auth::Credentials,
+    auth::{CredentialOwner, Credentials},
     budget::ExpectedResponse,
     contract::Rpc,
     status::Failure,
-    upstream::{CancelHandle, Error, Request},
+    upstream::{CancelHandle, Error, Holder, Request},
 };
 
 /// When an attempt is abandoned.
@@ -84,7 +84,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Bytes, Failure> {
         request.headers.insert(AUTHORIZATION, credentials.authorization());
-        let admission = self.upstream.admit()?;
+        let admission = self.upstream.admit(self.holder(&request, credentials))?;
         let cancel = record.attempt();
         request.cancel.clone_from(&cancel);
         let sending = admission.send(request, ends.sent, |bytes| memory.grow_for(bytes));
@@ -94,6 +94,22 @@ impl Gateway {
         let message = response::translate(rpc, &response, credentials)?;
         memory.shrink_to(message.len()).map_err(Error::NoMemory)?;
         Ok(message)
+    }
+
+    /// Returns for whom a request is sent, as far as failures are concerned.
+    fn holder(&self, request: &Request, credentials: &Credentials) -> Holder {
+        let fingerprint = credentials.shared_fingerprint();
+        match credentials.owner() {
+            CredentialOwner::Caller => {
+                let is_verified = credentials.identity().is_some();
+                // Without look-ups no key is verified.
+                let counts = is_verified || !self.authenticator.verifies();
+                Holder::of_client(fingerprint, counts)
+            }
+            CredentialOwner::Gateway => {
+                Holder::of_gateway(fingerprint, &request.path_and_query)
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
 use tokio::time::Instant;
 
+use super::metadata;
 use crate::{
     auth::{Identity, LookUp, LookUpError, Verdict},
     status::ErrorResponse,
@@ -15,7 +16,23 @@ use crate::{
 /// Maximum time of a look-up, whichever RPCs wait for it.
 const LONGEST: Duration = Duration::from_secs(5);
 
-impl LookUp for Upstream {
+/// Looks up the identity of keys at Polytomic.
+#[derive(Debug)]
+pub struct IdentityClient {
+    upstream: Upstream,
+    /// Without it, Polytomic might respond in the format of another version.
+    api_version: HeaderValue,
+}
+
+impl IdentityClient {
+    /// Returns a client that asks in a version of the API.
+    #[must_use]
+    pub fn new(upstream: Upstream, api_version: HeaderValue) -> Self {
+        Self { upstream, api_version }
+    }
+}
+
+impl LookUp for IdentityClient {
     /// Sends `GET /api/me`, which Polytomic allows for every class of key.
     fn identity(
         &self,
@@ -26,13 +43,16 @@ impl LookUp for Upstream {
 }
 
 async fn look_up(
-    upstream: &Upstream,
+    IdentityClient { upstream, api_version }: &IdentityClient,
     authorization: HeaderValue,
 ) -> Result<Verdict, LookUpError> {
     let request = Request {
         method: Method::GET,
         path_and_query: "/api/me".to_owned(),
-        headers: HeaderMap::from_iter([(AUTHORIZATION, authorization)]),
+        headers: HeaderMap::from_iter([
+            (AUTHORIZATION, authorization),
+            (metadata::VERSION, api_version.clone()),
+        ]),
         body: None,
         cancel: None,
     };

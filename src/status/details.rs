@@ -20,6 +20,7 @@ use crate::{
     auth::CredentialOwner,
     contract::{Link, Options},
     transcode::{RequestError, Violation},
+    upstream,
 };
 
 /// The domain of every reason: ours, in the zone that no one else can own.
@@ -94,6 +95,9 @@ fn metadata(failure: &Failure, context: &Context<'_>) -> HashMap<String, String>
     if let Some(key) = idempotency_key(context) {
         set("idempotencyKey", &key);
         set("idempotencyKeyOrigin", context.idempotency_key_origin);
+    }
+    if let Failure::Upstream(upstream::Error::CircuitOpen { circuit, .. }) = failure {
+        set("circuit", circuit.as_str());
     }
     if let Failure::ErrorResponse(response) = failure {
         set("httpStatus", response.status().as_str());

@@ -11,7 +11,7 @@ use crate::{
     auth::Error as Auth,
     contract::{KeyClass, Link, NotFound},
     transcode::{RequestError, Violation},
-    upstream::Error as Upstream,
+    upstream::{Circuit, Error as Upstream},
 };
 
 mod bodies;
@@ -290,7 +290,10 @@ fn wait_is_exact_in_the_details_and_has_jitter_in_the_pushback() {
     let status = translate::status(limited(), &retried(), 1_401);
     assert_eq!(pushback(&status), Some("7000"));
 
-    let open = Upstream::CircuitOpen { retry_after: Duration::from_secs(600) };
+    let open = Upstream::CircuitOpen {
+        circuit: Circuit::All,
+        retry_after: Duration::from_secs(600),
+    };
     let status = translated(open.into(), &retried());
     assert_eq!(
         status.get_details_retry_info().unwrap().retry_delay,

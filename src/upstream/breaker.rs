@@ -1,55 +1,57 @@
-//! The circuit breaker: stops requests while Polytomic keeps failing.
+//! The circuit breaker: stops requests that would only fail.
 //!
-//! Requests that would fail anyway cost each client a timeout, and hinder Polytomic's
-//! recovery. So after enough failures requests fail immediately for a while; then one
-//! probe finds out whether Polytomic is back.
+//! A request that fails anyway costs its client a timeout, and hinders Polytomic's
+//! recovery. But one client's failures say nothing about the requests of others. So
+//! each [`Holder`] has a circuit, and one more is for all: it opens only while no
+//! request gets a response and several holders fail, or while there are no connections.
+
+mod holder;
+mod own;
+mod row;
+mod shared;
 
 use std::{
+    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use moka::sync::Cache;
 use tokio::time::Instant;
 
-/// Failures in a row that open the circuit, once they have lasted for [`LASTING`]. When
-/// one of Polytomic's servers stops, the requests on it fail together; the others serve
-/// their retries.
-const IN_A_ROW: u32 = 20;
+pub use self::holder::Holder;
+use self::{
+    own::{OwnCircuit, Probe},
+    row::PROBE_INTERVAL,
+    shared::SharedCircuit,
+};
+use super::{Circuit, Error};
 
-/// See [`IN_A_ROW`].
-const LASTING: Duration = Duration::from_secs(1);
+/// Maximum number of holders whose failures are counted: about 3 MiB. The failures of
+/// further holders open no circuit of theirs.
+const MAX_HOLDERS: u64 = 10_000;
 
-/// How long results are counted before the share of failures is checked.
-const WINDOW: Duration = Duration::from_secs(10);
-
-/// The fewest results whose share of failures counts.
-const FEWEST: u32 = 50;
-
-/// How long the circuit is open the first time. Doubles with each failed probe.
-const FIRST_OPEN_FOR: Duration = Duration::from_secs(1);
-
-/// The longest time that the circuit is open before a probe.
-const LONGEST_OPEN_FOR: Duration = Duration::from_secs(30);
+/// How long a holder without requests is remembered: longer than its circuit is open.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// A circuit breaker.
 #[derive(Debug)]
-pub(super) struct Breaker(Mutex<State>);
-
-#[derive(Debug)]
-enum State {
-    Closed(Tally),
-    Open { until: Instant, open_for: Duration },
-    Probing { open_for: Duration },
+pub(super) struct Breaker {
+    hasher: RandomState,
+    /// Only holders with failures have an entry, so working ones cost no memory.
+    holders: Cache<u64, Arc<Mutex<OwnCircuit>>>,
+    all: Mutex<SharedCircuit>,
 }
 
-/// Recent results.
-#[derive(Debug)]
-struct Tally {
-    in_a_row: u32,
-    row_since: Instant,
-    window_since: Instant,
-    failed: u32,
-    all: u32,
+/// What an exchange shows about Polytomic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// Polytomic responds.
+    Responds,
+    /// It was unable to respond to this request.
+    Fails,
+    /// There was no connection, which is not the holder's fault.
+    Unreachable,
 }
 
 /// Permission to send one request. Dropped without a result, for example because the
@@ -57,228 +59,135 @@ struct Tally {
 #[derive(Debug)]
 pub(super) struct Permit {
     breaker: Arc<Breaker>,
-    is_probe: bool,
+    holder: Holder,
+    id: u64,
+    /// The circuit of the holder, if it had failures when the request was admitted.
+    own: Option<Arc<Mutex<OwnCircuit>>>,
+    probe: Option<Probe>,
 }
 
 impl Breaker {
-    /// Makes a breaker whose circuit is closed.
+    /// Makes a breaker whose circuits are closed.
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State::Closed(Tally::new())))
-    }
-
-    /// Reports whether requests are sent.
-    pub(super) fn is_closed(&self) -> bool {
-        matches!(*self.state(), State::Closed(_))
-    }
-
-    /// Returns permission to send a request.
-    ///
-    /// # Errors
-    ///
-    /// The time to wait, while the circuit is open.
-    pub(super) fn admit(self: &Arc<Self>) -> Result<Permit, Duration> {
-        let mut state = self.state();
-        match *state {
-            State::Closed(_) => Ok(Permit { breaker: Arc::clone(self), is_probe: false }),
-            State::Open { until, open_for } => {
-                let left = until.saturating_duration_since(Instant::now());
-                if !left.is_zero() {
-                    return Err(left);
-                }
-                *state = State::Probing { open_for };
-                Ok(Permit { breaker: Arc::clone(self), is_probe: true })
-            }
-            State::Probing { .. } => Err(FIRST_OPEN_FOR),
+        let holders =
+            Cache::builder().max_capacity(MAX_HOLDERS).time_to_idle(IDLE).build();
+        Self {
+            hasher: RandomState::new(),
+            holders,
+            all: Mutex::new(SharedCircuit::new(Instant::now())),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reports whether requests are sent, as far as no holder matters.
+    pub(super) fn is_closed_for_all(&self) -> bool {
+        !lock(&self.all).is_open()
+    }
+
+    /// Returns permission to send a request for a holder.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CircuitOpen`], while the circuit of the holder or that of all is open.
+    pub(super) fn admit(self: &Arc<Self>, holder: Holder) -> Result<Permit, Error> {
+        let now = Instant::now();
+        let id = self.hasher.hash_one(&holder);
+        let own = self.holders.get(&id);
+        let (mut probe, mut rested_at) = (None, now);
+        if let Some(own) = &own {
+            let mut own = lock(own);
+            let admitted = own.admit(now);
+            probe = admitted.map_err(|wait| open(holder.circuit(), wait))?;
+            rested_at = own.rested_at();
+        }
+        let is_probe = lock(&self.all)
+            .admit(holder.counts, rested_at, now)
+            .map_err(|wait| open(Circuit::All, wait))?;
+        if is_probe {
+            lock(&self.entry(id)).rest(now);
+        }
+        Ok(Permit { breaker: Arc::clone(self), holder, id, own, probe })
+    }
+
+    fn entry(&self, id: u64) -> Arc<Mutex<OwnCircuit>> {
+        self.holders
+            .get_with(id, || Arc::new(Mutex::new(OwnCircuit::new(Instant::now()))))
     }
 }
 
 impl Permit {
-    /// Records whether Polytomic was unable to respond.
-    pub(super) fn record(mut self, failed: bool) {
-        let is_probe = std::mem::take(&mut self.is_probe);
-        let mut state = self.breaker.state();
-        match &mut *state {
-            State::Closed(tally) => {
-                if tally.exceeds_limit(failed) {
-                    *state = State::open(FIRST_OPEN_FOR);
+    /// Records what the exchange shows.
+    pub(super) fn record(self, evidence: Evidence) {
+        let now = Instant::now();
+        match evidence {
+            Evidence::Responds => {
+                let own = self.own.as_deref();
+                if own.is_some_and(|own| lock(own).succeed(self.probe.as_ref(), now)) {
+                    self.log_closed(self.holder.circuit());
+                }
+                if lock(&self.breaker.all).succeed(now) {
+                    // They opened in the same outage.
+                    self.breaker.holders.invalidate_all();
+                    self.log_closed(Circuit::All);
                 }
             }
-            State::Probing { open_for } if is_probe => {
-                *state = if failed {
-                    State::open((*open_for * 2).min(LONGEST_OPEN_FOR))
-                } else {
-                    State::Closed(Tally::new())
-                };
+            Evidence::Fails => {
+                let own = self.breaker.entry(self.id);
+                let open_for = lock(&own).fail(self.probe.as_ref(), now);
+                if let Some(open_for) = open_for {
+                    self.log_opened(self.holder.circuit(), open_for);
+                }
+                let voter = self.holder.counts.then_some(self.id);
+                if lock(&self.breaker.all).fail(voter, now) {
+                    self.log_opened(Circuit::All, PROBE_INTERVAL);
+                }
             }
-            // A request from before the circuit was opened.
-            State::Open { .. } | State::Probing { .. } => {}
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if self.is_probe {
-            let mut state = self.breaker.state();
-            if let State::Probing { open_for } = *state {
-                *state = State::Open { until: Instant::now(), open_for };
+            Evidence::Unreachable => {
+                // No fault of the holder, which may probe for all again.
+                if let Some(own) = self.breaker.holders.get(&self.id) {
+                    lock(&own).wake(now);
+                }
+                if lock(&self.breaker.all).fail_to_connect(now) {
+                    self.log_opened(Circuit::All, PROBE_INTERVAL);
+                }
             }
         }
     }
-}
 
-impl State {
-    fn open(open_for: Duration) -> Self {
-        tracing::warn!(rest = ?open_for, "circuit breaker opened");
-        Self::Open { until: Instant::now() + open_for, open_for }
+    fn log_opened(&self, circuit: Circuit, open_for: Duration) {
+        tracing::warn!(
+            circuit = circuit.as_str(),
+            caller = self.caller_of(circuit),
+            path = self.path_of(circuit),
+            rest = ?open_for,
+            "circuit breaker opened"
+        );
+    }
+
+    fn log_closed(&self, circuit: Circuit) {
+        tracing::info!(
+            circuit = circuit.as_str(),
+            caller = self.caller_of(circuit),
+            path = self.path_of(circuit),
+            "circuit breaker closed"
+        );
+    }
+
+    fn caller_of(&self, circuit: Circuit) -> Option<&str> {
+        (circuit != Circuit::All).then_some(&*self.holder.caller)
+    }
+
+    fn path_of(&self, circuit: Circuit) -> Option<&str> {
+        self.holder.path.as_deref().filter(|_| circuit != Circuit::All)
     }
 }
 
-impl Tally {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self { in_a_row: 0, row_since: now, window_since: now, failed: 0, all: 0 }
-    }
+fn open(circuit: Circuit, retry_after: Duration) -> Error {
+    Error::CircuitOpen { circuit, retry_after }
+}
 
-    /// Counts a result, and reports whether too many have failed. A success never opens
-    /// the circuit, and old results do not count.
-    fn exceeds_limit(&mut self, failed: bool) -> bool {
-        let now = Instant::now();
-        let age = now - self.window_since;
-        if age >= WINDOW * 2 {
-            (self.window_since, self.failed, self.all) = (now, 0, 0);
-        }
-        self.all += 1;
-        self.failed += u32::from(failed);
-        let is_over = (WINDOW..WINDOW * 2).contains(&age);
-        let too_often = is_over && self.all >= FEWEST && self.failed * 2 >= self.all;
-        if is_over && !too_often {
-            (self.window_since, self.failed, self.all) = (now, 0, 0);
-        }
-
-        if !failed {
-            self.in_a_row = 0;
-            return false;
-        }
-        if self.in_a_row == 0 {
-            self.row_since = now;
-        }
-        self.in_a_row += 1;
-        too_often || (self.in_a_row >= IN_A_ROW && now - self.row_since >= LASTING)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use tokio::time::advance;
-
-    use super::*;
-
-    fn record(breaker: &Arc<Breaker>, failed: bool, times: u32) {
-        for _ in 0..times {
-            breaker.admit().unwrap().record(failed);
-        }
-    }
-
-    /// A breaker that has just opened.
-    async fn open() -> Arc<Breaker> {
-        let breaker = Arc::new(Breaker::new());
-        record(&breaker, true, IN_A_ROW - 1);
-        advance(LASTING).await;
-        record(&breaker, true, 1);
-        assert!(!breaker.is_closed());
-        breaker
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn lasting_failures_in_a_row_open_the_circuit() {
-        let breaker = Arc::new(Breaker::new());
-        record(&breaker, true, 10 * IN_A_ROW);
-        assert!(breaker.is_closed(), "all of them came in one moment");
-        advance(LASTING).await;
-        record(&breaker, false, 1);
-        record(&breaker, true, 1);
-        assert!(breaker.is_closed(), "one succeeded in between");
-        open().await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn large_share_of_failures_opens_the_circuit() {
-        for (failures, successes, is_closed) in
-            [(25_u32, 25_u32, false), (24, 26, true), (24, 24, true)]
-        {
-            let breaker = Arc::new(Breaker::new());
-            for _ in 0..failures.min(successes) {
-                record(&breaker, true, 1);
-                record(&breaker, false, 1);
-            }
-            record(&breaker, false, successes.saturating_sub(failures));
-            advance(WINDOW).await;
-            record(&breaker, true, 1);
-            assert_eq!(breaker.is_closed(), is_closed, "{failures} and {successes}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn success_or_old_failure_does_not_open_the_circuit() {
-        let breaker = Arc::new(Breaker::new());
-        record(&breaker, true, 60);
-        advance(WINDOW).await;
-        record(&breaker, false, 1);
-        assert!(breaker.is_closed(), "that was a success");
-        advance(WINDOW).await;
-        record(&breaker, true, 1);
-        assert!(breaker.is_closed(), "the failures are old");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn single_probe_closes_the_circuit_or_keeps_it_open_for_longer() {
-        let breaker = open().await;
-        assert_eq!(breaker.admit().unwrap_err(), FIRST_OPEN_FOR);
-        advance(FIRST_OPEN_FOR).await;
-        let probe = breaker.admit().unwrap();
-        assert!(breaker.admit().is_err(), "a probe is running");
-        probe.record(true);
-        assert_eq!(breaker.admit().unwrap_err(), FIRST_OPEN_FOR * 2);
-        advance(FIRST_OPEN_FOR * 2).await;
-        breaker.admit().unwrap().record(false);
-        assert!(breaker.is_closed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn dropped_probe_is_followed_by_another() {
-        let breaker = open().await;
-        advance(FIRST_OPEN_FOR).await;
-        drop(breaker.admit().unwrap());
-        breaker.admit().unwrap().record(false);
-        assert!(breaker.is_closed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn open_time_of_the_circuit_has_a_limit() {
-        let breaker = open().await;
-        for _ in 0..20 {
-            advance(LONGEST_OPEN_FOR).await;
-            breaker.admit().unwrap().record(true);
-        }
-        assert_eq!(breaker.admit().unwrap_err(), LONGEST_OPEN_FOR);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn request_from_before_the_circuit_opened_does_not_count() {
-        let breaker = Arc::new(Breaker::new());
-        let early = breaker.admit().unwrap();
-        record(&breaker, true, IN_A_ROW);
-        advance(LASTING).await;
-        record(&breaker, true, 1);
-        early.record(false);
-        assert!(!breaker.is_closed());
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Why a request to Polytomic has no usable response.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::budget::Exhausted;
 
@@ -15,8 +15,10 @@ const LEAST_SILENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The circuit breaker is open, so nothing was sent.
-    #[error("Polytomic keeps failing, so the gateway sends no requests for now")]
+    #[error("{circuit}")]
     CircuitOpen {
+        /// Whose requests are not sent.
+        circuit: Circuit,
         /// When the gateway will try Polytomic again.
         retry_after: Duration,
     },
@@ -41,6 +43,17 @@ pub enum Error {
     /// There is no memory for the body.
     #[error(transparent)]
     NoMemory(Exhausted),
+}
+
+/// Whose requests a circuit stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Circuit {
+    /// Those with one key.
+    Key,
+    /// Those to one path with the gateway's own key.
+    Path,
+    /// All.
+    All,
 }
 
 /// How far an exchange got before it failed.
@@ -76,6 +89,37 @@ impl Error {
             Self::TooLarge { .. } | Self::NoMemory(_) => Some(false),
             Self::CircuitOpen { .. } => None,
         }
+    }
+}
+
+impl Circuit {
+    /// Returns the name in logs and error details.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Path => "path",
+            Self::All => "all",
+        }
+    }
+}
+
+impl fmt::Display for Circuit {
+    /// Writes what the open circuit means, as a clause.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => {
+                "requests with this key keep failing, so the gateway sends none of them \
+                 for now; other keys are not affected"
+            }
+            Self::Path => {
+                "requests to this path keep failing, so the gateway sends none of them \
+                 for now; other paths are not affected"
+            }
+            Self::All => {
+                "Polytomic keeps failing, so the gateway sends no requests for now"
+            }
+        })
     }
 }
 

@@ -10,7 +10,11 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Error, Response, breaker::Permit, classify};
+use super::{
+    Error, Response,
+    breaker::{Evidence, Permit},
+    classify,
+};
 use crate::budget::Exhausted;
 
 /// Maximum bytes that are allocated for a body before it arrives, by its stated length.
@@ -138,7 +142,11 @@ impl Report {
     pub(super) fn send(&mut self, ending: Result<StatusCode, &Error>) {
         let Some(permit) = self.permit.take() else { return };
         if let Some(failed) = classify::is_outage(ending, self.started.elapsed()) {
-            permit.record(failed);
+            permit.record(match ending {
+                Err(Error::Connect(_)) => Evidence::Unreachable,
+                _ if failed => Evidence::Fails,
+                _ => Evidence::Responds,
+            });
         }
     }
 }

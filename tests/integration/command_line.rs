@@ -10,6 +10,7 @@ use tonic::Code;
 
 use kit::{
     Caller,
+    caller::KEY,
     held::Held,
     process::{Process, command, run, run_command},
 };
@@ -194,6 +195,15 @@ async fn partner_key_that_is_not_text_is_invalid_and_not_shown() {
         assert!(error.contains("POLYTOMIC_PARTNER_KEY is not"), "{error}");
         assert!(!error.contains("zyxw") && !error.contains("vuts"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn byte_order_mark_before_the_partner_key_is_skipped() {
+    let arguments =
+        ["serve", "--sandbox", "--listen", "127.0.0.1:0", "--auth-mode", "static"];
+    let key = format!("\u{feff}{KEY}");
+    let process = Process::start(&arguments, &[("POLYTOMIC_PARTNER_KEY", &key)]).await;
+    assert_eq!(Caller::list(process.address).send().await.code(), Code::Ok);
 }
 
 #[tokio::test]

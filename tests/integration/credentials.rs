@@ -9,14 +9,15 @@ use std::{
     },
 };
 
+use futures_util::future::join_all;
 use kit::{
     Caller, Fake, Gateway, Protocol,
-    caller::{KEY, Reply},
+    caller::{ID, KEY, Reply},
     fake::{Response, Script, Step},
     over_both, until,
 };
-use polytomic_gateway::sandbox::seed;
-use tokio::task::JoinHandle;
+use polytomic_gateway::{proto::ListPartnerSharedConnectionsRequest, sandbox::seed};
+use tokio::{task::JoinHandle, time::Instant};
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -117,12 +118,13 @@ async fn revoked_key_is_rejected_on_the_next_rpc() {
         let next = list_with(&gateway, KEY).await;
         assert_eq!(next.code(), Code::Unauthenticated);
         assert_eq!(next.error_metadata("outcome").as_deref(), Some("REJECTED"));
-        assert_eq!(requests(&gateway), (1, 2));
+        // A look-up has confirmed that the key is not known.
+        assert_eq!(requests(&gateway), (2, 2));
 
         // The gateway remembers the rejection, and sends nothing.
         let later = list_with(&gateway, KEY).await;
         assert_eq!(later.error_metadata("outcome").as_deref(), Some("NOT_SENT"));
-        assert_eq!(requests(&gateway), (1, 2));
+        assert_eq!(requests(&gateway), (2, 2));
     })
     .await;
 }
@@ -147,20 +149,17 @@ async fn unauthorized_of_a_proxy_rejects_no_key() {
     over_both(async |protocol| {
         let page = b"<html>401 Authorization Required</html>";
         for body in [&page[..], b"", b"denied", br#"{"blocked":true}"#] {
-            let denied = || Response::new(401, &[], body);
-            let fine = || Response::new(200, &[], b"{}");
-            // The look-up is denied, then the RPC of a key that is looked up again.
-            let responses = [denied(), fine(), denied(), denied(), fine(), fine()];
-            let fake = Fake::responding(protocol, responses).await;
+            let denied = || vec![Step::Respond(Response::new(401, &[], body))];
+            let reactions = vec![vec![Step::Answer], denied(), vec![Step::Answer]];
+            let look_up = Some(denied());
+            let script = Script { look_up, ..Script::new(protocol, reactions) };
+            let fake = Fake::playing(script).await;
             let gateway = Gateway::checking_keys_on(&fake, &[]).await;
             assert_eq!(list_with(&gateway, KEY).await.code(), Code::Ok);
             let reply = list_with(&gateway, KEY).await;
             assert_eq!(reply.reason(), "UPSTREAM_FOREIGN_ERROR", "{}", reply.message());
             assert_eq!(list_with(&gateway, KEY).await.code(), Code::Ok);
-            let looked_up = |seen: &kit::fake::Seen| seen.line.contains("/api/me ");
-            let seen = fake.seen();
-            let order: Vec<bool> = seen.iter().map(looked_up).collect();
-            assert_eq!(order, [true, false, true, false, true, false]);
+            assert!(fake.seen()[0].is_look_up());
         }
     })
     .await;
@@ -204,7 +203,7 @@ impl Files {
         fs::rename(new, self.path("key")).unwrap();
     }
 
-    async fn gateway(&self, protocol: Protocol) -> Gateway {
+    async fn gateway(&self, protocol: Protocol, more: &[&str]) -> Gateway {
         let (key, token) = (self.path("key"), self.path("token"));
         let flags = [
             "--auth-mode",
@@ -214,7 +213,7 @@ impl Files {
             "--caller-token-file",
             &token,
         ];
-        Gateway::on_sandbox_over(protocol, &flags).await
+        Gateway::on_sandbox_over(protocol, &[&flags, more].concat()).await
     }
 }
 
@@ -222,7 +221,7 @@ impl Files {
 async fn static_mode_accepts_the_caller_token_only() {
     over_both(async |protocol| {
         let files = Files::new(KEY);
-        let gateway = files.gateway(protocol).await;
+        let gateway = files.gateway(protocol, &[]).await;
         assert_eq!(list_with(&gateway, "the-caller-token").await.code(), Code::Ok);
         let seen = gateway.sandbox().requests();
         assert!(
@@ -246,7 +245,7 @@ async fn key_rotation_under_load_fails_no_rpc() {
     over_both(async |protocol| {
         const ROTATIONS: usize = 10;
         let files = Files::new(KEY);
-        let gateway = Arc::new(files.gateway(protocol).await);
+        let gateway = Arc::new(files.gateway(protocol, &[]).await);
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let calls: Arc<[AtomicUsize; 4]> = Arc::default();
         let callers: Vec<_> = (0..calls.len())
@@ -292,7 +291,7 @@ async fn key_rotation_under_load_fails_no_rpc() {
 async fn gateway_without_a_usable_key_is_unavailable_until_reload() {
     over_both(async |protocol| {
         let files = Files::new("not one\nkey");
-        let gateway = files.gateway(protocol).await;
+        let gateway = files.gateway(protocol, &[]).await;
         let reply = list_with(&gateway, "the-caller-token").await;
         assert_eq!(reply.code(), Code::Unavailable);
         assert_eq!(reply.reason(), "GATEWAY_CREDENTIALS_UNAVAILABLE");
@@ -308,6 +307,131 @@ async fn gateway_without_a_usable_key_is_unavailable_until_reload() {
         assert_eq!(list_with(&gateway, "the-caller-token").await.code(), Code::Ok);
         let state = states.message().await.unwrap().unwrap().status();
         assert_eq!(state, ServingStatus::Serving);
+    })
+    .await;
+}
+
+/// A connection of the sandbox that responds with 401, whatever the key.
+const DENIED: &str = "00000000-0000-4000-8000-000000000401";
+
+async fn list_denied(gateway: &Gateway, key: &str) -> Reply {
+    let message = ListPartnerSharedConnectionsRequest {
+        org_id: ID.to_owned(),
+        connection_id: DENIED.to_owned(),
+    };
+    let bearer = format!("Bearer {key}");
+    Caller::new(gateway.address, "ListPartnerSharedConnections", &message)
+        .without("authorization")
+        .with("authorization", &bearer)
+        .send()
+        .await
+}
+
+#[tokio::test]
+async fn unauthorized_response_to_one_rpc_rejects_no_other_of_its_key() {
+    over_both(async |protocol| {
+        let files = Files::new(KEY);
+        for (gateway, key, is_checked) in [
+            (checking_keys(protocol).await, KEY, true),
+            (files.gateway(protocol, &[]).await, "the-caller-token", true),
+            (Gateway::on_sandbox_over(protocol, &["--no-key-check"]).await, KEY, false),
+            (
+                files.gateway(protocol, &["--no-key-check"]).await,
+                "the-caller-token",
+                false,
+            ),
+        ] {
+            let started = Instant::now();
+            assert_eq!(list_with(&gateway, key).await.code(), Code::Ok);
+            for _ in 0..5 {
+                let denied = join_all((0..10).map(|_| list_denied(&gateway, key))).await;
+                for reply in denied {
+                    assert_eq!(reply.code(), Code::Unauthenticated);
+                    assert_eq!(
+                        reply.error_metadata("outcome").as_deref(),
+                        Some("REJECTED")
+                    );
+                }
+                let other = list_with(&gateway, key).await;
+                assert_eq!(other.code(), Code::Ok, "{}", other.message());
+            }
+            // One before the first use, and at most one check in 5 s.
+            let (looked_up, _) = requests(&gateway);
+            let most = if is_checked { 2 + started.elapsed().as_secs() / 5 } else { 0 };
+            assert!(looked_up as u64 <= most, "{looked_up} in {:?}", started.elapsed());
+            assert_eq!(looked_up > 1, is_checked);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn look_up_without_an_answer_costs_one_request_and_not_one_per_rpc() {
+    over_both(async |protocol| {
+        for no_answer in [
+            Step::Stall,
+            Step::Close,
+            Step::Respond(Response::json(500, "{}")),
+            Step::Respond(Response::json(429, "{}")),
+        ] {
+            let look_up = Some(vec![no_answer]);
+            let reactions = vec![vec![Step::Answer]];
+            let script = Script { look_up, ..Script::new(protocol, reactions) };
+            let fake = Fake::playing(script).await;
+            let gateway = Gateway::checking_keys_on(&fake, &[]).await;
+            let started = Instant::now();
+            for _ in 0..50 {
+                assert_eq!(list_with(&gateway, KEY).await.code(), Code::Ok);
+            }
+            let seen = fake.seen();
+            let looked_up = seen.iter().filter(|seen| seen.is_look_up()).count();
+            // The next comes 2 s later at the earliest.
+            let most = 1 + started.elapsed().as_secs() / 2;
+            assert!(looked_up as u64 <= most, "{looked_up} in {:?}", started.elapsed());
+            assert_eq!(seen.len(), 50 + looked_up);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn look_up_has_the_configured_version() {
+    over_both(async |protocol| {
+        let me = Response::json(200, r#"{"data":{"is_partner":true}}"#);
+        let list = Response::json(200, kit::fake::LISTED);
+        let fake = Fake::responding(protocol, [me, list]).await;
+        let gateway = Gateway::checking_keys_on(&fake, &[]).await;
+        assert_eq!(list_with(&gateway, KEY).await.code(), Code::Ok);
+        for seen in fake.seen() {
+            let version = seen.header("x-polytomic-version");
+            assert_eq!(version, Some("2025-09-18"), "{}", seen.line);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn made_up_keys_use_up_no_look_ups_and_stop_no_honest_key() {
+    over_both(async |protocol| {
+        let gateway = checking_keys(protocol).await;
+        let started = Instant::now();
+        for flood in 0..12 {
+            let made_up = (0..25).map(|number| format!("made-up-{flood}-{number}"));
+            let replies =
+                join_all(made_up.map(async |key| list_with(&gateway, &key).await));
+            for reply in replies.await {
+                assert_eq!(reply.reason(), "CALLER_CREDENTIALS_REJECTED");
+            }
+            let honest = format!("honest-{flood}");
+            gateway.sandbox().issue(&honest, KEY);
+            let reply = list_with(&gateway, &honest).await;
+            assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
+        }
+        let (looked_up, sent) = requests(&gateway);
+        // A burst of 50, then 20 a second.
+        let most = 50 + 20 * (started.elapsed().as_secs() + 1);
+        assert!(looked_up as u64 <= most, "{looked_up} in {:?}", started.elapsed());
+        assert!(sent >= 12);
     })
     .await;
 }

@@ -4,12 +4,15 @@ use std::{collections::HashMap, fs, net::SocketAddr};
 
 use kit::{
     Caller, Fake, Gateway,
-    caller::{KEY, Reply, SERVICE},
+    caller::{ID, KEY, Reply, SERVICE},
     log::Log,
     process::Process,
 };
-use polytomic_gateway::{proto::CreatePartnerSharedConnectionRequest, sandbox::seed};
-use serde_json::{Map, Value};
+use polytomic_gateway::{
+    proto::{CreatePartnerSharedConnectionRequest, ListPartnerSharedConnectionsRequest},
+    sandbox::seed,
+};
+use serde_json::{Map, Value, json};
 use tonic::Code;
 
 const PAGE: &str = include_str!("../../docs/LOGS.md");
@@ -215,4 +218,38 @@ async fn log_of_credential_files_has_the_documented_fields() {
     let messages = check(&log);
     assert_logged(&messages, &loaded);
     assert_logged(&messages, &["partner key file is not usable"]);
+}
+
+#[tokio::test]
+async fn log_of_circuits_has_the_documented_fields() {
+    let arguments = [
+        "serve",
+        "--sandbox",
+        "--listen",
+        "127.0.0.1:0",
+        "--log-format",
+        "json",
+        "--attempts",
+        "1",
+    ];
+    let process = Process::start(&arguments, &[]).await;
+    let failing = ListPartnerSharedConnectionsRequest {
+        org_id: ID.to_owned(),
+        connection_id: "00000000-0000-4000-8000-000000000502".to_owned(),
+    };
+    let fail = || Caller::new(process.address, "ListPartnerSharedConnections", &failing);
+    while fail().send().await.reason() != "CIRCUIT_OPEN" {}
+    while list_with(&process, KEY).await.code() != Code::Ok {}
+    process.signal("TERM").await;
+    let (_, log) = process.wait().await;
+    let messages = check(&log);
+    assert_logged(&messages, &["circuit breaker opened", "circuit breaker closed"]);
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<_> = lines.collect();
+    let caller = lines.iter().find_map(|line| line["caller"].as_str()).unwrap();
+    let is_of_circuit =
+        |line: &&Value| line["message"].as_str().unwrap().starts_with("circuit breaker");
+    for line in lines.iter().filter(is_of_circuit) {
+        assert_eq!((&line["circuit"], &line["caller"]), (&json!("key"), &json!(caller)));
+    }
 }

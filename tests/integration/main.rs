@@ -7,6 +7,7 @@
 mod bad_requests;
 mod bad_responses;
 mod blocked_log;
+mod circuits;
 mod command_line;
 mod connections;
 mod contract;

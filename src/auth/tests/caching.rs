@@ -1,8 +1,8 @@
 //! Hits, misses, rejections and their expiry, for one client at a time.
 
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
-use super::verifier::LOOK_UP_TIMEOUT;
+use super::verifier::{CONFIRMED_TTL, LOOK_UP_TIMEOUT, NO_ANSWER_JITTER, NO_ANSWER_TTL};
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -91,25 +91,102 @@ async fn key_of_another_class_is_rejected_with_its_class() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failed_look_up_rejects_no_rpc_and_is_not_cached() {
-    let polytomic = Polytomic::new();
-    let auth = passthrough(&polytomic).await;
+async fn look_up_without_an_answer_costs_one_wait_and_one_request() {
     for script in [Script::Fails, Script::Hangs] {
+        let polytomic = Polytomic::new();
         polytomic.script("one", script);
-        let began = tokio::time::Instant::now();
-        let credentials = auth.credentials(&bearer("one")).await.unwrap();
-        assert!(began.elapsed() <= LOOK_UP_TIMEOUT + SECOND / 100);
-        assert_eq!(sent(&credentials), "Bearer one");
-        assert_eq!(credentials.identity(), None);
+        let auth = passthrough(&polytomic).await;
+        let began = Instant::now();
+        for _ in 0..50 {
+            let credentials = auth.credentials(&bearer("one")).await.unwrap();
+            assert_eq!(sent(&credentials), "Bearer one");
+            assert_eq!(credentials.identity(), None);
+        }
+        assert!(began.elapsed() <= LOOK_UP_TIMEOUT + SECOND / 100, "{script:?}");
+        assert_eq!(polytomic.asked(), 1, "{script:?}");
+        assert_eq!((auth.stats().hits, auth.stats().look_ups_failed), (49, 1));
     }
-    assert_eq!((auth.stats().look_ups_failed, auth.stats().entries), (2, 0));
-    polytomic.script("one", Script::Class(Class::Partner));
-    assert!(auth.credentials(&bearer("one")).await.unwrap().identity().is_some());
-    assert_eq!(polytomic.asked(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_verification_only_a_401_rejects_a_key() {
+async fn next_look_up_follows_in_the_background() {
+    let polytomic = Polytomic::new();
+    polytomic.script("one", Script::Fails);
+    let auth = passthrough(&polytomic).await;
+    auth.credentials(&bearer("one")).await.unwrap();
+    advance(NO_ANSWER_TTL.mul_f64(0.99)).await;
+    auth.credentials(&bearer("one")).await.unwrap();
+    assert_eq!(polytomic.asked(), 1);
+
+    polytomic.script("one", Script::Waits);
+    advance(NO_ANSWER_TTL + NO_ANSWER_JITTER).await;
+    let began = Instant::now();
+    for _ in 0..10 {
+        let credentials = auth.credentials(&bearer("one")).await.unwrap();
+        assert_eq!(credentials.identity(), None);
+    }
+    while polytomic.asked() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO, "no RPC waited");
+    polytomic.permits.add_permits(1);
+    while auth.credentials(&bearer("one")).await.unwrap().identity().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(polytomic.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn look_ups_of_many_keys_spread_after_an_outage() {
+    let polytomic = Polytomic::new();
+    let auth = passthrough(&polytomic).await;
+    let keys: Vec<_> = (0..200).map(|number| format!("key-{number}")).collect();
+    for key in &keys {
+        polytomic.script(key, Script::Fails);
+        auth.credentials(&bearer(key)).await.unwrap();
+    }
+    let mut most = 0;
+    for _ in 0..10 {
+        let before = polytomic.asked();
+        advance(SECOND).await;
+        for key in &keys {
+            auth.credentials(&bearer(key)).await.unwrap();
+        }
+        tokio::task::yield_now().await;
+        most = most.max(polytomic.asked() - before);
+    }
+    assert!(polytomic.asked() >= 2 * keys.len());
+    assert!(most <= keys.len() / 2, "{most}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn look_ups_over_the_rate_are_skipped() {
+    let polytomic = Polytomic::new();
+    let mut settings = settings(Mode::Passthrough);
+    settings.look_ups = Rate { per_second: 20, burst: 50 };
+    let auth = Authenticator::start(settings, Arc::clone(&polytomic)).await.unwrap();
+    let honest = auth.credentials(&bearer("known")).await.unwrap();
+    for number in 0..1_000 {
+        let made_up = format!("made-up-{number}");
+        polytomic.script(&made_up, Script::Unknown);
+        // Polytomic rejects it, by the look-up or by the RPC.
+        if let Ok(credentials) = auth.credentials(&bearer(&made_up)).await {
+            auth.rejected(&credentials).await;
+        }
+        advance(SECOND / 100).await;
+    }
+    let bound = 50 + 10 * 20;
+    assert!((bound - 5..=bound).contains(&polytomic.asked()), "{}", polytomic.asked());
+    assert!(auth.stats().look_ups_skipped >= 750);
+
+    let known = auth.credentials(&bearer("known")).await.unwrap();
+    assert_eq!(known.generation(), honest.generation());
+    let new = auth.credentials(&bearer("new")).await.unwrap();
+    assert_eq!(sent(&new), "Bearer new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_verification_no_key_is_rejected() {
     let polytomic = Polytomic::new();
     let mut settings = settings(Mode::Passthrough);
     settings.verify = false;
@@ -118,7 +195,7 @@ async fn without_verification_only_a_401_rejects_a_key() {
     let second = auth.credentials(&bearer("one")).await.unwrap();
     assert_eq!((first.generation(), first.identity()), (second.generation(), None));
     assert!(auth.rejected(&second).await.is_none());
-    assert_eq!(auth.credentials(&bearer("one")).await.unwrap_err(), REJECTED);
+    assert!(auth.credentials(&bearer("one")).await.is_ok());
     assert_eq!(polytomic.asked(), 0);
 }
 
@@ -127,9 +204,51 @@ async fn revoked_key_is_rejected_on_the_next_rpc() {
     let polytomic = Polytomic::new();
     let auth = passthrough(&polytomic).await;
     let credentials = auth.credentials(&bearer("one")).await.unwrap();
+    polytomic.script("one", Script::Unknown);
     assert!(auth.rejected(&credentials).await.is_none());
     assert_eq!(auth.credentials(&bearer("one")).await.unwrap_err(), REJECTED);
-    assert_eq!((polytomic.asked(), auth.stats().invalidated_rejected), (1, 1));
+    assert_eq!((polytomic.asked(), auth.stats().invalidated_rejected), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unauthorized_response_for_another_reason_rejects_no_key() {
+    let polytomic = Polytomic::new();
+    let auth = passthrough(&polytomic).await;
+    let early = auth.credentials(&bearer("one")).await.unwrap();
+    for _ in 0..10 {
+        let credentials = auth.credentials(&bearer("one")).await.unwrap();
+        auth.rejected(&credentials).await;
+        auth.rejected(&early).await;
+    }
+    assert!(auth.credentials(&bearer("one")).await.unwrap().identity().is_some());
+    assert_eq!(polytomic.asked(), 2, "checked once in 5 s");
+
+    // Revoked just after that check: noticed by the next.
+    polytomic.script("one", Script::Unknown);
+    let credentials = auth.credentials(&bearer("one")).await.unwrap();
+    auth.rejected(&credentials).await;
+    assert!(auth.credentials(&bearer("one")).await.is_ok());
+    advance(CONFIRMED_TTL).await;
+    auth.rejected(&credentials).await;
+    assert_eq!(auth.credentials(&bearer("one")).await.unwrap_err(), REJECTED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn check_without_an_answer_rejects_no_key_and_keeps_its_owner() {
+    for script in [Script::Fails, Script::Hangs] {
+        let polytomic = Polytomic::new();
+        let auth = passthrough(&polytomic).await;
+        let credentials = auth.credentials(&bearer("one")).await.unwrap();
+        polytomic.script("one", script);
+        let began = Instant::now();
+        for _ in 0..50 {
+            auth.rejected(&credentials).await;
+            let now = auth.credentials(&bearer("one")).await.unwrap();
+            assert_eq!(now.generation(), credentials.generation());
+        }
+        assert!(began.elapsed() <= LOOK_UP_TIMEOUT + SECOND / 100, "{script:?}");
+        assert_eq!(polytomic.asked(), 2, "{script:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,9 +257,11 @@ async fn rejection_of_unverified_credentials_is_cached() {
     polytomic.script("one", Script::Fails);
     let auth = passthrough(&polytomic).await;
     let credentials = auth.credentials(&bearer("one")).await.unwrap();
+    polytomic.script("one", Script::Unknown);
+    advance(NO_ANSWER_TTL + NO_ANSWER_JITTER).await;
     auth.rejected(&credentials).await;
     assert_eq!(auth.credentials(&bearer("one")).await.unwrap_err(), REJECTED);
-    assert_eq!(auth.stats().invalidated_rejected, 0, "no entry to invalidate");
+    assert_eq!((polytomic.asked(), auth.stats().invalidated_rejected), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,9 +271,10 @@ async fn late_401_to_old_credentials_keeps_the_new_ones() {
     let old = auth.credentials(&bearer("one")).await.unwrap();
     advance(SECOND * 61).await;
     let new = auth.credentials(&bearer("one")).await.unwrap();
+    polytomic.script("one", Script::Unknown);
     auth.rejected(&old).await;
     let now = auth.credentials(&bearer("one")).await.unwrap();
-    assert_eq!(now.generation(), new.generation());
+    assert_eq!((now.generation(), polytomic.asked()), (new.generation(), 2));
     auth.rejected(&new).await;
     assert_eq!(auth.credentials(&bearer("one")).await.unwrap_err(), REJECTED);
 }
@@ -162,10 +284,13 @@ async fn repeated_401s_do_not_extend_a_rejection() {
     let polytomic = Polytomic::new();
     let auth = passthrough(&polytomic).await;
     let credentials = auth.credentials(&bearer("one")).await.unwrap();
+    polytomic.script("one", Script::Unknown);
     for _ in 0..5 {
         auth.rejected(&credentials).await;
         advance(SECOND).await;
     }
+    assert_eq!(polytomic.asked(), 2);
+    polytomic.script("one", Script::Class(Class::Partner));
     auth.credentials(&bearer("one")).await.unwrap();
 }
 

@@ -109,15 +109,36 @@ async fn panic_in_a_look_up_is_reported_to_every_waiter_and_not_cached() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failed_look_up_is_shared_by_its_waiters_and_not_cached() {
+async fn failed_look_up_is_shared_by_its_waiters() {
     let polytomic = Polytomic::new();
     polytomic.script("one", Script::Hangs);
     let auth = Arc::new(passthrough(&polytomic).await);
     let outcomes = clients(&auth, "one", 100).await.join_all().await;
     assert!(outcomes.iter().all(|a| a.as_ref().unwrap().identity().is_none()));
     assert_eq!(polytomic.asked(), 1);
-    polytomic.script("one", Script::Class(Class::Partner));
-    assert!(auth.credentials(&bearer("one")).await.unwrap().identity().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn concurrent_401s_make_one_look_up() {
+    let polytomic = Polytomic::new();
+    let auth = Arc::new(passthrough(&polytomic).await);
+    let credentials = auth.credentials(&bearer("one")).await.unwrap();
+    polytomic.script("one", Script::Waits);
+    let mut rejected = JoinSet::new();
+    for _ in 0..100 {
+        let (auth, credentials) = (Arc::clone(&auth), credentials.clone());
+        rejected.spawn(async move { auth.rejected(&credentials).await });
+    }
+    while polytomic.asked() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // Meanwhile the key is in use.
+    let now = auth.credentials(&bearer("one")).await.unwrap();
+    assert_eq!(now.generation(), credentials.generation());
+    polytomic.permits.add_permits(1);
+    assert!(rejected.join_all().await.iter().all(Option::is_none));
+    assert_eq!(polytomic.asked(), 2);
+    assert!(auth.credentials(&bearer("one")).await.is_ok());
 }
 
 fn check_own(credentials: &Credentials, key: &str) {
@@ -154,13 +175,14 @@ async fn clients_on_four_threads_get_their_own_credentials() {
     let auth = Arc::new(passthrough(&polytomic).await);
     let mut clients = JoinSet::new();
     for client in ["one", "two", "three", "four"] {
-        let auth = Arc::clone(&auth);
+        let (auth, polytomic) = (Arc::clone(&auth), Arc::clone(&polytomic));
         clients.spawn(async move {
             for number in 0..KEYS {
                 let key = format!("{client}-{number}");
                 let credentials = auth.credentials(&bearer(&key)).await.unwrap();
                 check_own(&credentials, &key);
                 if number % 10 == 9 {
+                    polytomic.script(&key, Script::Unknown);
                     auth.rejected(&credentials).await;
                     // The full cache may not have kept the rejection.
                     match auth.credentials(&bearer(&key)).await {

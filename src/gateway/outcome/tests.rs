@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     budget::Exhausted,
     status::{ErrorResponse, markdown},
-    upstream::Error,
+    upstream::{Circuit, Error},
 };
 
 fn responded(status: u16, body: &str) -> Failure {
@@ -39,7 +39,8 @@ const OWN: &str = r#"{"key":"some_key","message":"no","metadata":{}}"#;
 fn rejections_and_unsent_requests_do_not_change_whether_a_create_may_exist() {
     let failures = [
         Error::Connect("refused".into()).into(),
-        Error::CircuitOpen { retry_after: Duration::from_secs(1) }.into(),
+        Error::CircuitOpen { circuit: Circuit::Key, retry_after: Duration::from_secs(1) }
+            .into(),
         responded(401, OWN),
         responded(403, OWN),
         responded(429, OWN),
@@ -89,7 +90,12 @@ fn every_failure_has_its_outcome() {
     let cases: [(Failure, Outcome, Outcome); 22] = [
         (auth::Error::Missing.into(), NotSent, NotSent),
         (Exhausted::InFlight.into(), NotSent, NotSent),
-        (Error::CircuitOpen { retry_after: Duration::ZERO }.into(), NotSent, NotSent),
+        (
+            Error::CircuitOpen { circuit: Circuit::All, retry_after: Duration::ZERO }
+                .into(),
+            NotSent,
+            NotSent,
+        ),
         (Error::Connect("refused".into()).into(), NotSent, NotSent),
         (Error::Reset("gone".into()).into(), Unknown, Unknown),
         (Error::Timeout.into(), Unknown, Unknown),

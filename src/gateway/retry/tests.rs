@@ -3,7 +3,11 @@
 use http::HeaderMap;
 
 use super::*;
-use crate::{budget::Exhausted, status::ErrorResponse, upstream::Error};
+use crate::{
+    budget::Exhausted,
+    status::ErrorResponse,
+    upstream::{Circuit, Error},
+};
 
 const PLENTY: Duration = Duration::from_secs(30);
 
@@ -55,7 +59,7 @@ fn failures_that_would_recur_are_not_retried() {
         responded(404, &[]),
         responded(500, &[]),
         Failure::DeadlineExceeded,
-        Error::CircuitOpen { retry_after: Duration::ZERO }.into(),
+        Error::CircuitOpen { circuit: Circuit::All, retry_after: Duration::ZERO }.into(),
         Error::TooLarge { limit: 1 }.into(),
         Error::NoMemory(Exhausted::ResponseMemory).into(),
     ];

@@ -195,7 +195,7 @@ proptest! {
             Failure::from(RequestError::Invalid(fields.collect())),
             RequestError::Malformed(what.clone()).into(),
             Grpc::Malformed(what.clone()).into(),
-            Upstream::CircuitOpen { retry_after: wait }.into(),
+            Upstream::CircuitOpen { circuit: Circuit::All, retry_after: wait }.into(),
             Upstream::Reset(what.into()).into(),
         ] {
             let is_cancelled = failure.code(safe) == Code::Cancelled;

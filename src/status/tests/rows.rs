@@ -140,7 +140,7 @@ pub(super) fn local() -> Vec<Local> {
         row(Failure::Cancelled,                                     (1, 1),   never, "CANCELLED", &[], None),
         row(Auth::Unavailable("partner key").into(),                (14, 14), never, "GATEWAY_CREDENTIALS_UNAVAILABLE", &[], None),
         row(Exhausted::InFlight.into(),                                       (8, 8),   never, "GATEWAY_OVERLOADED", &["RetryInfo"], Some("1000")),
-        row(Upstream::CircuitOpen { retry_after: wait }.into(),     (14, 14), never, "CIRCUIT_OPEN", &["RetryInfo"], Some("2000")),
+        row(Upstream::CircuitOpen { circuit: Circuit::All, retry_after: wait }.into(),     (14, 14), never, "CIRCUIT_OPEN", &["RetryInfo"], Some("2000")),
         row(Failure::Panic,                                         (13, 13), never, "GATEWAY_PANIC", &[], no),
         row(Upstream::Malformed("it is not HTTP").into(),           (13, 2),  (false, true), "UPSTREAM_BAD_RESPONSE", &[], no),
         row(Upstream::TooLarge { limit: 1024 }.into(),              (8, 8),   never, "UPSTREAM_RESPONSE_TOO_LARGE", &[], no),

@@ -6,7 +6,10 @@ use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
 
-use super::{super::breaker::Breaker, *};
+use super::{
+    super::breaker::{Breaker, Holder},
+    *,
+};
 
 type Chunks = &'static [&'static str];
 
@@ -36,7 +39,8 @@ fn with_reserve<R: Fn(usize) -> Result<(), Exhausted>>(
         bytes: limit,
         reserve,
     };
-    let permit = Arc::new(Breaker::new()).admit().unwrap();
+    let holder = Holder::of_client("a key".into(), true);
+    let permit = Arc::new(Breaker::new()).admit(holder).unwrap();
     Exchange::new(response.unwrap().into(), limits, Report::new(Some(permit)))
 }
 

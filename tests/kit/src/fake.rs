@@ -49,6 +49,8 @@ pub struct Script {
     pub greeting: Vec<Step>,
     /// What it does with each request, in order; the last serves all others too.
     pub reactions: Vec<Vec<Step>>,
+    /// What it does with each look-up of a key, if those are not among the reactions.
+    pub look_up: Option<Vec<Step>>,
     /// How it speaks TLS, if it does. Without it, HTTP/2 has a certificate of an
     /// authority that [`Fake::flags`] names.
     pub tls: Option<TlsAcceptor>,
@@ -114,6 +116,11 @@ impl Seen {
         let value = values.next().map(|(_, value)| value.as_str());
         assert!(values.next().is_none(), "{name} was sent twice");
         value
+    }
+
+    /// Reports whether it asks for the identity of a key.
+    pub fn is_look_up(&self) -> bool {
+        self.line.starts_with("GET /api/me ")
     }
 
     /// Returns the names of the headers, sorted.
@@ -259,12 +266,17 @@ impl Fake {
 impl State {
     /// Records a request, and returns how to react.
     fn react(&self, seen: Seen) -> Vec<Step> {
+        let Script { reactions, look_up, .. } = &self.script;
+        let look_up = look_up.as_ref();
+        let is_apart = |seen: &Seen| look_up.is_some() && seen.is_look_up();
         let mut all = self.seen.lock().unwrap();
+        let before = all.iter().filter(|seen| !is_apart(seen)).count();
+        let look_up = look_up.filter(|_| seen.is_look_up());
         all.push(seen);
-        if self.healed.load(Ordering::Relaxed) {
-            return vec![Step::Answer];
+        match look_up {
+            Some(steps) => steps.clone(),
+            None if self.healed.load(Ordering::Relaxed) => vec![Step::Answer],
+            None => reactions[before.min(reactions.len() - 1)].clone(),
         }
-        let reactions = &self.script.reactions;
-        reactions[(all.len() - 1).min(reactions.len() - 1)].clone()
     }
 }

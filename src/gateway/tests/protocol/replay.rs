@@ -10,7 +10,7 @@ use crate::{
     gateway::record::Record,
     status::{ErrorResponse, Failure},
     transcode::{RequestError, Violation},
-    upstream::Error,
+    upstream::{Circuit, Error},
 };
 
 /// Polytomic's error format.
@@ -55,7 +55,10 @@ pub(super) fn failure(ending: Ending, fault: Option<Fault>) -> Failure {
         }])
         .into(),
         Ending::NoCapacity => Exhausted::InFlight.into(),
-        Ending::CircuitOpen => Error::CircuitOpen { retry_after: Duration::ZERO }.into(),
+        Ending::CircuitOpen => {
+            let circuit = Circuit::All;
+            Error::CircuitOpen { circuit, retry_after: Duration::ZERO }.into()
+        }
         Ending::Refused => Error::Connect("refused".into()).into(),
         Ending::TimeoutUnsent => Error::Timeout.into(),
         Ending::DeadlineUnsent | Ending::Deadline => Failure::DeadlineExceeded,

@@ -17,7 +17,7 @@ use tonic::{
 };
 use tower::ServiceExt;
 
-use super::{Error, body, health::Health, reflection, unary};
+use super::{Error, body, health::Health, metadata, reflection, unary};
 use crate::{
     budget::{Capacities, Exhausted, Reservation},
     contract::Rpc,
@@ -83,14 +83,37 @@ impl Routes {
         self.health.set_serving().await;
     }
 
+    /// Reserves what the metadata of a request costs, or rejects the request.
+    ///
+    /// # Errors
+    ///
+    /// The response, if there is not as much.
+    pub(crate) fn admit(
+        &self,
+        capacities: &Capacities,
+        request: Request<Incoming>,
+    ) -> Result<Admitted, Response<Body>> {
+        let arrived = Instant::now();
+        let rpc = self.gateway.contract().rpc(request.uri().path());
+        let mut size = metadata::size(request.uri(), request.headers());
+        if rpc.is_none() && !is_health(&request) {
+            // A stream is read while its responses are, if they are.
+            size += metadata::TRAILERS;
+        }
+        match capacities.try_reserve_metadata(size) {
+            Ok(metadata) => Ok(Admitted { arrived, metadata, request }),
+            Err(exhausted) => Err(shed(rpc, arrived, request.headers(), exhausted)),
+        }
+    }
+
     /// Serves one request. The future stays small while it waits for the rest of the
     /// request, because the futures of the later steps are boxed.
     pub(crate) async fn serve(
         &self,
         capacities: &Capacities,
-        mut request: Request<Incoming>,
+        admitted: Admitted,
     ) -> Response<Body> {
-        let arrived = Instant::now();
+        let Admitted { arrived, metadata, mut request } = admitted;
         let rpc = self.gateway.contract().rpc(request.uri().path());
         let capacity =
             if rpc.is_some() { &capacities.receiving } else { &capacities.auxiliary };
@@ -108,8 +131,9 @@ impl Routes {
         if rpc.is_none() {
             request.extensions_mut().insert(Arrived(arrived));
         }
-        if rpc.is_none() && !request.uri().path().starts_with(HEALTH) {
-            return Box::pin(self.stream(capacities, request, reservation)).await;
+        if rpc.is_none() && !is_health(&request) {
+            let reserved = (reservation, metadata);
+            return Box::pin(self.stream(capacities, request, reserved)).await;
         }
         let (parts, body) = request.into_parts();
         let receive_timeout = unary::receive_timeout(&parts.headers);
@@ -158,7 +182,7 @@ impl Routes {
         &self,
         capacities: &Capacities,
         request: Request<Incoming>,
-        reservation: Reservation,
+        (reservation, metadata): (Reservation, Option<Reservation>),
     ) -> Response<Body> {
         let reservation = Arc::new(reservation);
         let (max_bytes, timeout) = (unary::REQUEST_LIMIT, unary::REQUEST_TIMEOUT);
@@ -166,7 +190,8 @@ impl Routes {
             Body::new(body::limited(body, Arc::clone(&reservation), max_bytes, timeout))
         };
         let response = self.forward(request.map(limited)).await;
-        response.map(|body| capacities.unread.watch(body, reservation))
+        let reserved = Arc::new((reservation, metadata));
+        response.map(|body| capacities.unread.watch(body, reserved))
     }
 
     async fn forward(&self, request: Request<Body>) -> Response<Body> {
@@ -175,9 +200,21 @@ impl Routes {
     }
 }
 
+/// A request that holds memory for its metadata.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    arrived: Instant,
+    metadata: Option<Reservation>,
+    request: Request<Incoming>,
+}
+
 /// When the headers of a request arrived.
 #[derive(Debug, Clone, Copy)]
 struct Arrived(Instant);
+
+fn is_health(request: &Request<Incoming>) -> bool {
+    request.uri().path().starts_with(HEALTH)
+}
 
 /// Rejects a request that would exceed a limit.
 fn shed(

@@ -1,8 +1,8 @@
 //! One connection, from its first byte to its last RPC.
 
 use std::{
-    convert::Infallible, error::Error, io, net::SocketAddr, pin::pin, sync::Arc,
-    time::Duration,
+    convert::Infallible, error::Error, future::poll_fn, io, net::SocketAddr, pin::pin,
+    sync::Arc, time::Duration,
 };
 
 use hyper::service::service_fn;
@@ -20,7 +20,7 @@ use super::{
     protocol::{HTTP1_RESPONSE, PREFACE, Protocol},
     rejected::{Reason, Rejected},
     streams::Streams,
-    yielding::YieldingReader,
+    yielding::{Turn, YieldingReader},
 };
 use crate::{budget::Capacities, grpc::Routes};
 
@@ -131,15 +131,23 @@ async fn serve_http2(
     draining: CancellationToken,
 ) -> Result<(), BoxError> {
     let (reader, writer) = stream.into_split();
-    let stream = tokio::io::join(PREFACE.chain(YieldingReader::new(reader)), writer);
+    let turn = Turn::default();
+    let reader = YieldingReader::new(reader, turn.clone());
+    let stream = tokio::io::join(PREFACE.chain(reader), writer);
     let capacities = Arc::new(capacities.on_connection());
     let unread = capacities.unread.clone();
     let service = service_fn(move |request| {
         let (routes, capacities) = (Arc::clone(&routes), Arc::clone(&capacities));
-        let response =
-            async move { Ok::<_, Infallible>(routes.serve(&capacities, request).await) };
+        // Not in the future: until its task runs, the metadata would wait uncounted.
+        let admitted = routes.admit(&capacities, request);
         // Boxed, so that its memory is free while the response is being written.
-        Box::pin(response)
+        Box::pin(async move {
+            let response = match admitted {
+                Ok(request) => routes.serve(&capacities, request).await,
+                Err(rejected) => rejected,
+            };
+            Ok::<_, Infallible>(response)
+        })
     });
     let streams = Streams::default();
     let http2 = limits::http2(streams.clone());
@@ -149,7 +157,9 @@ async fn serve_http2(
     let grace = settings.max_connection_age_grace;
     let limit = settings.write_timeout;
     let (reason, grace) = tokio::select! {
-        ended = connection.as_mut() => return Ok(ended?),
+        ended = poll_fn(|context| turn.poll(connection.as_mut(), context)) => {
+            return Ok(ended?);
+        }
         () = draining.cancelled() => ("drain", Duration::ZERO),
         () = after(age, sleep(age)) => ("age", grace),
         () = after(settings.max_connection_idle, streams.idle(settings.max_connection_idle)) => {
@@ -161,7 +171,7 @@ async fn serve_http2(
     // Sends two GOAWAYs, so that no RPC sent in between is lost (RFC 9113, section 6.8).
     connection.as_mut().graceful_shutdown();
     tokio::select! {
-        ended = connection => Ok(ended?),
+        ended = poll_fn(|context| turn.poll(connection.as_mut(), context)) => Ok(ended?),
         () = after(grace, sleep(grace)) => Err("RPCs in flight exceeded the grace period".into()),
         // Without a grace period, unread responses still have their timeout.
         () = unread.overdue(limit), if grace.is_zero() => {

@@ -11,7 +11,10 @@ use bytes::Bytes;
 use kit::{
     caller::METADATA,
     connection::Connection,
-    frames::{END_HEADERS, Flood, Frame, HEADERS, PREFACE, Peer, frame, rpc},
+    frames::{
+        END_HEADERS, END_STREAM, Flood, Frame, HEADERS, PREFACE, Peer, frame,
+        indexed_field, repeated_field, rpc,
+    },
 };
 use tokio::{
     io::AsyncWriteExt,
@@ -110,6 +113,57 @@ pub(crate) async fn open_incomplete(address: SocketAddr, path: &str, until: Inst
                 |number| frame(HEADERS, END_HEADERS, 2 * number + 1, &rpc(path, &[]));
             let batch: Vec<u8> = (first..first + OPENED).flat_map(open).collect();
             peer.send(&batch).await.unwrap();
+        }
+        peers.push(peer);
+    }
+    sleep_until(until).await;
+    close(peers, 1).await;
+}
+
+/// Where the fields of [`send_expanding`] are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Expanding {
+    Headers,
+    Trailers,
+}
+
+/// Fields of one byte each that fit into a header list of 16 KiB, at 33 bytes each.
+const EXPANDING: usize = 450;
+
+/// Opens `connections` × `streams` streams with hundreds of header fields, of one byte
+/// each once they are in the table of the connection.
+pub(crate) async fn send_expanding(
+    address: SocketAddr,
+    path: &str,
+    (connections, streams): (u32, u32),
+    expanding: Expanding,
+    until: Instant,
+) {
+    let mut pace = pace();
+    let mut peers = Vec::new();
+    let expanded = repeated_field(EXPANDING);
+    for _ in 0..connections {
+        let mut peer = Peer::greet(address).await.unwrap();
+        let first = [rpc(path, &[]), indexed_field("x", "")].concat();
+        peer.send(&frame(HEADERS, END_HEADERS, 1, &first)).await.unwrap();
+        let open = |number| {
+            let (stream, headers) = (2 * number + 1, rpc(path, &[]));
+            if expanding == Expanding::Headers {
+                let headers = [headers, expanded.clone()].concat();
+                return frame(HEADERS, END_HEADERS, stream, &headers);
+            }
+            let end = END_HEADERS | END_STREAM;
+            [
+                frame(HEADERS, END_HEADERS, stream, &headers),
+                frame(HEADERS, end, stream, &expanded),
+            ]
+            .concat()
+        };
+        for first in (1..streams).step_by(OPENED as usize) {
+            pace.tick().await;
+            let batch: Vec<u8> = (first..first + OPENED).flat_map(open).collect();
+            // A failure means that the gateway has ended the connection.
+            let _ = peer.send(&batch).await;
         }
         peers.push(peer);
     }

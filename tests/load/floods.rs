@@ -13,7 +13,7 @@ use kit::{
 };
 
 use crate::{
-    attacks,
+    attacks::{self, Expanding},
     environment::upstream,
     harness::{Attack, Harness},
     unread,
@@ -45,6 +45,7 @@ pub(crate) async fn run(word: &str) {
     harness.attacked(Attack { length: OPENING, ..streams }, open).await;
     let open = |address, until| attacks::open_incomplete_large(address, LIST, until);
     harness.attacked(Attack::of("140 × 8 large bodies that do not end"), open).await;
+    expanding(&harness).await;
     drip(&harness).await;
     for (what, flags) in [
         ("10,000 idle connections", &[][..]),
@@ -82,6 +83,21 @@ async fn flood(harness: &Harness<'_>, of: Flood, deaf: bool) {
     });
     harness.check(deaf || stated == ended.len(), || format!("{what}: {ended:?}"));
     harness.check(latest < SOON, || format!("{what}: one ended by round {latest}"));
+}
+
+/// Header fields of one byte each cost the gateway a hundred.
+async fn expanding(harness: &Harness<'_>) {
+    for (what, size, expanding, length) in [
+        ("60 × 60 header expansions", (60, 60), Expanding::Headers, OPENING),
+        ("60 × 60 trailer expansions", (60, 60), Expanding::Trailers, OPENING),
+        ("1,020 × 100 header expansions", (1020, 100), Expanding::Headers, 25 * OPENING),
+    ] {
+        let attack = Attack { length, times: 1, ..Attack::of(what) };
+        let send = move |address, until| {
+            attacks::send_expanding(address, LIST, size, expanding, until)
+        };
+        harness.attacked(attack, send).await;
+    }
 }
 
 /// The gateway abandons requests of a byte per second.

@@ -92,7 +92,7 @@ impl Routes {
         &self,
         capacities: &Capacities,
         request: Request<Incoming>,
-    ) -> Result<Admitted, Response<Body>> {
+    ) -> Result<Admitted, Box<Response<Body>>> {
         let arrived = Instant::now();
         let rpc = self.gateway.contract().rpc(request.uri().path());
         let mut size = metadata::size(request.uri(), request.headers());
@@ -102,7 +102,9 @@ impl Routes {
         }
         match capacities.try_reserve_metadata(size) {
             Ok(metadata) => Ok(Admitted { arrived, metadata, request }),
-            Err(exhausted) => Err(shed(rpc, arrived, request.headers(), exhausted)),
+            Err(exhausted) => {
+                Err(shed(rpc, arrived, request.headers(), exhausted).into())
+            }
         }
     }
 

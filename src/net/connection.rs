@@ -1,8 +1,14 @@
 //! One connection, from its first byte to its last RPC.
 
 use std::{
-    convert::Infallible, error::Error, future::poll_fn, io, net::SocketAddr, pin::pin,
-    sync::Arc, time::Duration,
+    convert::Infallible,
+    error::Error,
+    future::{pending, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
 };
 
 use hyper::service::service_fn;
@@ -16,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
-    limits::{self, Settings},
+    goaway::{Ending, Goaway, GoawayWriter},
+    limits::{self, FIRST_RPC_TIMEOUT, Settings},
+    newcomers::Newcomer,
     protocol::{HTTP1_RESPONSE, PREFACE, Protocol},
     rejected::{Reason, Rejected},
     streams::Streams,
@@ -29,40 +37,51 @@ use crate::{budget::Capacities, grpc::Routes};
 /// reset can overtake the response.
 const LINGER: (Duration, u64) = (Duration::from_secs(1), 64 * 1024);
 
+/// What all connections share: copies would be most of the memory of a silent one.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) routes: Arc<Routes>,
+    pub(super) capacities: Capacities,
+    pub(super) settings: Settings,
+    pub(super) draining: CancellationToken,
+    pub(super) rejected: Rejected,
+}
+
 /// Serves a connection until its peer or one of the limits ends it. During a drain it
 /// accepts no new RPCs; the server closes it at the drain limit.
 pub(super) async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
-    routes: Arc<Routes>,
-    capacities: Arc<Capacities>,
-    settings: Arc<Settings>,
-    draining: CancellationToken,
-    rejected: Arc<Rejected>,
+    shared: Arc<Shared>,
+    newcomer: Newcomer,
 ) {
+    let handshake = shared.settings.handshake_timeout;
     let protocol = tokio::select! {
         // A connection whose preface has arrived is served, also during a drain.
         biased;
-        read = timeout(settings.handshake_timeout, await_protocol(&mut stream)) => read,
+        read = await_protocol(&mut stream) => read,
+        () = newcomer.unused(handshake) => {
+            Err(io::Error::other("no HTTP/2 preface, and others need the connection"))
+        }
         // hyper would wait for the preface, and the drain for hyper (hyperium/hyper#4170).
-        () = draining.cancelled() => return,
+        () = shared.draining.cancelled() => return,
     };
     let ended = match protocol {
-        Ok(Ok(Protocol::Http2)) => {
-            Box::pin(serve_http2(stream, peer, routes, capacities, settings, draining))
-                .await
+        Ok(Protocol::Http2) => {
+            Box::pin(serve_http2(stream, peer, &shared, newcomer)).await
         }
-        Ok(Ok(other)) => {
+        Ok(other) => {
             let reason = Reason::WrongProtocol(other);
-            rejected.record(reason, format_args!("{other} from {peer}"));
+            shared.rejected.record(reason, format_args!("{other} from {peer}"));
+            // It ends soon, so it is none to end for others.
+            drop(newcomer);
             return Box::pin(turn_away(stream, other)).await;
         }
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err("no HTTP/2 preface within the handshake timeout".into()),
+        Err(error) => Err(error.into()),
     };
     if let Err(error) = ended {
         if let Some(broken) = broken_by_peer(&*error) {
-            rejected.record(Reason::Http2, format_args!("{broken} from {peer}"));
+            shared.rejected.record(Reason::Http2, format_args!("{broken} from {peer}"));
         }
         debug!(%peer, error, "connection ended with an error");
     }
@@ -125,29 +144,35 @@ fn broken_by_peer(error: &(dyn Error + 'static)) -> Option<String> {
 async fn serve_http2(
     stream: TcpStream,
     peer: SocketAddr,
-    routes: Arc<Routes>,
-    capacities: Arc<Capacities>,
-    settings: Arc<Settings>,
-    draining: CancellationToken,
+    shared: &Shared,
+    newcomer: Newcomer,
 ) -> Result<(), BoxError> {
+    let settings = &shared.settings;
     let (reader, writer) = stream.into_split();
+    let goaway = Goaway::default();
     let turn = Turn::default();
-    let reader = YieldingReader::new(reader, turn.clone());
-    let stream = tokio::io::join(PREFACE.chain(reader), writer);
-    let capacities = Arc::new(capacities.on_connection());
+    let reader = PREFACE.chain(YieldingReader::new(reader, turn.clone()));
+    let stream = tokio::io::join(reader, GoawayWriter::new(writer, goaway.clone()));
+    let capacities = Arc::new(shared.capacities.on_connection());
     let unread = capacities.unread.clone();
-    let service = service_fn(move |request| {
-        let (routes, capacities) = (Arc::clone(&routes), Arc::clone(&capacities));
-        // Not in the future: until its task runs, the metadata would wait uncounted.
-        let admitted = routes.admit(&capacities, request);
-        // Boxed, so that its memory is free while the response is being written.
-        Box::pin(async move {
-            let response = match admitted {
-                Ok(request) => routes.serve(&capacities, request).await,
-                Err(rejected) => rejected,
-            };
-            Ok::<_, Infallible>(response)
-        })
+    let newcomer = Arc::new(newcomer);
+    let service = service_fn({
+        let (routes, newcomer) = (Arc::clone(&shared.routes), Arc::clone(&newcomer));
+        move |request| {
+            let (routes, capacities) = (Arc::clone(&routes), Arc::clone(&capacities));
+            // Not in the future: until its task runs, the metadata would wait uncounted.
+            let admitted =
+                newcomer.may_serve().then(|| routes.admit(&capacities, request));
+            // Boxed, so that its memory is free while the response is being written.
+            Box::pin(async move {
+                Ok::<_, Infallible>(match admitted {
+                    Some(Ok(request)) => routes.serve(&capacities, request).await,
+                    Some(Err(rejected)) => *rejected,
+                    // The connection ends now.
+                    None => pending().await,
+                })
+            })
+        }
     });
     let streams = Streams::default();
     let http2 = limits::http2(streams.clone());
@@ -156,15 +181,21 @@ async fn serve_http2(
     let age = limits::jittered(settings.max_connection_age, fastrand::f64());
     let grace = settings.max_connection_age_grace;
     let limit = settings.write_timeout;
+    let idle = settings.max_connection_idle;
     let (reason, grace) = tokio::select! {
+        // Nothing has a turn before the frames that have arrived.
+        biased;
         ended = poll_fn(|context| turn.poll(connection.as_mut(), context)) => {
             return Ok(ended?);
         }
-        () = draining.cancelled() => ("drain", Duration::ZERO),
-        () = after(age, sleep(age)) => ("age", grace),
-        () = after(settings.max_connection_idle, streams.idle(settings.max_connection_idle)) => {
-            ("idle", grace)
+        () = newcomer.unused(first_rpc_timeout(idle)) => {
+            debug!(%peer, reason = "unused", "closing connection with GOAWAY");
+            goaway.set(Ending::Unused);
+            return Ok(());
         }
+        () = shared.draining.cancelled() => ("drain", Duration::ZERO),
+        () = after(age, sleep(age)) => ("age", grace),
+        () = after(idle, streams.idle(idle)) => ("idle", grace),
         () = unread.overdue(limit) => ("unread responses", grace.max(limit)),
     };
     debug!(%peer, reason, "closing connection with GOAWAY");
@@ -180,10 +211,15 @@ async fn serve_http2(
     }
 }
 
+/// Returns the time for the first RPC: what idle connections have, if that is less.
+fn first_rpc_timeout(idle: Duration) -> Duration {
+    if idle.is_zero() { FIRST_RPC_TIMEOUT } else { FIRST_RPC_TIMEOUT.min(idle) }
+}
+
 /// Completes with `wait`, or never if the limit is zero, which means no limit.
 async fn after(limit: Duration, wait: impl Future<Output = ()>) {
     if limit.is_zero() {
-        return std::future::pending().await;
+        return pending().await;
     }
     wait.await;
 }

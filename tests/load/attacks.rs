@@ -7,6 +7,7 @@
 
 use std::{collections::VecDeque, future::pending, net::SocketAddr, time::Duration};
 
+use crate::balanced::list;
 use bytes::Bytes;
 use kit::{
     caller::METADATA,
@@ -130,19 +131,18 @@ pub(crate) enum Expanding {
 /// Fields of one byte each that fit into a header list of 16 KiB, at 33 bytes each.
 const EXPANDING: usize = 450;
 
-/// Opens `connections` × `streams` streams with hundreds of header fields, of one byte
+/// Opens 60 × 60 streams with hundreds of header fields, of one byte
 /// each once they are in the table of the connection.
 pub(crate) async fn send_expanding(
     address: SocketAddr,
     path: &str,
-    (connections, streams): (u32, u32),
     expanding: Expanding,
     until: Instant,
 ) {
     let mut pace = pace();
     let mut peers = Vec::new();
     let expanded = repeated_field(EXPANDING);
-    for _ in 0..connections {
+    for _ in 0..60 {
         let mut peer = Peer::greet(address).await.unwrap();
         let first = [rpc(path, &[]), indexed_field("x", "")].concat();
         peer.send(&frame(HEADERS, END_HEADERS, 1, &first)).await.unwrap();
@@ -159,7 +159,7 @@ pub(crate) async fn send_expanding(
             ]
             .concat()
         };
-        for first in (1..streams).step_by(OPENED as usize) {
+        for first in (1..60).step_by(OPENED as usize) {
             pace.tick().await;
             let batch: Vec<u8> = (first..first + OPENED).flat_map(open).collect();
             // A failure means that the gateway has ended the connection.
@@ -188,6 +188,36 @@ pub(crate) async fn idle(address: SocketAddr, until: Instant) {
     sleep_until(until).await;
     close(peers, OPENED as usize).await;
 }
+
+/// Opens 10,000 connections that say SETTINGS and nothing else. Returns how many of some
+/// clients that then connect have an RPC served.
+pub(crate) async fn silent(address: SocketAddr, until: Instant) -> usize {
+    let mut pace = pace();
+    let mut peers = VecDeque::new();
+    for number in 0..10_000 {
+        if number % OPENED == 0 {
+            pace.tick().await;
+        }
+        if let Ok(peer) = Peer::greet(address).await {
+            peers.push_back(peer);
+        }
+        // The gateway has ended the others.
+        if peers.len() > 2000 {
+            peers.pop_front();
+        }
+    }
+    let mut served = 0;
+    for _ in 0..CLIENTS {
+        let Ok((connection, _)) = Connection::open(address).await else { continue };
+        served += usize::from(list(&connection).await.is_ok());
+    }
+    sleep_until(until).await;
+    close(peers.into(), OPENED as usize).await;
+    served
+}
+
+/// The clients of [`silent`].
+pub(crate) const CLIENTS: usize = 100;
 
 /// Sends 60 kB of a body on each of 140 × 8 streams.
 pub(crate) async fn open_incomplete_large(

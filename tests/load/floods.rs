@@ -13,9 +13,9 @@ use kit::{
 };
 
 use crate::{
-    attacks::{self, Expanding},
+    attacks::{self, CLIENTS, Expanding},
     environment::upstream,
-    harness::{Attack, Harness},
+    harness::{Attack, Harness, MEMORY},
     unread,
 };
 
@@ -27,6 +27,10 @@ const ANSWERED: [Flood; 3] = [MALFORMED_HEADERS, SETTINGS_FLOOD, PINGS];
 
 /// The maximum of rounds until a connection ends.
 const SOON: u32 = 10_000;
+
+/// What 1,024 connections cost in KiB, and a quarter more that are to end: h2 has buffers
+/// of 28 KiB for each.
+const CONNECTIONS: u64 = 1280 * 28;
 
 /// Slightly more than the time to open 4,000 streams.
 const OPENING: Duration = Duration::from_secs(1);
@@ -53,6 +57,13 @@ pub(crate) async fn run(word: &str) {
     ] {
         let idle = Attack { flags, length: 3 * OPENING, times: 2, ..Attack::of(what) };
         harness.attacked(idle, attacks::idle).await;
+    }
+    let what = "10,000 silent HTTP/2 connections";
+    let memory = MEMORY + CONNECTIONS;
+    let silent = Attack { length: 3 * OPENING, times: 1, memory, ..Attack::of(what) };
+    for served in harness.attacked(silent, attacks::silent).await {
+        println!("floods:   {served} of {CLIENTS} clients were served afterwards");
+        harness.check(served == CLIENTS, || format!("{what}: {served} clients"));
     }
     let mut broken = harness.broken();
     broken.extend(unread::run(word).await);
@@ -87,15 +98,13 @@ async fn flood(harness: &Harness<'_>, of: Flood, deaf: bool) {
 
 /// Header fields of one byte each cost the gateway a hundred.
 async fn expanding(harness: &Harness<'_>) {
-    for (what, size, expanding, length) in [
-        ("60 × 60 header expansions", (60, 60), Expanding::Headers, OPENING),
-        ("60 × 60 trailer expansions", (60, 60), Expanding::Trailers, OPENING),
-        ("1,020 × 100 header expansions", (1020, 100), Expanding::Headers, 25 * OPENING),
+    for (what, expanding) in [
+        ("60 × 60 header expansions", Expanding::Headers),
+        ("60 × 60 trailer expansions", Expanding::Trailers),
     ] {
-        let attack = Attack { length, times: 1, ..Attack::of(what) };
-        let send = move |address, until| {
-            attacks::send_expanding(address, LIST, size, expanding, until)
-        };
+        let attack = Attack { length: OPENING, times: 1, ..Attack::of(what) };
+        let send =
+            |address, until| attacks::send_expanding(address, LIST, expanding, until);
         harness.attacked(attack, send).await;
     }
 }

@@ -110,9 +110,10 @@ pub fn indexed_field(name: &str, value: &str) -> Vec<u8> {
     block
 }
 
-/// Refers to the newest field of the table, in one byte each time.
+/// Refers to the newest field of the table, in one byte each time (RFC 7541, section
+/// 6.1). Before it, the table has 61 usual fields.
 pub fn repeated_field(times: usize) -> Vec<u8> {
-    vec![0x80 | 62; times]
+    vec![0x80 + 62; times]
 }
 
 /// Writes a whole RPC with [`KEY`]: the headers, and the message in its frame.

@@ -13,6 +13,7 @@ mod limits;
 mod newcomers;
 mod protocol;
 mod rejected;
+mod resets;
 mod streams;
 mod yielding;
 

@@ -27,6 +27,7 @@ use super::{
     newcomers::Newcomer,
     protocol::{HTTP1_RESPONSE, PREFACE, Protocol},
     rejected::{Reason, Rejected},
+    resets::ResetLimiter,
     streams::Streams,
     yielding::{Turn, YieldingReader},
 };
@@ -66,9 +67,11 @@ pub(super) async fn serve(
         // hyper would wait for the preface, and the drain for hyper (hyperium/hyper#4170).
         () = shared.draining.cancelled() => return,
     };
+    let goaway = Goaway::default();
     let ended = match protocol {
         Ok(Protocol::Http2) => {
-            Box::pin(serve_http2(stream, peer, &shared, newcomer)).await
+            let serving = serve_http2(stream, peer, &shared, newcomer, goaway.clone());
+            Box::pin(serving).await
         }
         Ok(other) => {
             let reason = Reason::WrongProtocol(other);
@@ -80,7 +83,11 @@ pub(super) async fn serve(
         Err(error) => Err(error.into()),
     };
     if let Err(error) = ended {
-        if let Some(broken) = broken_by_peer(&*error) {
+        let broken = match goaway.get() {
+            Some(Ending::TooManyResets) => Some("too many streams were reset".to_owned()),
+            _ => broken_by_peer(&*error),
+        };
+        if let Some(broken) = broken {
             shared.rejected.record(Reason::Http2, format_args!("{broken} from {peer}"));
         }
         debug!(%peer, error, "connection ended with an error");
@@ -146,11 +153,12 @@ async fn serve_http2(
     peer: SocketAddr,
     shared: &Shared,
     newcomer: Newcomer,
+    goaway: Goaway,
 ) -> Result<(), BoxError> {
     let settings = &shared.settings;
     let (reader, writer) = stream.into_split();
-    let goaway = Goaway::default();
     let turn = Turn::default();
+    let reader = ResetLimiter::new(reader, goaway.clone());
     let reader = PREFACE.chain(YieldingReader::new(reader, turn.clone()));
     let stream = tokio::io::join(reader, GoawayWriter::new(writer, goaway.clone()));
     let capacities = Arc::new(shared.capacities.on_connection());

@@ -18,6 +18,8 @@ pub(super) enum Ending {
     /// It has carried no RPC. A client that sends one now sends it again elsewhere,
     /// since this GOAWAY says that no stream was processed (RFC 9113, section 6.8).
     Unused,
+    /// Its peer has reset too many streams.
+    TooManyResets,
 }
 
 impl Ending {
@@ -26,6 +28,9 @@ impl Ending {
     fn frame(self) -> &'static [u8] {
         match self {
             Self::Unused => b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            Self::TooManyResets => {
+                b"\0\0\x17\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\x0btoo_many_resets"
+            }
         }
     }
 }
@@ -139,10 +144,12 @@ mod tests {
 
     #[tokio::test]
     async fn connection_that_ends_at_once_writes_a_goaway() {
-        let frame = Ending::Unused.frame();
-        assert_eq!(frame.len(), 9 + usize::from(frame[2]));
-        let read = read_after(b"frame", 64, Some(Ending::Unused)).await;
-        assert_eq!(read, [b"frame", frame].concat());
+        for ending in [Ending::Unused, Ending::TooManyResets] {
+            let frame = ending.frame();
+            assert_eq!(frame.len(), 9 + usize::from(frame[2]), "{ending:?}");
+            let read = read_after(b"frame", 64, Some(ending)).await;
+            assert_eq!(read, [b"frame", frame].concat());
+        }
         assert_eq!(read_after(b"frame", 64, None).await, b"frame");
     }
 

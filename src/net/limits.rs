@@ -57,9 +57,10 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// Maximum bytes of a response in a stream's buffer, for a peer that reads slowly.
 const SEND_BUFFER: usize = 256 * 1024;
 
-/// Maximum streams that a peer may reset before they are served; then the connection
-/// ends. Bounds rapid reset (CVE-2023-44487).
-const PENDING_RESETS: usize = 20;
+/// Maximum streams that a peer may reset before h2 has handed them out; then the
+/// connection ends. A connection reads fewer in one turn, so that a burst of cancelled
+/// RPCs does not reach it. `net/resets.rs` limits the resets that last (CVE-2023-44487).
+const PENDING_RESETS: usize = 200;
 
 /// Maximum streams that the server resets for errors of the peer; then the connection
 /// ends (RUSTSEC-2024-0003). Correct peers cause none.

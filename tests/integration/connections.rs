@@ -174,6 +174,52 @@ async fn connection_without_an_rpc_is_closed() {
     }
 }
 
+/// Cancels RPCs in one write, while others are in flight on the connection.
+async fn assert_burst(cancelled: u32, others: u32) {
+    let gateway = serving(&[]).await;
+    let mut peer = Peer::greet(gateway.address).await.unwrap();
+    let message = list_request().encode_to_vec();
+    let open = |number| request(2 * number + 1, LIST, &message);
+    let cancel = |number| frame(RST_STREAM, 0, 2 * number + 1, &CANCEL.to_be_bytes());
+    let all = others + cancelled;
+    let write: Vec<u8> =
+        (0..all).flat_map(open).chain((others..all).flat_map(cancel)).collect();
+    peer.send(&write).await.unwrap();
+    let mut responses = 0;
+    while responses < others {
+        let next = timeout(HANG_GUARD, peer.reader.next()).await.unwrap();
+        let frame = next.unwrap_or_else(|| panic!("{cancelled}: {responses} responses"));
+        assert_ne!(frame.kind, GOAWAY, "{cancelled}");
+        responses += u32::from(frame.kind == DATA && frame.stream < 2 * others);
+    }
+    peer.send(&open(all)).await.unwrap();
+    let is_response = |frame: &Frame| frame.kind == DATA && frame.stream > 2 * all;
+    let response = timeout(HANG_GUARD, peer.reader.find(is_response)).await.unwrap();
+    assert!(response.is_some(), "{cancelled}: the connection is open");
+}
+
+#[tokio::test]
+async fn burst_of_cancels_ends_no_other_rpc() {
+    for (cancelled, others) in [(25, 25), (50, 50), (99, 1)] {
+        assert_burst(cancelled, others).await;
+    }
+}
+
+#[tokio::test]
+async fn client_that_cancels_often_keeps_its_connection() {
+    let gateway = serving(&[]).await;
+    let connection = used(&gateway).await;
+    for _ in 0..4 {
+        let mut calls = Vec::new();
+        for _ in 0..99 {
+            calls.push(connection.start(LIST, METADATA).await.unwrap());
+        }
+        assert!(is_served(&connection).await);
+        drop(calls);
+        assert!(is_served(&connection).await);
+    }
+}
+
 /// Opens an RPC on stream 1, which the upstream holds.
 async fn list(peer: &mut Peer) {
     let request = request(1, LIST, &list_request().encode_to_vec());

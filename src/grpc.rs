@@ -6,6 +6,7 @@
 mod body;
 mod error;
 mod health;
+mod metadata;
 mod reflection;
 mod route;
 mod unary;

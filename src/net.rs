@@ -6,10 +6,14 @@
 //! (`docs/decisions/0004-own-serving-loop.md`).
 
 mod accept;
+mod addresses;
 mod connection;
+mod goaway;
 mod limits;
+mod newcomers;
 mod protocol;
 mod rejected;
+mod resets;
 mod streams;
 mod yielding;
 

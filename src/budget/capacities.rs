@@ -24,6 +24,9 @@ pub struct Shares {
     pub receiving: FairShare,
     /// The same for health checks and reflection, until the response is read.
     pub auxiliary: FairShare,
+    /// Metadata of requests beyond the first [`REQUEST_UNIT`] bytes of each, in the same
+    /// units.
+    pub metadata: FairShare,
     /// Watches on the health of a service.
     pub watches: FairShare,
     /// RPCs without a response yet.
@@ -64,6 +67,9 @@ impl Settings {
             receiving: half_reserved(1024, FLOOR),
             // Separate, so that a flood of health checks rejects no RPC.
             auxiliary: half_reserved(256, FLOOR),
+            // Two units beyond the first suffice for a credential of 8 KiB. As many RPCs
+            // as `in_flight` has by default may have one; each client may have one.
+            metadata: FairShare { total: 2048, reserved: 256, floor: 8, guaranteed: 2 },
             // A watch lasts as long as its client likes. One per connection is usual.
             watches: half_reserved(1024, FLOOR),
             // The reserve is small, so that few busy clients may use most of it. No
@@ -113,6 +119,7 @@ fn half_reserved(total: usize, floor: usize) -> FairShare {
 pub struct Capacities {
     pub(crate) receiving: SharedCapacity,
     pub(crate) auxiliary: SharedCapacity,
+    metadata: SharedCapacity,
     pub(crate) watches: SharedCapacity,
     in_flight: SharedCapacity,
     open_rpcs: SharedCapacity,
@@ -132,6 +139,7 @@ impl Capacities {
         Self {
             receiving: of_requests(Exhausted::Receiving, shares.receiving),
             auxiliary: of_requests(Exhausted::Auxiliary, shares.auxiliary),
+            metadata: of_requests(Exhausted::Metadata, shares.metadata),
             watches: of_requests(Exhausted::Watches, shares.watches),
             in_flight: of_requests(Exhausted::InFlight, shares.in_flight),
             open_rpcs: of_requests(Exhausted::OpenRpcs, shares.open_rpcs),
@@ -152,6 +160,7 @@ impl Capacities {
         Self {
             receiving: self.receiving.for_client(),
             auxiliary: self.auxiliary.for_client(),
+            metadata: self.metadata.for_client(),
             watches: self.watches.for_client(),
             in_flight: self.in_flight.for_client(),
             open_rpcs: self.open_rpcs.for_client(),
@@ -160,6 +169,20 @@ impl Capacities {
             max_connections: self.max_connections,
             unread: UnreadResponses::default(),
         }
+    }
+
+    /// Reserves `bytes` of metadata, for as long as a request has it. Most requests need
+    /// no reservation: the first [`REQUEST_UNIT`] bytes count as part of the request.
+    ///
+    /// # Errors
+    ///
+    /// If the client would then hold more than it may.
+    pub(crate) fn try_reserve_metadata(
+        &self,
+        bytes: usize,
+    ) -> Result<Option<Reservation>, Exhausted> {
+        let large = bytes.checked_sub(REQUEST_UNIT).filter(|large| *large > 0);
+        large.map(|large| self.metadata.try_reserve_bytes(large)).transpose()
     }
 
     /// Reserves what an RPC needs: a unit while it is in flight, and the memory of
@@ -216,6 +239,20 @@ mod tests {
             let connection = Capacities::new(&settings).on_connection();
             assert!(connection.try_reserve_rpc().is_ok(), "{number}");
         }
+    }
+
+    #[test]
+    fn only_large_metadata_is_limited() {
+        let connection = Capacities::new(&settings(MIB, 1024)).on_connection();
+        let reserve = |bytes| connection.try_reserve_metadata(bytes);
+        let credential = 8 << 10;
+        let held: Vec<_> =
+            (0..).map_while(|_| reserve(REQUEST_UNIT + credential).ok()).collect();
+        assert_eq!(held.len(), 448, "as many as RPCs in flight");
+        assert!(reserve(REQUEST_UNIT + 1).is_err());
+        assert!(reserve(REQUEST_UNIT).unwrap().is_none());
+        drop(held);
+        assert!(reserve(REQUEST_UNIT + 1).unwrap().is_some());
     }
 
     #[test]

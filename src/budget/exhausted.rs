@@ -11,6 +11,9 @@ pub enum Exhausted {
     /// The same for health checks and reflection.
     #[error("limit of health and reflection requests reached")]
     Auxiliary,
+    /// Bytes of large metadata.
+    #[error("limit of large request metadata reached")]
+    Metadata,
     /// Watches on the health of a service.
     #[error("limit of health watches reached")]
     Watches,

@@ -32,7 +32,8 @@ pub(super) struct BudgetFlags {
     )]
     answer_memory: usize,
 
-    /// Maximum concurrent connections; others are closed immediately
+    /// Maximum concurrent connections. At the maximum, a new connection ends the oldest
+    /// that has carried no RPC, or is closed if there is none
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_MAX_CONNECTIONS",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::parse::{seconds, some_seconds};
+use super::parse::{number_or_zero, seconds, some_seconds};
 use crate::net::Settings;
 
 /// The lame duck of a gateway on Polytomic: Kubernetes and its proxies take a few
@@ -70,7 +70,7 @@ pub(super) struct NetFlags {
     max_connection_age_grace: Duration,
 
     /// Seconds (up to twice that) without a stream until a connection gets GOAWAY. 0:
-    /// never
+    /// never. Before its first stream at most 30
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_MAX_CONNECTION_IDLE",
@@ -79,6 +79,17 @@ pub(super) struct NetFlags {
         value_parser = seconds
     )]
     max_connection_idle: Duration,
+
+    /// Maximum concurrent connections of one address; others are closed immediately. 0:
+    /// no limit, since all connections through a proxy have one address
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_MAX_CONNECTIONS_PER_ADDRESS",
+        value_name = "NUMBER",
+        default_value = "0",
+        value_parser = number_or_zero
+    )]
+    max_connections_per_address: usize,
 
     /// Maximum seconds for a new connection to send the HTTP/2 preface before it is
     /// closed
@@ -104,6 +115,7 @@ impl NetFlags {
             max_connection_age_grace: self.max_connection_age_grace,
             max_connection_idle: self.max_connection_idle,
             handshake_timeout: self.handshake_timeout,
+            max_connections_per_address: self.max_connections_per_address,
             write_timeout: self.write_timeout,
         }
     }

@@ -27,6 +27,11 @@ pub(super) fn number(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "give a whole number, 1 or more".to_owned())
 }
 
+/// Parses a number of connections, of which 0 stands for no limit.
+pub(super) fn number_or_zero(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "give a whole number".to_owned())
+}
+
 /// Parses a number of bytes.
 pub(super) fn bytes(text: &str) -> Result<usize, String> {
     text.parse()

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use tonic::body::Body;
 use tower::ServiceExt;
 
-use super::{Error, body, health::Health, reflection::Reflection, unary};
+use super::{Error, body, health::Health, metadata, reflection::Reflection, unary};
 use crate::{
     budget::{Capacities, Exhausted, Reservation},
     contract::Rpc,
@@ -75,14 +75,40 @@ impl Routes {
         self.health.set_serving().await;
     }
 
+    /// Reserves what the metadata of a request costs, or rejects the request.
+    ///
+    /// # Errors
+    ///
+    /// The response, if there is not as much.
+    pub(crate) fn admit(
+        &self,
+        capacities: &Capacities,
+        request: Request<Incoming>,
+    ) -> Result<Admitted, Box<Response<Body>>> {
+        let arrived = Instant::now();
+        let path = request.uri().path();
+        let mut size = metadata::size(request.uri(), request.headers());
+        if Reflection::has(path) {
+            // A stream is read while its responses are, if they are.
+            size += metadata::TRAILERS;
+        }
+        match capacities.try_reserve_metadata(size) {
+            Ok(metadata) => Ok(Admitted { arrived, metadata, request }),
+            Err(exhausted) => {
+                let rpc = self.gateway.contract().rpc(path);
+                Err(shed(rpc, arrived, request.headers(), exhausted).into())
+            }
+        }
+    }
+
     /// Serves one request. The future stays small while it waits for the rest of the
     /// request, because the futures of the later steps are boxed.
     pub(crate) async fn serve(
         &self,
         capacities: &Capacities,
-        request: Request<Incoming>,
+        admitted: Admitted,
     ) -> Response<Body> {
-        let arrived = Instant::now();
+        let Admitted { arrived, metadata, request } = admitted;
         let rpc = self.gateway.contract().rpc(request.uri().path());
         let capacity =
             if rpc.is_some() { &capacities.receiving } else { &capacities.auxiliary };
@@ -99,7 +125,8 @@ impl Routes {
         }
         let path = request.uri().path();
         if Reflection::has(path) {
-            return self.reflect(capacities, arrived, request, reservation);
+            let reserved = (reservation, metadata);
+            return self.reflect(capacities, arrived, request, reserved);
         }
         if rpc.is_none() && !path.starts_with(HEALTH) {
             let failure = Error::UnknownRpc.into();
@@ -159,7 +186,7 @@ impl Routes {
         capacities: &Capacities,
         arrived: Instant,
         request: Request<Incoming>,
-        reservation: Reservation,
+        (reservation, metadata): (Reservation, Option<Reservation>),
     ) -> Response<Body> {
         let reservation = Arc::new(reservation);
         let (parts, body) = request.into_parts();
@@ -171,10 +198,19 @@ impl Routes {
         let body = body::responses(self.reflection.answer(messages), move |failure| {
             gateway::reject(None, arrived, &parts.headers, failure)
         });
-        let mut response = Response::new(capacities.unread.watch(body, reservation));
+        let reserved = Arc::new((reservation, metadata));
+        let mut response = Response::new(capacities.unread.watch(body, reserved));
         response.headers_mut().insert(CONTENT_TYPE, unary::GRPC);
         response
     }
+}
+
+/// A request that holds memory for its metadata.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    arrived: Instant,
+    metadata: Option<Reservation>,
+    request: Request<Incoming>,
 }
 
 /// Rejects a request that would exceed a limit.

@@ -11,8 +11,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connection,
+    addresses::Addresses,
+    connection::{self, Shared},
     limits::Settings,
+    newcomers::Newcomers,
     rejected::{Reason, Rejected},
 };
 use crate::{budget::Capacities, grpc::Routes};
@@ -24,13 +26,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The open connections.
 #[derive(Debug)]
 pub(super) struct Connections {
-    /// Shared, since copies would be most of the memory of a silent connection.
-    routes: Arc<Routes>,
-    capacities: Arc<Capacities>,
-    settings: Arc<Settings>,
-    draining: CancellationToken,
+    shared: Arc<Shared>,
     open: JoinSet<()>,
-    rejected: Arc<Rejected>,
+    newcomers: Arc<Newcomers>,
+    addresses: Arc<Addresses>,
 }
 
 impl Connections {
@@ -40,13 +39,14 @@ impl Connections {
         capacities: Capacities,
         draining: CancellationToken,
     ) -> Self {
+        let addresses = Arc::new(Addresses::new(settings.max_connections_per_address));
+        let rejected = Rejected::default();
+        let shared = Shared { routes, capacities, settings, draining, rejected };
         Self {
-            routes,
-            capacities: Arc::new(capacities),
-            settings: Arc::new(settings),
-            draining,
+            shared: Arc::new(shared),
             open: JoinSet::new(),
-            rejected: Arc::default(),
+            newcomers: Arc::default(),
+            addresses,
         }
     }
 
@@ -63,13 +63,15 @@ impl Connections {
     ) {
         let mut until = pin!(until);
         loop {
+            // Those that end for others may wait for a thread, but not in any number.
+            let has_few = self.open.len() < self.most_open();
             tokio::select! {
                 () = &mut until => return,
-                accepted = listener.accept() => match accepted {
+                accepted = listener.accept(), if has_few => match accepted {
                     Ok((stream, peer)) => self.serve(stream, peer),
                     Err(error) if concerns_one_peer(&error) => {}
                     Err(error) => {
-                        self.rejected.record(Reason::AcceptFailed, &error);
+                        self.shared.rejected.record(Reason::AcceptFailed, &error);
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -98,24 +100,48 @@ impl Connections {
         self.open.shutdown().await;
     }
 
-    /// Serves a connection, or closes it if the connection limit is reached: a
-    /// connection left in the system's queue would only keep its peer waiting.
+    /// Serves a connection, or closes it if a limit is reached: a connection left in the
+    /// system's queue would only keep its peer waiting.
     fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
         while self.open.try_join_next().is_some() {}
-        if self.open.len() >= self.capacities.max_connections() {
-            let limit = self.capacities.max_connections();
-            self.rejected.record(Reason::ConnectionLimit, limit);
+        let rejected = &self.shared.rejected;
+        let Some(counted) = self.addresses.try_add(peer.ip()) else {
+            rejected.record(Reason::AddressLimit, peer.ip());
+            return;
+        };
+        if !self.has_room() {
+            rejected.record(Reason::ConnectionLimit, self.max_connections());
             return;
         }
-        let routes = Arc::clone(&self.routes);
-        let capacities = Arc::clone(&self.capacities);
-        let settings = Arc::clone(&self.settings);
-        let draining = self.draining.clone();
-        let rejected = Arc::clone(&self.rejected);
-        let serving = connection::serve(
-            stream, peer, routes, capacities, settings, draining, rejected,
-        );
-        self.open.spawn(serving);
+        let (shared, newcomer) = (Arc::clone(&self.shared), self.newcomers.add());
+        self.open.spawn(async move {
+            connection::serve(stream, peer, shared, newcomer).await;
+            drop(counted);
+        });
+    }
+
+    /// Reports whether there is room for another connection, which may end one that has
+    /// carried no RPC.
+    fn has_room(&self) -> bool {
+        let (open, limit) = (self.open.len(), self.max_connections());
+        if open < limit {
+            return true;
+        }
+        let evicted = open < self.most_open() && self.newcomers.evict_oldest();
+        if evicted {
+            self.shared.rejected.record(Reason::Evicted, limit);
+        }
+        evicted
+    }
+
+    fn max_connections(&self) -> usize {
+        self.shared.capacities.max_connections()
+    }
+
+    /// Returns the maximum connections with those that are to end.
+    fn most_open(&self) -> usize {
+        let limit = self.max_connections();
+        limit.saturating_add(limit.div_ceil(4))
     }
 }
 

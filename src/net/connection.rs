@@ -1,7 +1,13 @@
 //! One connection, from its first byte to its last RPC.
 
 use std::{
-    convert::Infallible, error::Error, io, net::SocketAddr, pin::pin, sync::Arc,
+    convert::Infallible,
+    error::Error,
+    future::{pending, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,11 +22,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
-    limits::{self, Settings},
+    goaway::{Ending, Goaway, GoawayWriter},
+    limits::{self, FIRST_RPC_TIMEOUT, Settings},
+    newcomers::Newcomer,
     protocol::{HTTP1_RESPONSE, PREFACE, Protocol},
     rejected::{Reason, Rejected},
+    resets::ResetLimiter,
     streams::Streams,
-    yielding::YieldingReader,
+    yielding::{Turn, YieldingReader},
 };
 use crate::{budget::Capacities, grpc::Routes};
 
@@ -29,40 +38,57 @@ use crate::{budget::Capacities, grpc::Routes};
 /// reset can overtake the response.
 const LINGER: (Duration, u64) = (Duration::from_secs(1), 64 * 1024);
 
+/// What all connections share: copies would be most of the memory of a silent one.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) routes: Arc<Routes>,
+    pub(super) capacities: Capacities,
+    pub(super) settings: Settings,
+    pub(super) draining: CancellationToken,
+    pub(super) rejected: Rejected,
+}
+
 /// Serves a connection until its peer or one of the limits ends it. During a drain it
 /// accepts no new RPCs; the server closes it at the drain limit.
 pub(super) async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
-    routes: Arc<Routes>,
-    capacities: Arc<Capacities>,
-    settings: Arc<Settings>,
-    draining: CancellationToken,
-    rejected: Arc<Rejected>,
+    shared: Arc<Shared>,
+    newcomer: Newcomer,
 ) {
+    let handshake = shared.settings.handshake_timeout;
     let protocol = tokio::select! {
         // A connection whose preface has arrived is served, also during a drain.
         biased;
-        read = timeout(settings.handshake_timeout, await_protocol(&mut stream)) => read,
-        // hyper would wait for the preface, and the drain for hyper (hyperium/hyper#4170).
-        () = draining.cancelled() => return,
-    };
-    let ended = match protocol {
-        Ok(Ok(Protocol::Http2)) => {
-            Box::pin(serve_http2(stream, peer, routes, capacities, settings, draining))
-                .await
+        read = await_protocol(&mut stream) => read,
+        () = newcomer.unused(handshake) => {
+            Err(io::Error::other("no HTTP/2 preface, and others need the connection"))
         }
-        Ok(Ok(other)) => {
+        // hyper would wait for the preface, and the drain for hyper (hyperium/hyper#4170).
+        () = shared.draining.cancelled() => return,
+    };
+    let goaway = Goaway::default();
+    let ended = match protocol {
+        Ok(Protocol::Http2) => {
+            let serving = serve_http2(stream, peer, &shared, newcomer, goaway.clone());
+            Box::pin(serving).await
+        }
+        Ok(other) => {
             let reason = Reason::WrongProtocol(other);
-            rejected.record(reason, format_args!("{other} from {peer}"));
+            shared.rejected.record(reason, format_args!("{other} from {peer}"));
+            // It ends soon, so it is none to end for others.
+            drop(newcomer);
             return Box::pin(turn_away(stream, other)).await;
         }
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err("no HTTP/2 preface within the handshake timeout".into()),
+        Err(error) => Err(error.into()),
     };
     if let Err(error) = ended {
-        if let Some(broken) = broken_by_peer(&*error) {
-            rejected.record(Reason::Http2, format_args!("{broken} from {peer}"));
+        let broken = match goaway.get() {
+            Some(Ending::TooManyResets) => Some("too many streams were reset".to_owned()),
+            _ => broken_by_peer(&*error),
+        };
+        if let Some(broken) = broken {
+            shared.rejected.record(Reason::Http2, format_args!("{broken} from {peer}"));
         }
         debug!(%peer, error, "connection ended with an error");
     }
@@ -125,21 +151,36 @@ fn broken_by_peer(error: &(dyn Error + 'static)) -> Option<String> {
 async fn serve_http2(
     stream: TcpStream,
     peer: SocketAddr,
-    routes: Arc<Routes>,
-    capacities: Arc<Capacities>,
-    settings: Arc<Settings>,
-    draining: CancellationToken,
+    shared: &Shared,
+    newcomer: Newcomer,
+    goaway: Goaway,
 ) -> Result<(), BoxError> {
+    let settings = &shared.settings;
     let (reader, writer) = stream.into_split();
-    let stream = tokio::io::join(PREFACE.chain(YieldingReader::new(reader)), writer);
-    let capacities = Arc::new(capacities.on_connection());
+    let turn = Turn::default();
+    let reader = ResetLimiter::new(reader, goaway.clone());
+    let reader = PREFACE.chain(YieldingReader::new(reader, turn.clone()));
+    let stream = tokio::io::join(reader, GoawayWriter::new(writer, goaway.clone()));
+    let capacities = Arc::new(shared.capacities.on_connection());
     let unread = capacities.unread.clone();
-    let service = service_fn(move |request| {
-        let (routes, capacities) = (Arc::clone(&routes), Arc::clone(&capacities));
-        let response =
-            async move { Ok::<_, Infallible>(routes.serve(&capacities, request).await) };
-        // Boxed, so that its memory is free while the response is being written.
-        Box::pin(response)
+    let newcomer = Arc::new(newcomer);
+    let service = service_fn({
+        let (routes, newcomer) = (Arc::clone(&shared.routes), Arc::clone(&newcomer));
+        move |request| {
+            let (routes, capacities) = (Arc::clone(&routes), Arc::clone(&capacities));
+            // Not in the future: until its task runs, the metadata would wait uncounted.
+            let admitted =
+                newcomer.may_serve().then(|| routes.admit(&capacities, request));
+            // Boxed, so that its memory is free while the response is being written.
+            Box::pin(async move {
+                Ok::<_, Infallible>(match admitted {
+                    Some(Ok(request)) => routes.serve(&capacities, request).await,
+                    Some(Err(rejected)) => *rejected,
+                    // The connection ends now.
+                    None => pending().await,
+                })
+            })
+        }
     });
     let streams = Streams::default();
     let http2 = limits::http2(streams.clone());
@@ -148,20 +189,28 @@ async fn serve_http2(
     let age = limits::jittered(settings.max_connection_age, fastrand::f64());
     let grace = settings.max_connection_age_grace;
     let limit = settings.write_timeout;
+    let idle = settings.max_connection_idle;
     let (reason, grace) = tokio::select! {
-        ended = connection.as_mut() => return Ok(ended?),
-        () = draining.cancelled() => ("drain", Duration::ZERO),
-        () = after(age, sleep(age)) => ("age", grace),
-        () = after(settings.max_connection_idle, streams.idle(settings.max_connection_idle)) => {
-            ("idle", grace)
+        // Nothing has a turn before the frames that have arrived.
+        biased;
+        ended = poll_fn(|context| turn.poll(connection.as_mut(), context)) => {
+            return Ok(ended?);
         }
+        () = newcomer.unused(first_rpc_timeout(idle)) => {
+            debug!(%peer, reason = "unused", "closing connection with GOAWAY");
+            goaway.set(Ending::Unused);
+            return Ok(());
+        }
+        () = shared.draining.cancelled() => ("drain", Duration::ZERO),
+        () = after(age, sleep(age)) => ("age", grace),
+        () = after(idle, streams.idle(idle)) => ("idle", grace),
         () = unread.overdue(limit) => ("unread responses", grace.max(limit)),
     };
     debug!(%peer, reason, "closing connection with GOAWAY");
     // Sends two GOAWAYs, so that no RPC sent in between is lost (RFC 9113, section 6.8).
     connection.as_mut().graceful_shutdown();
     tokio::select! {
-        ended = connection => Ok(ended?),
+        ended = poll_fn(|context| turn.poll(connection.as_mut(), context)) => Ok(ended?),
         () = after(grace, sleep(grace)) => Err("RPCs in flight exceeded the grace period".into()),
         // Without a grace period, unread responses still have their timeout.
         () = unread.overdue(limit), if grace.is_zero() => {
@@ -170,10 +219,15 @@ async fn serve_http2(
     }
 }
 
+/// Returns the time for the first RPC: what idle connections have, if that is less.
+fn first_rpc_timeout(idle: Duration) -> Duration {
+    if idle.is_zero() { FIRST_RPC_TIMEOUT } else { FIRST_RPC_TIMEOUT.min(idle) }
+}
+
 /// Completes with `wait`, or never if the limit is zero, which means no limit.
 async fn after(limit: Duration, wait: impl Future<Output = ()>) {
     if limit.is_zero() {
-        return std::future::pending().await;
+        return pending().await;
     }
     wait.await;
 }

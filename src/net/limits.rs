@@ -23,6 +23,8 @@ pub struct Settings {
     pub max_connection_idle: Duration,
     /// Maximum time for a new connection to send the HTTP/2 preface.
     pub handshake_timeout: Duration,
+    /// Maximum concurrent connections of one address. Zero: no limit.
+    pub max_connections_per_address: usize,
     /// Time, up to twice that, for which a response may stay unread.
     pub write_timeout: Duration,
 }
@@ -55,13 +57,18 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// Maximum bytes of a response in a stream's buffer, for a peer that reads slowly.
 const SEND_BUFFER: usize = 256 * 1024;
 
-/// Maximum streams that a peer may reset before they are served; then the connection
-/// ends. Bounds rapid reset (CVE-2023-44487).
-const PENDING_RESETS: usize = 20;
+/// Maximum streams that a peer may reset before h2 has handed them out; then the
+/// connection ends. A connection reads fewer in one turn, so that a burst of cancelled
+/// RPCs does not reach it. `net/resets.rs` limits the resets that last (CVE-2023-44487).
+const PENDING_RESETS: usize = 200;
 
 /// Maximum streams that the server resets for errors of the peer; then the connection
 /// ends (RUSTSEC-2024-0003). Correct peers cause none.
 const ERROR_RESETS: usize = 1024;
+
+/// Maximum time from the preface to the first RPC. A client connects in order to send
+/// one. Health checks are RPCs, and a pool that connects early connects again.
+pub(super) const FIRST_RPC_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time between two PINGs of the server.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kit::{
     Caller, Fake, Gateway, HANG_GUARD,
-    caller::{KEY, LIST, SERVICE, frame as message, list_request},
+    caller::{KEY, LIST, METADATA, SERVICE, frame as message, list_request},
     connection::Connection,
     fake::{Script, Step},
     frames::{
@@ -44,39 +44,180 @@ async fn connection_without_a_preface_is_closed() {
     }
 }
 
-#[tokio::test]
-async fn connection_over_max_connections_is_closed() {
-    let fake = Fake::answering([]).await;
-    let gateway = Gateway::with(&fake, &["--max-connections", "2"]).await;
-    let mut first = Peer::greet(gateway.address).await.unwrap();
-    let mut second = Peer::greet(gateway.address).await.unwrap();
-    for peer in [&mut first, &mut second] {
-        assert_eq!(peer.reader.next().await.unwrap().kind, SETTINGS);
-    }
-    let mut third = Peer::connect(gateway.address).await.unwrap();
-    assert!(ended(&mut third).await.is_empty());
+/// Starts a gateway on its own sandbox.
+async fn serving(flags: &[&str]) -> Gateway {
+    Gateway::on_sandbox_with(&[&["--no-key-check"], flags].concat()).await
+}
 
-    drop(first);
+/// Connects, and waits until the gateway serves the connection.
+async fn silent(gateway: &Gateway) -> Peer {
+    let mut peer = Peer::greet(gateway.address).await.unwrap();
+    let first = timeout(HANG_GUARD, peer.reader.next()).await.unwrap();
+    assert_eq!(first.expect("the connection is served").kind, SETTINGS);
+    peer
+}
+
+/// Connects, and has an RPC served.
+async fn used(gateway: &Gateway) -> Connection {
+    let (connection, _) = Connection::open(gateway.address).await.unwrap();
+    assert!(is_served(&connection).await);
+    connection
+}
+
+async fn is_served(connection: &Connection) -> bool {
+    let body = message(&list_request().encode_to_vec());
+    let reply = timeout(HANG_GUARD, connection.call(LIST, METADATA, body)).await;
+    reply.expect("the RPC ends").is_ok_and(|reply| reply.code() == Code::Ok)
+}
+
+/// Waits until a new connection is served.
+async fn await_room(gateway: &Gateway) -> Connection {
     let served = async {
         loop {
-            let Ok(mut peer) = Peer::greet(gateway.address).await else { continue };
-            if peer.reader.next().await.is_some() {
-                return;
+            let Ok((connection, _)) = Connection::open(gateway.address).await else {
+                continue;
+            };
+            if is_served(&connection).await {
+                return connection;
             }
         }
     };
-    timeout(HANG_GUARD, served).await.expect("a new connection is accepted");
-    drop(second);
+    timeout(HANG_GUARD, served).await.expect("a new connection is served")
+}
+
+#[tokio::test]
+async fn connection_over_max_connections_is_closed() {
+    let gateway = serving(&["--max-connections", "2"]).await;
+    let (first, second) = (used(&gateway).await, used(&gateway).await);
+    let mut third = Peer::connect(gateway.address).await.unwrap();
+    assert!(ended(&mut third).await.is_empty());
+    assert!(is_served(&first).await && is_served(&second).await);
+    drop(first);
+    await_room(&gateway).await;
+}
+
+#[tokio::test]
+async fn silent_connections_keep_no_client_out() {
+    const LIMIT: usize = 50;
+
+    let log = Log::keep();
+    let limit = LIMIT.to_string();
+    let gateway = serving(&["--max-connections", &limit]).await;
+    let mut peers = Vec::new();
+    for _ in 0..LIMIT {
+        peers.push(silent(&gateway).await);
+    }
+    // Each ends one silent connection, the oldest first.
+    let mut clients = Vec::new();
+    for peer in &mut peers {
+        clients.push(used(&gateway).await);
+        assert_eq!(goaway(peer).await, 0, "no stream was processed");
+        assert!(ended(peer).await.is_empty());
+    }
+    for client in &clients {
+        assert!(is_served(client).await);
+    }
+    let mut late = Peer::connect(gateway.address).await.unwrap();
+    assert!(ended(&mut late).await.is_empty());
+    let rejected = log.lines().into_iter().filter_map(|line| {
+        (line["message"] == "connections rejected").then(|| line["reason"].clone())
+    });
+    let reasons = ["ended unused at the connection limit", "connection limit reached"];
+    assert_eq!(rejected.collect::<Vec<_>>(), reasons);
+}
+
+#[tokio::test]
+async fn connections_of_one_address_are_limited() {
+    let gateway = serving(&["--max-connections-per-address", "1"]).await;
+    let first = used(&gateway).await;
+    let mut second = Peer::connect(gateway.address).await.unwrap();
+    assert!(ended(&mut second).await.is_empty());
+    assert!(is_served(&first).await);
+    drop(first);
+    await_room(&gateway).await;
+}
+
+/// Waits for a GOAWAY without an error; returns its last stream.
+async fn goaway(peer: &mut Peer) -> u32 {
+    let goaway = timeout(HANG_GUARD, peer.reader.find(|frame| frame.kind == GOAWAY));
+    let (last, code, _) = goaway.await.unwrap().unwrap().goaway().unwrap();
+    assert_eq!(code, 0);
+    last
 }
 
 #[tokio::test]
 async fn idle_connection_gets_a_goaway() {
-    let fake = Fake::answering([]).await;
-    let gateway = Gateway::with(&fake, &["--max-connection-idle", "0.2"]).await;
+    let gateway = serving(&["--max-connection-idle", "0.2"]).await;
+    let mut peer = Peer::connect(gateway.address).await.unwrap();
+    // In one write, so that the RPC is not late on a busy machine.
+    let rpc = request(1, LIST, &list_request().encode_to_vec());
+    let settings = frame(SETTINGS, 0, 0, &[]);
+    peer.send(&[PREFACE, &settings, &rpc].concat()).await.unwrap();
+    assert_eq!(goaway(&mut peer).await, ANY_STREAM);
+}
+
+#[tokio::test]
+async fn connection_without_an_rpc_is_closed() {
+    for (idle, limit) in [("300", 30), ("0", 30), ("7", 7)] {
+        let gateway = serving(&["--max-connection-idle", idle]).await;
+        let started = Instant::now();
+        let mut peer = silent(&gateway).await;
+        // The clock now advances only while everything waits, by the next timer.
+        tokio::time::pause();
+        let paused = Instant::now();
+        assert_eq!(goaway(&mut peer).await, 0, "no stream was processed");
+        assert!(ended(&mut peer).await.is_empty());
+        let (most, least) = (started.elapsed(), paused.elapsed());
+        tokio::time::resume();
+        let limit = Duration::from_secs(limit);
+        assert!(most >= limit && least < limit + Duration::from_secs(1), "{most:?}");
+    }
+}
+
+/// Cancels RPCs in one write, while others are in flight on the connection.
+async fn assert_burst(cancelled: u32, others: u32) {
+    let gateway = serving(&[]).await;
     let mut peer = Peer::greet(gateway.address).await.unwrap();
-    let goaway = timeout(HANG_GUARD, peer.reader.find(|frame| frame.kind == GOAWAY));
-    let (last, code, _) = goaway.await.unwrap().unwrap().goaway().unwrap();
-    assert_eq!((last, code), (ANY_STREAM, 0));
+    let message = list_request().encode_to_vec();
+    let open = |number| request(2 * number + 1, LIST, &message);
+    let cancel = |number| frame(RST_STREAM, 0, 2 * number + 1, &CANCEL.to_be_bytes());
+    let all = others + cancelled;
+    let write: Vec<u8> =
+        (0..all).flat_map(open).chain((others..all).flat_map(cancel)).collect();
+    peer.send(&write).await.unwrap();
+    let mut responses = 0;
+    while responses < others {
+        let next = timeout(HANG_GUARD, peer.reader.next()).await.unwrap();
+        let frame = next.unwrap_or_else(|| panic!("{cancelled}: {responses} responses"));
+        assert_ne!(frame.kind, GOAWAY, "{cancelled}");
+        responses += u32::from(frame.kind == DATA && frame.stream < 2 * others);
+    }
+    peer.send(&open(all)).await.unwrap();
+    let is_response = |frame: &Frame| frame.kind == DATA && frame.stream > 2 * all;
+    let response = timeout(HANG_GUARD, peer.reader.find(is_response)).await.unwrap();
+    assert!(response.is_some(), "{cancelled}: the connection is open");
+}
+
+#[tokio::test]
+async fn burst_of_cancels_ends_no_other_rpc() {
+    for (cancelled, others) in [(25, 25), (50, 50), (99, 1)] {
+        assert_burst(cancelled, others).await;
+    }
+}
+
+#[tokio::test]
+async fn client_that_cancels_often_keeps_its_connection() {
+    let gateway = serving(&[]).await;
+    let connection = used(&gateway).await;
+    for _ in 0..4 {
+        let mut calls = Vec::new();
+        for _ in 0..99 {
+            calls.push(connection.start(LIST, METADATA).await.unwrap());
+        }
+        assert!(is_served(&connection).await);
+        drop(calls);
+        assert!(is_served(&connection).await);
+    }
 }
 
 /// Opens an RPC on stream 1, which the upstream holds.

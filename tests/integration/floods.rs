@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 use http::Request;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, task::yield_now, time::timeout};
 use tonic::Code;
 
 use kit::{
-    Caller, Gateway,
-    caller::SERVICE,
+    Caller, Gateway, HANG_GUARD,
+    caller::{LIST, SERVICE},
     frames::{
         ACK, CONTINUATIONS, EMPTY_DATA, END_HEADERS, ENHANCE_YOUR_CALM, Flood, Frame,
         HEADERS, MALFORMED_HEADERS, PING, PINGS, Peer, RAPID_RESET, SETTINGS_FLOOD,
-        frame, rpc,
+        frame, indexed_field, repeated_field, rpc,
     },
 };
 
@@ -38,6 +38,8 @@ async fn flood(gateway: &Gateway, flood: Flood) -> (Vec<Frame>, u32) {
             break;
         }
         rounds += 20;
+        // The gateway has a turn, or the socket's buffers would take all rounds.
+        yield_now().await;
     }
     drop(writer);
     let frames = timeout(SOON, reading).await.expect("the connection ends").unwrap();
@@ -122,12 +124,17 @@ async fn open_incomplete(gateway: &Gateway, path: &str) -> Vec<Peer> {
             let headers = frame(HEADERS, END_HEADERS, 2 * stream + 1, &rpc(path, &[]));
             peer.send(&headers).await.unwrap();
         }
-        peer.send(&frame(PING, 0, 0, &[0; 8])).await.unwrap();
-        let is_ack = |frame: &Frame| frame.kind == PING && frame.flags == ACK;
-        timeout(SOON, peer.reader.find(is_ack)).await.unwrap().unwrap();
+        await_read(&mut peer).await;
         peers.push(peer);
     }
     peers
+}
+
+/// Waits until the gateway has read what a peer has sent.
+async fn await_read(peer: &mut Peer) {
+    peer.send(&frame(PING, 0, 0, &[0; 8])).await.unwrap();
+    let is_ack = |frame: &Frame| frame.kind == PING && frame.flags == ACK;
+    timeout(SOON, peer.reader.find(is_ack)).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -144,6 +151,55 @@ async fn incomplete_requests_block_no_others() {
         let check = Caller::list(gateway.address).path(health).body(vec![0; 5]);
         assert_eq!(check.send().await.code(), Code::Ok, "{path}");
     }
+}
+
+/// Waits until an RPC with hundreds of metadata fields ends with `code`.
+async fn await_code(gateway: &Gateway, code: Code) {
+    let ended = async {
+        loop {
+            let call = (0..EXPANDED).fold(list(gateway), |call, _| call.with("x", ""));
+            let reply = call.send().await;
+            if reply.code() == code {
+                return reply;
+            }
+        }
+    };
+    let reply = timeout(HANG_GUARD, ended).await.expect("the code changes");
+    assert!(code == Code::Ok || reply.message().starts_with(NO_METADATA), "{reply:?}");
+}
+
+fn list(gateway: &Gateway) -> Caller {
+    Caller::list(gateway.address)
+}
+
+/// Fields of one byte each that fit into a header list of 16 KiB, at 33 bytes each.
+const EXPANDED: usize = 400;
+
+const NO_METADATA: &str = "Limit of large request metadata reached.";
+
+#[tokio::test]
+async fn metadata_that_expands_is_limited_over_all_connections() {
+    let gateway = Gateway::on_sandbox().await;
+    await_code(&gateway, Code::Ok).await;
+    let mut peers = Vec::new();
+    let first = [rpc(LIST, &[]), indexed_field("x", "")].concat();
+    let expanded = [rpc(LIST, &[]), repeated_field(EXPANDED)].concat();
+    // Each connection in turn may hold half of what is left.
+    for streams in [80, 40, 20, 10, 6, 3, 2, 2_u32] {
+        let mut peer = Peer::greet(gateway.address).await.unwrap();
+        peer.send(&frame(HEADERS, END_HEADERS, 1, &first)).await.unwrap();
+        let open = |number| frame(HEADERS, END_HEADERS, 2 * number + 1, &expanded);
+        peer.send(&(1..=streams).flat_map(open).collect::<Vec<u8>>()).await.unwrap();
+        await_read(&mut peer).await;
+        peers.push(peer);
+    }
+    await_code(&gateway, Code::ResourceExhausted).await;
+    // Others notice nothing, not even with a credential of 8 KiB.
+    assert_eq!(list(&gateway).send().await.code(), Code::Ok);
+    let large = list(&gateway).with("x-credential", &"c".repeat(8 << 10));
+    assert_eq!(large.send().await.code(), Code::Ok);
+    drop(peers);
+    await_code(&gateway, Code::Ok).await;
 }
 
 #[tokio::test]

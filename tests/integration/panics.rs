@@ -59,6 +59,7 @@ async fn rpc_that_panics_is_internal_and_the_next_is_served() {
         max_connection_age: Duration::ZERO,
         max_connection_age_grace: Duration::ZERO,
         max_connection_idle: Duration::ZERO,
+        max_connections_per_address: 0,
         handshake_timeout: Duration::from_secs(5),
         write_timeout: Duration::from_secs(5),
     };

@@ -272,13 +272,18 @@ async fn create_through_a_proxy_that_does_not_count_may_be_a_retry() {
 #[tokio::test]
 async fn failure_of_every_try_is_certain_behind_a_proxy_that_does_not_count() {
     over_both(async |protocol| {
-        let recorded = br#"{"key":"not_found","message":"no","status":404}"#;
+        let own = br#"{"key":"some_key","message":"no"}"#;
         let proxied = |address| Caller::create(address).with("x-forwarded-proto", "http");
-        for (status, body) in [(401, &b""[..]), (403, b""), (404, recorded)] {
+        for (status, body, outcome) in [
+            (401, &own[..], "REJECTED"),
+            (403, own, "REJECTED"),
+            (404, own, "REJECTED"),
+            (403, b"<html>Forbidden</html>", "UNKNOWN"),
+        ] {
             let response = Response::new(status, JSON, body);
             let (_fake, gateway) = playing(protocol, Step::Respond(response)).await;
             let reply = proxied(gateway.address).send().await;
-            assert_eq!(reply.error_metadata("outcome").as_deref(), Some("REJECTED"));
+            assert_eq!(reply.error_metadata("outcome").as_deref(), Some(outcome));
         }
         let (fake, gateway) = playing(protocol, Step::Answer).await;
         for invalid in [

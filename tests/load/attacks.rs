@@ -7,11 +7,15 @@
 
 use std::{collections::VecDeque, future::pending, net::SocketAddr, time::Duration};
 
+use crate::balanced::list;
 use bytes::Bytes;
 use kit::{
     caller::METADATA,
     connection::Connection,
-    frames::{END_HEADERS, Flood, Frame, HEADERS, PREFACE, Peer, frame, rpc},
+    frames::{
+        END_HEADERS, END_STREAM, Flood, Frame, HEADERS, PREFACE, Peer, frame,
+        indexed_field, repeated_field, rpc,
+    },
 };
 use tokio::{
     io::AsyncWriteExt,
@@ -117,6 +121,56 @@ pub(crate) async fn open_incomplete(address: SocketAddr, path: &str, until: Inst
     close(peers, 1).await;
 }
 
+/// Where the fields of [`send_expanding`] are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Expanding {
+    Headers,
+    Trailers,
+}
+
+/// Fields of one byte each that fit into a header list of 16 KiB, at 33 bytes each.
+const EXPANDING: usize = 450;
+
+/// Opens 60 × 60 streams with hundreds of header fields, of one byte
+/// each once they are in the table of the connection.
+pub(crate) async fn send_expanding(
+    address: SocketAddr,
+    path: &str,
+    expanding: Expanding,
+    until: Instant,
+) {
+    let mut pace = pace();
+    let mut peers = Vec::new();
+    let expanded = repeated_field(EXPANDING);
+    for _ in 0..60 {
+        let mut peer = Peer::greet(address).await.unwrap();
+        let first = [rpc(path, &[]), indexed_field("x", "")].concat();
+        peer.send(&frame(HEADERS, END_HEADERS, 1, &first)).await.unwrap();
+        let open = |number| {
+            let (stream, headers) = (2 * number + 1, rpc(path, &[]));
+            if expanding == Expanding::Headers {
+                let headers = [headers, expanded.clone()].concat();
+                return frame(HEADERS, END_HEADERS, stream, &headers);
+            }
+            let end = END_HEADERS | END_STREAM;
+            [
+                frame(HEADERS, END_HEADERS, stream, &headers),
+                frame(HEADERS, end, stream, &expanded),
+            ]
+            .concat()
+        };
+        for first in (1..60).step_by(OPENED as usize) {
+            pace.tick().await;
+            let batch: Vec<u8> = (first..first + OPENED).flat_map(open).collect();
+            // A failure means that the gateway has ended the connection.
+            let _ = peer.send(&batch).await;
+        }
+        peers.push(peer);
+    }
+    sleep_until(until).await;
+    close(peers, 1).await;
+}
+
 /// Opens 10,000 connections, and sends half a preface on every second one.
 pub(crate) async fn idle(address: SocketAddr, until: Instant) {
     let mut pace = pace();
@@ -134,6 +188,36 @@ pub(crate) async fn idle(address: SocketAddr, until: Instant) {
     sleep_until(until).await;
     close(peers, OPENED as usize).await;
 }
+
+/// Opens 10,000 connections that say SETTINGS and nothing else. Returns how many of some
+/// clients that then connect have an RPC served.
+pub(crate) async fn silent(address: SocketAddr, until: Instant) -> usize {
+    let mut pace = pace();
+    let mut peers = VecDeque::new();
+    for number in 0..10_000 {
+        if number % OPENED == 0 {
+            pace.tick().await;
+        }
+        if let Ok(peer) = Peer::greet(address).await {
+            peers.push_back(peer);
+        }
+        // The gateway has ended the others.
+        if peers.len() > 2000 {
+            peers.pop_front();
+        }
+    }
+    let mut served = 0;
+    for _ in 0..CLIENTS {
+        let Ok((connection, _)) = Connection::open(address).await else { continue };
+        served += usize::from(list(&connection).await.is_ok());
+    }
+    sleep_until(until).await;
+    close(peers.into(), OPENED as usize).await;
+    served
+}
+
+/// The clients of [`silent`].
+pub(crate) const CLIENTS: usize = 100;
 
 /// Sends 60 kB of a body on each of 140 × 8 streams.
 pub(crate) async fn open_incomplete_large(

@@ -150,7 +150,7 @@ impl Outcome {
 }
 
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     /// The gateway reports that it has not processed the RPC.
     Unseen,
     Broken(#[allow(dead_code, reason = "shown when the test fails")] h2::Error),
@@ -205,7 +205,7 @@ impl Channel {
     }
 }
 
-async fn list(connection: &Connection) -> Result<(), Failure> {
+pub(crate) async fn list(connection: &Connection) -> Result<(), Failure> {
     let request = ListPartnerSharedConnectionsRequest {
         org_id: seed::OWNER_ORGANIZATION.to_owned(),
         connection_id: seed::SHARED_CONNECTION.to_owned(),

@@ -13,9 +13,9 @@ use kit::{
 };
 
 use crate::{
-    attacks,
+    attacks::{self, CLIENTS, Expanding},
     environment::upstream,
-    harness::{Attack, Harness},
+    harness::{Attack, Harness, MEMORY},
     unread,
 };
 
@@ -27,6 +27,10 @@ const ANSWERED: [Flood; 3] = [MALFORMED_HEADERS, SETTINGS_FLOOD, PINGS];
 
 /// The maximum of rounds until a connection ends.
 const SOON: u32 = 10_000;
+
+/// What 1,024 connections cost in KiB, and a quarter more that are to end: h2 has buffers
+/// of 28 KiB for each.
+const CONNECTIONS: u64 = 1280 * 28;
 
 /// Slightly more than the time to open 4,000 streams.
 const OPENING: Duration = Duration::from_secs(1);
@@ -45,6 +49,7 @@ pub(crate) async fn run(word: &str) {
     harness.attacked(Attack { length: OPENING, ..streams }, open).await;
     let open = |address, until| attacks::open_incomplete_large(address, LIST, until);
     harness.attacked(Attack::of("140 × 8 large bodies that do not end"), open).await;
+    expanding(&harness).await;
     drip(&harness).await;
     for (what, flags) in [
         ("10,000 idle connections", &[][..]),
@@ -52,6 +57,13 @@ pub(crate) async fn run(word: &str) {
     ] {
         let idle = Attack { flags, length: 3 * OPENING, times: 2, ..Attack::of(what) };
         harness.attacked(idle, attacks::idle).await;
+    }
+    let what = "10,000 silent HTTP/2 connections";
+    let memory = MEMORY + CONNECTIONS;
+    let silent = Attack { length: 3 * OPENING, times: 1, memory, ..Attack::of(what) };
+    for served in harness.attacked(silent, attacks::silent).await {
+        println!("floods:   {served} of {CLIENTS} clients were served afterwards");
+        harness.check(served == CLIENTS, || format!("{what}: {served} clients"));
     }
     let mut broken = harness.broken();
     broken.extend(unread::run(word).await);
@@ -82,6 +94,19 @@ async fn flood(harness: &Harness<'_>, of: Flood, deaf: bool) {
     });
     harness.check(deaf || stated == ended.len(), || format!("{what}: {ended:?}"));
     harness.check(latest < SOON, || format!("{what}: one ended by round {latest}"));
+}
+
+/// Header fields of one byte each cost the gateway a hundred.
+async fn expanding(harness: &Harness<'_>) {
+    for (what, expanding) in [
+        ("60 × 60 header expansions", Expanding::Headers),
+        ("60 × 60 trailer expansions", Expanding::Trailers),
+    ] {
+        let attack = Attack { length: OPENING, times: 1, ..Attack::of(what) };
+        let send =
+            |address, until| attacks::send_expanding(address, LIST, expanding, until);
+        harness.attacked(attack, send).await;
+    }
 }
 
 /// The gateway abandons requests of a byte per second.

@@ -102,6 +102,20 @@ pub fn rpc<'a>(path: &'a str, more: &[(&'a str, &'a str)]) -> Vec<u8> {
     fields(usual.into_iter().chain(more.iter().copied()))
 }
 
+/// Writes a field that joins the table of the connection, as its newest (RFC 7541,
+/// section 6.2.1).
+pub fn indexed_field(name: &str, value: &str) -> Vec<u8> {
+    let mut block = fields([(name, value)]);
+    block[0] = 0x40;
+    block
+}
+
+/// Refers to the newest field of the table, in one byte each time (RFC 7541, section
+/// 6.1). Before it, the table has 61 usual fields.
+pub fn repeated_field(times: usize) -> Vec<u8> {
+    vec![0x80 + 62; times]
+}
+
 /// Writes a whole RPC with [`KEY`]: the headers, and the message in its frame.
 pub fn request(stream: u32, path: &str, message: &[u8]) -> Vec<u8> {
     let authorization = format!("Bearer {KEY}");

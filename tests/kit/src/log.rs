@@ -32,14 +32,16 @@ impl Log {
         Self { written, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
-    /// Returns the lines about RPCs so far.
-    pub fn rpcs(&self) -> Vec<Value> {
+    /// Returns the lines so far.
+    pub fn lines(&self) -> Vec<Value> {
         let bytes = self.written.0.lock().unwrap();
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines
-            .map(|line| serde_json::from_slice(line).unwrap())
-            .filter(|line: &Value| line["target"] == "rpc")
-            .collect()
+        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+    }
+
+    /// Returns the lines about RPCs so far.
+    pub fn rpcs(&self) -> Vec<Value> {
+        self.lines().into_iter().filter(|line| line["target"] == "rpc").collect()
     }
 
     /// Waits for the first line about an RPC.

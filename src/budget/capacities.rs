@@ -1,7 +1,11 @@
 //! Each capacity of the gateway, with the reason for its numbers.
 
+use std::sync::Arc;
+
 use super::{
-    Exhausted, FairShare, Reservation, ResponseMemory, SharedCapacity, UnreadResponses,
+    Exhausted, FairShare, ReceivedRpc, Reservation, ResponseMemory, SharedCapacity,
+    UnreadResponses,
+    keys::{Key, Keys},
 };
 
 /// What an operator may set.
@@ -28,6 +32,8 @@ pub struct Shares {
     pub watches: FairShare,
     /// RPCs without a response yet.
     pub in_flight: FairShare,
+    /// Those of keys that Polytomic has not confirmed, in addition.
+    pub unconfirmed: FairShare,
     /// RPCs that are in flight or whose response is not read yet.
     pub open_rpcs: FairShare,
     /// Responses that are being received or not yet read, in units of
@@ -74,6 +80,9 @@ impl Settings {
                 floor: FLOOR,
                 guaranteed: 0,
             },
+            // On a connection that it shares with other keys, such a key leaves room
+            // for them: it gets less than the connection does.
+            unconfirmed: FairShare { guaranteed: 0, ..half_reserved(in_flight, FLOOR) },
             // A client that reads its responses has as many open as in flight, and some
             // dozens more whose bytes wait for a thread.
             open_rpcs: half_reserved(open, FLOOR.max(open / 64)),
@@ -111,14 +120,15 @@ fn half_reserved(total: usize, floor: usize) -> FairShare {
 /// The capacities of the gateway, as one connection sees them.
 #[derive(Debug, Clone)]
 pub struct Capacities {
-    pub(crate) receiving: SharedCapacity,
+    receiving: SharedCapacity,
     pub(crate) auxiliary: SharedCapacity,
     pub(crate) watches: SharedCapacity,
-    in_flight: SharedCapacity,
-    open_rpcs: SharedCapacity,
-    response_memory: SharedCapacity,
+    pub(super) in_flight: SharedCapacity,
+    pub(super) open_rpcs: SharedCapacity,
+    pub(super) response_memory: SharedCapacity,
     /// Bytes that a response holds before its size is known.
-    initial_response: usize,
+    pub(super) initial_response: usize,
+    pub(super) keys: Arc<Keys>,
     max_connections: usize,
     pub(crate) unread: UnreadResponses,
 }
@@ -129,19 +139,29 @@ impl Capacities {
     pub fn new(settings: &Settings) -> Self {
         let shares = settings.shares();
         let of_requests = |error, share| SharedCapacity::new(error, share, REQUEST_UNIT);
+        let in_flight = of_requests(Exhausted::InFlight, shares.in_flight);
+        let open_rpcs = of_requests(Exhausted::OpenRpcs, shares.open_rpcs);
+        let response_memory = SharedCapacity::new(
+            Exhausted::ResponseMemory,
+            shares.response_memory,
+            shares.response_unit,
+        );
+        let keys = Keys::new(Key {
+            in_flight: in_flight.clone(),
+            open_rpcs: open_rpcs.clone(),
+            response_memory: response_memory.clone(),
+            unconfirmed: of_requests(Exhausted::InFlight, shares.unconfirmed),
+        });
         Self {
             receiving: of_requests(Exhausted::Receiving, shares.receiving),
             auxiliary: of_requests(Exhausted::Auxiliary, shares.auxiliary),
             watches: of_requests(Exhausted::Watches, shares.watches),
-            in_flight: of_requests(Exhausted::InFlight, shares.in_flight),
-            open_rpcs: of_requests(Exhausted::OpenRpcs, shares.open_rpcs),
-            response_memory: SharedCapacity::new(
-                Exhausted::ResponseMemory,
-                shares.response_memory,
-                shares.response_unit,
-            ),
+            in_flight,
+            open_rpcs,
+            response_memory,
             initial_response: shares.response_memory.guaranteed * shares.response_unit,
             max_connections: settings.max_connections,
+            keys: Arc::new(keys),
             unread: UnreadResponses::default(),
         }
     }
@@ -150,29 +170,32 @@ impl Capacities {
     #[must_use]
     pub fn on_connection(&self) -> Self {
         Self {
-            receiving: self.receiving.for_client(),
-            auxiliary: self.auxiliary.for_client(),
-            watches: self.watches.for_client(),
-            in_flight: self.in_flight.for_client(),
-            open_rpcs: self.open_rpcs.for_client(),
-            response_memory: self.response_memory.for_client(),
+            receiving: self.receiving.for_connection(),
+            auxiliary: self.auxiliary.for_connection(),
+            watches: self.watches.for_connection(),
+            in_flight: self.in_flight.for_connection(),
+            open_rpcs: self.open_rpcs.for_connection(),
+            response_memory: self.response_memory.for_connection(),
             initial_response: self.initial_response,
             max_connections: self.max_connections,
+            keys: Arc::clone(&self.keys),
             unread: UnreadResponses::default(),
         }
     }
 
-    /// Reserves what an RPC needs: a unit while it is in flight, and the memory of
-    /// its response until that is read.
+    /// Returns an RPC whose message has been received within this reservation.
+    #[must_use]
+    pub fn received(&self, receiving: Reservation) -> ReceivedRpc<'_> {
+        ReceivedRpc::new(self, receiving)
+    }
+
+    /// Reserves what it takes to receive an RPC's message.
     ///
     /// # Errors
     ///
-    /// Names the capacity that is in use.
-    pub fn try_reserve_rpc(&self) -> Result<(Reservation, ResponseMemory), Exhausted> {
-        let in_flight = self.in_flight.try_reserve()?;
-        let open = self.open_rpcs.try_reserve()?;
-        let bytes = self.response_memory.try_reserve_bytes(self.initial_response)?;
-        Ok((in_flight, ResponseMemory::new(open, bytes)))
+    /// If too many are being received.
+    pub fn try_receive(&self) -> Result<Reservation, Exhausted> {
+        self.receiving.try_reserve()
     }
 
     /// Returns the maximum number of concurrent connections.
@@ -185,7 +208,13 @@ impl Capacities {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::*;
+    use super::{
+        super::{
+            Client::{self, Connection, Key, UnconfirmedKey},
+            RpcReservation,
+        },
+        *,
+    };
 
     const MIB: usize = 1 << 20;
 
@@ -208,22 +237,92 @@ mod tests {
         }
     }
 
+    fn start(
+        connection: &Capacities,
+        client: Client<'_>,
+    ) -> Result<RpcReservation, Exhausted> {
+        connection.received(connection.try_receive()?).start(client)
+    }
+
     #[test]
     fn every_connection_can_be_answered() {
         for number in [1, 2, usize::MAX] {
             let settings =
                 Settings { max_in_flight: number, ..settings(number.max(MIB), number) };
-            let connection = Capacities::new(&settings).on_connection();
-            assert!(connection.try_reserve_rpc().is_ok(), "{number}");
+            for client in [Connection, Key("a"), UnconfirmedKey("a")] {
+                let connection = Capacities::new(&settings).on_connection();
+                assert!(start(&connection, client).is_ok(), "{number}, {client:?}");
+            }
         }
+    }
+
+    #[test]
+    fn key_has_its_share_over_all_its_connections() {
+        let settings = settings(256 * MIB, 1024);
+        let shares = settings.shares();
+        for (client, share) in [
+            (Key as fn(&'static str) -> Client<'static>, shares.in_flight),
+            (UnconfirmedKey, shares.unconfirmed),
+        ] {
+            let all = Capacities::new(&settings);
+            let start = |name| start(&all.on_connection(), client(name));
+            let held: Vec<_> = (0..2048).map_while(|_| start("one").ok()).collect();
+            assert_eq!(held.len(), share.limit(0));
+            let rejected = start("one").unwrap_err();
+            assert_eq!(rejected, Exhausted::InFlightOfKey { held: held.len() });
+            assert!(start("another").is_ok());
+        }
+    }
+
+    #[test]
+    fn keys_on_one_connection_have_shares_of_their_own() {
+        let settings = settings(256 * MIB, 1024);
+        for confirmed in [true, false] {
+            let connection = Capacities::new(&settings).on_connection();
+            let start = |name: &str| {
+                let client = if confirmed { Key(name) } else { UnconfirmedKey(name) };
+                start(&connection, client)
+            };
+            let _greedy: Vec<_> = (0..2048).map_while(|_| start("greedy").ok()).collect();
+            let others = (0..10).map(|name| start(&name.to_string()));
+            let others: Result<Vec<_>, _> = others.collect();
+            assert!(others.is_ok(), "confirmed: {confirmed}, {others:?}");
+        }
+    }
+
+    #[test]
+    fn unconfirmed_keys_get_no_more_than_their_connection() {
+        let settings = settings(256 * MIB, 1024);
+        let all = Capacities::new(&settings);
+        let connection = all.on_connection();
+        let held: Vec<_> = (0..2048)
+            .filter_map(|name: i32| {
+                start(&connection, UnconfirmedKey(&name.to_string())).ok()
+            })
+            .collect();
+        assert_eq!(held.len(), settings.shares().in_flight.limit(0));
+        assert!(start(&all.on_connection(), UnconfirmedKey("another")).is_ok());
+    }
+
+    #[test]
+    fn connection_keeps_what_is_guaranteed_to_it_if_its_key_holds_its_share() {
+        let settings = Settings { max_in_flight: usize::MAX / 8, ..settings(MIB, 16) };
+        let all = Capacities::new(&settings);
+        let greedy = all.on_connection();
+        let held: Vec<_> =
+            (0..2048).map_while(|_| start(&greedy, Key("one")).ok()).collect();
+        assert!(held.len() < 2048);
+        let another = start(&all.on_connection(), Key("one")).unwrap();
+        let larger = another.response.grow_to(all.initial_response + 1);
+        assert!(matches!(larger, Err(Exhausted::ResponseMemoryOfKey { .. })));
     }
 
     #[test]
     fn response_of_the_largest_size_is_received() {
         let settings = settings(8 * MIB, 1024);
         let largest = settings.largest_response();
-        let (_in_flight, response) =
-            Capacities::new(&settings).try_reserve_rpc().unwrap();
+        let rpc = start(&Capacities::new(&settings), Connection).unwrap();
+        let response = rpc.response;
         response.grow_to(ResponseMemory::needed_for(largest)).unwrap();
         assert_eq!(
             response.grow_to(ResponseMemory::needed_for(largest + RESPONSE_UNIT)),

@@ -112,7 +112,9 @@ mod tests {
         let share = FairShare { total, reserved: 0, floor: total, guaranteed: 1 };
         let capacity = SharedCapacity::new(Exhausted::ResponseMemory, share, UNIT);
         let open = SharedCapacity::new(Exhausted::OpenRpcs, share, UNIT);
-        ResponseMemory::new(open.try_reserve().unwrap(), capacity.try_reserve().unwrap())
+        let (open, bytes) =
+            (open.try_reserve().unwrap(), capacity.try_reserve().unwrap());
+        ResponseMemory::new(open, bytes, None)
     }
 
     /// Has `request` rejected for a JSON response of 2 MiB.

@@ -1,12 +1,16 @@
 //! The memory of one RPC's response.
 
-use super::{Exhausted, Reservation};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Exhausted, Reservation, keys::Key};
 
 /// What an RPC's response holds, until the client has read it.
 #[derive(Debug)]
 pub struct ResponseMemory {
-    bytes: Reservation,
+    bytes: Mutex<Reservation>,
     _open: Reservation,
+    /// The key that the response counts for, if it is known.
+    key: Option<Arc<Key>>,
 }
 
 /// A JSON response and the message made of it are in memory together; the message is
@@ -14,8 +18,12 @@ pub struct ResponseMemory {
 const JSON_AND_MESSAGE: usize = 2;
 
 impl ResponseMemory {
-    pub(super) fn new(open: Reservation, bytes: Reservation) -> Self {
-        Self { bytes, _open: open }
+    pub(super) fn new(
+        open: Reservation,
+        bytes: Reservation,
+        key: Option<Arc<Key>>,
+    ) -> Self {
+        Self { bytes: Mutex::new(bytes), _open: open, key }
     }
 
     /// Returns the bytes that are needed for `json` bytes of a response.
@@ -29,10 +37,28 @@ impl ResponseMemory {
     }
 
     pub(super) fn grow_to(&self, bytes: usize) -> Result<(), Exhausted> {
-        self.bytes.grow_to(bytes)
+        let mut held = self.held();
+        if bytes <= held.bytes() { Ok(()) } else { self.resize(&mut held, bytes) }
     }
 
     pub(super) fn resize_to(&self, bytes: usize) -> Result<(), Exhausted> {
-        self.bytes.resize_to(bytes)
+        self.resize(&mut self.held(), bytes)
+    }
+
+    /// What is guaranteed to a connection is for small responses. A larger one counts
+    /// for its key in any case.
+    fn resize(&self, held: &mut Reservation, bytes: usize) -> Result<(), Exhausted> {
+        match &self.key {
+            Some(key) if bytes > held.bytes() && !held.is_of(&key.response_memory) => {
+                *held = key.response_memory.try_reserve_bytes(bytes)?;
+                Ok(())
+            }
+            _ => held.resize_to(bytes),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Reservation> {
+        // Each change is whole before anything can panic.
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

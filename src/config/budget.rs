@@ -11,7 +11,8 @@ use crate::budget::Settings;
 #[derive(Debug, Clone, Args)]
 pub(super) struct BudgetFlags {
     /// Maximum concurrent RPCs; others fail immediately with RESOURCE_EXHAUSTED. One
-    /// connection gets up to 7/16 of them, fewer while others are busy, but 4 if free
+    /// client (a key, or in static mode a connection) gets up to 7/16 of them, fewer
+    /// while others are busy, but 4 if free
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_MAX_IN_FLIGHT",

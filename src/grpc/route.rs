@@ -92,9 +92,12 @@ impl Routes {
     ) -> Response<Body> {
         let arrived = Instant::now();
         let rpc = self.gateway.contract().rpc(request.uri().path());
-        let capacity =
-            if rpc.is_some() { &capacities.receiving } else { &capacities.auxiliary };
-        let reservation = match capacity.try_reserve() {
+        let reservation = if rpc.is_some() {
+            capacities.try_receive()
+        } else {
+            capacities.auxiliary.try_reserve()
+        };
+        let reservation = match reservation {
             Ok(reservation) => reservation,
             Err(exhausted) => return shed(rpc, arrived, request.headers(), exhausted),
         };
@@ -126,9 +129,10 @@ impl Routes {
             let request = Request::from_parts(parts, body);
             return Box::pin(self.check(capacities, arrived, request, reservation)).await;
         };
-        drop(reservation);
         let request = Request::from_parts(parts, message);
-        Box::pin(unary::serve(&self.gateway, rpc, arrived, request, capacities)).await
+        let gateway = &self.gateway;
+        Box::pin(unary::serve(gateway, rpc, arrived, request, capacities, reservation))
+            .await
     }
 
     /// Serves an RPC of health: one response, or a stream of them for `Watch`.

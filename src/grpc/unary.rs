@@ -36,25 +36,23 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 /// The status of success, in the trailers.
 const OK: HeaderValue = HeaderValue::from_static("0");
 
-/// Serves one request for an RPC of the contract, whose headers `arrived` then. Its
-/// response holds its memory until the client has read it.
+/// Serves one request for an RPC of the contract, whose headers `arrived` then. It holds
+/// the `reservation` with which it was received until its client is known.
 pub(super) async fn serve(
     gateway: &Gateway,
     rpc: &Arc<Rpc>,
     arrived: Instant,
     request: http::Request<Bytes>,
     capacities: &Capacities,
+    reservation: Reservation,
 ) -> http::Response<Body> {
     let request = Request::from_http(request);
-    let reserved = capacities.try_reserve_rpc();
-    let memory = reserved.as_ref().map(|(_, memory)| memory).map_err(|error| *error);
-    let outcome = gateway.call(rpc, arrived, request, memory).await;
-    // The RPC is no longer in flight, but its response is unread.
-    let memory = reserved.map(|(_in_flight, memory)| memory);
+    let received = capacities.received(reservation);
+    let outcome = gateway.call(rpc, arrived, request, received).await;
     match outcome {
         Ok(response) => {
             let (metadata, body, _) = response.into_parts();
-            let message = body.into_message();
+            let (message, memory) = body.into_message();
             let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
             let body =
                 Full::new(frame(&message)).with_trailers(ready(Some(Ok(trailers))));

@@ -47,7 +47,7 @@ impl Reason {
     pub(super) const UNKNOWN_RPC: Self                     = reason("UNKNOWN_RPC", "Server reflection lists the RPCs that it serves.");
     pub(super) const DEADLINE_EXCEEDED: Self               = reason("DEADLINE_EXCEEDED", "Set a longer deadline if this happens often.");
     pub(super) const CANCELLED: Self                       = reason("CANCELLED", "The gateway stopped its work for the RPC.");
-    pub(super) const GATEWAY_OVERLOADED: Self              = reason("GATEWAY_OVERLOADED", "The gateway's capacity is in use, in total or for this connection.");
+    pub(super) const GATEWAY_OVERLOADED: Self              = reason("GATEWAY_OVERLOADED", "The gateway's capacity is in use, in total or for this key or connection.");
     pub(super) const GATEWAY_PANIC: Self                   = reason("GATEWAY_PANIC", "Please report it with the request ID.");
     pub(super) const GATEWAY_REQUEST_REFUSED: Self         = reason("GATEWAY_REQUEST_REFUSED", "The gateway built a request that Polytomic cannot accept. The fault is the gateway's: please report it with the request ID.");
     pub(super) const EGRESS_PROXY_AUTH: Self               = reason("EGRESS_PROXY_AUTH", "A proxy between the gateway and Polytomic rejected the request: the gateway's operator must fix this.");

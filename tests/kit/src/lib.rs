@@ -16,6 +16,7 @@ pub mod front;
 pub mod gateway;
 pub mod held;
 pub mod log;
+pub mod origin;
 pub mod process;
 pub mod protocol;
 pub mod relay;
@@ -29,6 +30,7 @@ pub use self::{
     caller::Caller,
     fake::Fake,
     gateway::{Gateway, settings},
+    origin::Origin,
     protocol::{Protocol, over_both},
 };
 

@@ -3,7 +3,7 @@
 //! This module frames the one message of each itself: tonic's framing would copy the
 //! message once more, and could not report how a request is malformed.
 
-use std::{future::ready, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::ready, pin::pin, sync::Arc, time::Duration};
 
 use crate::{
     budget::{Capacities, Reservation},
@@ -12,10 +12,13 @@ use crate::{
     status::Failure,
 };
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Either, Full, StreamBody};
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Status, body::Body};
+use tower::BoxError;
 
 use super::Error;
 
@@ -30,6 +33,9 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The bytes that gRPC puts before a message: a flag and the length.
 const PREFIX: usize = 5;
+
+/// Maximum bytes of a message that is copied into its frame.
+const LARGEST_COPIED: usize = 64 * 1024;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
@@ -54,8 +60,7 @@ pub(super) async fn serve(
             let (metadata, body, _) = response.into_parts();
             let (message, memory) = body.into_message();
             let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
-            let body =
-                Full::new(frame(&message)).with_trailers(ready(Some(Ok(trailers))));
+            let body = framed(message).with_trailers(ready(Some(Ok(trailers))));
             let body = capacities.unread.watch(body, Arc::new(memory));
             let mut response = http::Response::new(body);
             *response.headers_mut() = metadata.into_headers();
@@ -67,14 +72,24 @@ pub(super) async fn serve(
 }
 
 /// Puts a message into the frame of gRPC (PROTOCOL-HTTP2,
-/// "Length-Prefixed-Message").
-fn frame(message: &[u8]) -> Bytes {
-    let length = u32::try_from(message.len())
-        .expect("a response is limited to far less than 4 GiB");
-    let mut frame = BytesMut::with_capacity(PREFIX + message.len());
+/// "Length-Prefixed-Message"). A small message is copied behind its prefix, so that both
+/// are written together. A large one would be in memory twice.
+fn framed(message: Bytes) -> impl http_body::Body<Data = Bytes, Error = BoxError> {
+    if message.len() <= LARGEST_COPIED {
+        return Either::Left(Full::new(frame(&message, message.len())));
+    }
+    let parts = [frame(&[], message.len()), message];
+    let parts = parts.map(|part| Ok::<_, Infallible>(Frame::data(part)));
+    Either::Right(StreamBody::new(stream::iter(parts)))
+}
+
+/// Returns the prefix of a message of this many `bytes`, and its `beginning`.
+fn frame(beginning: &[u8], bytes: usize) -> Bytes {
+    let length = u32::try_from(bytes).expect("responses are far smaller than 4 GiB");
+    let mut frame = BytesMut::with_capacity(PREFIX + beginning.len());
     frame.put_u8(0);
     frame.put_u32(length);
-    frame.put(message);
+    frame.put(beginning);
     frame.freeze()
 }
 
@@ -149,12 +164,6 @@ pub(super) fn message(body: &Bytes) -> Result<Bytes, Error> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::convert::Infallible;
-
-    use futures_util::stream;
-    use http_body::Frame;
-    use http_body_util::StreamBody;
-
     use super::*;
     use crate::budget::{Exhausted, FairShare, REQUEST_UNIT, SharedCapacity};
 
@@ -190,6 +199,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn message_of_any_size_is_framed() {
+        for bytes in [0, 1, LARGEST_COPIED, LARGEST_COPIED + 1] {
+            let message = Bytes::from(vec![7; bytes]);
+            let body = framed(message.clone()).collect().await.unwrap().to_bytes();
+            assert_eq!(super::message(&body).unwrap(), message);
+        }
+    }
+
+    #[tokio::test]
     async fn request_over_the_limit_of_its_connection_is_rejected() {
         let reservation = reservation(16);
         let receive = async |bytes| {
@@ -206,7 +224,7 @@ mod tests {
         let message = |bytes: &'static [u8]| message(&Bytes::from_static(bytes));
         assert_eq!(message(b"\0\0\0\0\x02ab").unwrap(), "ab");
         assert_eq!(message(b"\0\0\0\0\0").unwrap(), "");
-        assert_eq!(super::message(&frame(b"ab")).unwrap(), "ab");
+        assert_eq!(super::message(&frame(b"ab", 2)).unwrap(), "ab");
         let compressed = message(b"\x01\0\0\0\x01a");
         assert!(matches!(compressed, Err(Error::Compressed)));
         for bad in [

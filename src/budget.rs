@@ -84,13 +84,15 @@ mod rejected;
 mod response;
 mod rpc;
 mod unread;
+mod waiting;
 
+pub(crate) use self::response::wait_until;
 pub use self::{
     capacities::{Capacities, REQUEST_UNIT, Settings, Shares},
     capacity::{Reservation, SharedCapacity},
     exhausted::Exhausted,
     fair_share::FairShare,
-    rejected::{ExpectedResponse, RejectedResponses},
+    rejected::{ExpectedResponse, RejectedResponses, Reserve},
     response::ResponseMemory,
     rpc::{Client, ReceivedRpc, RpcReservation},
     unread::UnreadResponses,

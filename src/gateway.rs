@@ -31,11 +31,11 @@ pub use self::{
 };
 use self::{
     deadline::Deadline, idempotency::Key, prepare::prepare, record::Record,
-    retry::Retries,
+    response::Translator, retry::Retries,
 };
 use crate::{
     auth::{self, Authenticator, CredentialOwner, Credentials},
-    budget::{Client, ReceivedRpc, RejectedResponses, ResponseMemory},
+    budget::{Client, ReceivedRpc, RejectedResponses, ResponseMemory, wait_until},
     contract::{Contract, KeyClass, Rpc},
     status::Failure,
     transcode::Violation,
@@ -51,6 +51,7 @@ pub struct Gateway {
     settings: Settings,
     retries: Retries,
     rejected_responses: RejectedResponses,
+    translator: Translator,
 }
 
 /// The settings of a gateway.
@@ -77,7 +78,15 @@ impl Gateway {
     ) -> Self {
         let retries = Retries::new(settings.attempts);
         let rejected_responses = RejectedResponses::new();
-        Self { contract, authenticator, upstream, settings, retries, rejected_responses }
+        Self {
+            contract,
+            authenticator,
+            upstream,
+            settings,
+            retries,
+            rejected_responses,
+            translator: Translator::new(),
+        }
     }
 
     /// Reports whether the gateway's own credentials are loaded.
@@ -130,7 +139,7 @@ impl Gateway {
 
     async fn perform(
         &self,
-        rpc: &Rpc,
+        rpc: &Arc<Rpc>,
         metadata: &HeaderMap,
         message: &[u8],
         key: Option<Result<Key, Violation>>,
@@ -147,11 +156,13 @@ impl Gateway {
         // Rejected immediately at a limit: a queue would only delay every client.
         let reserved = received.start(client(&credentials))?;
         let request = prepare(rpc, metadata, message, key, stated, record)?;
-        let memory = self.rejected_responses.reserve(
+        let expecting = self.rejected_responses.reserve(
             &reserved.response,
             (&request.method, &request.path_and_query),
             credentials.fingerprint(),
-        )?;
+            wait_until(deadline.at()),
+        );
+        let memory = expecting.await?;
         let message =
             self.send(rpc, request, deadline, credentials, &memory, record).await?;
         // The RPC is no longer in flight, but its response is unread.

@@ -6,7 +6,9 @@ use super::{
     Exhausted, FairShare, ReceivedRpc, Reservation, ResponseMemory, SharedCapacity,
     UnreadResponses,
     keys::{Key, Keys},
+    response::ResponseLimits,
 };
+use tokio::sync::Semaphore;
 
 /// What an operator may set.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +43,10 @@ pub struct Shares {
     pub response_memory: FairShare,
     /// Bytes per unit of response memory.
     pub response_unit: usize,
+    /// Units of response memory for one response at a time, in addition.
+    pub response_turn: usize,
+    /// Responses that wait for shared memory.
+    pub waiting: FairShare,
 }
 
 /// Bytes per unit of a request: most requests as a whole, and about the bytes that
@@ -54,6 +60,9 @@ const RESPONSE_UNIT: usize = 4096;
 /// responses, with their messages.
 const GUARANTEED_RESPONSE: usize = 16;
 
+/// Maximum units of the turn: a semaphore counts them.
+const MOST_TURN: usize = 1 << 28;
+
 /// What a client may hold of a busy capacity: enough to work.
 const FLOOR: usize = 4;
 
@@ -63,7 +72,9 @@ impl Settings {
     pub fn shares(&self) -> Shares {
         let in_flight = self.max_in_flight;
         let open = in_flight.saturating_mul(3);
-        let (response_memory, response_unit) = self.response_memory();
+        let (response_memory, response_unit, response_turn) = self.response_memory();
+        // Each waits with its initial memory: together up to an eighth.
+        let waiting = response_memory.total / 8 / response_memory.guaranteed;
         Shares {
             // A request that is not held back arrives within a round trip. One that
             // is costs a unit or more for up to 10 s.
@@ -88,26 +99,56 @@ impl Settings {
             open_rpcs: half_reserved(open, FLOOR.max(open / 64)),
             response_memory,
             response_unit,
+            response_turn,
+            waiting: FairShare {
+                total: waiting,
+                reserved: waiting / 4,
+                floor: FLOOR,
+                guaranteed: 0,
+            },
         }
     }
 
-    /// Returns how the memory for responses is shared, and the bytes of a unit. What
-    /// is guaranteed comes out of the memory too: up to a quarter of it.
-    fn response_memory(&self) -> (FairShare, usize) {
+    /// Returns how the memory for responses is shared, the bytes of a unit, and the
+    /// units of the turn. What is guaranteed comes out of the memory too: up to a
+    /// quarter of it. So does the turn: another quarter.
+    fn response_memory(&self) -> (FairShare, usize, usize) {
         let clients = self.max_connections.max(1);
         let each = self.response_memory / 4 / clients;
         let unit = each.clamp(1, RESPONSE_UNIT);
         let guaranteed = (each / unit).clamp(1, GUARANTEED_RESPONSE);
-        let total = (self.response_memory / unit).saturating_sub(clients * guaranteed);
+        let units = self.response_memory / unit;
+        let turn = (units / 4).min(MOST_TURN);
+        let total = units.saturating_sub(turn).saturating_sub(clients * guaranteed);
         let floor = FLOOR * guaranteed;
-        (FairShare { total, reserved: total / 4, floor, guaranteed }, unit)
+        (FairShare { total, reserved: total / 4, floor, guaranteed }, unit, turn)
     }
 
-    /// Returns the maximum bytes of a JSON response if there are no others.
+    /// Returns the maximum bytes of a JSON response for which there is memory, after a
+    /// wait if there are others.
     #[must_use]
     pub fn largest_response(&self) -> usize {
-        let (share, unit) = self.response_memory();
-        ResponseMemory::largest_json(share.limit(0) * unit)
+        ResponseMemory::largest_json(
+            self.shares().response_limits().largest_after_waiting(),
+        )
+    }
+}
+
+impl Shares {
+    fn response_limits(&self) -> ResponseLimits {
+        let (share, unit) = (self.response_memory, self.response_unit);
+        let initial = share.guaranteed * unit;
+        // While as many wait as may.
+        let largest_shared = share.limit(share.total / 8) * unit;
+        let units = u32::try_from(self.response_turn).expect("it is limited");
+        ResponseLimits {
+            initial,
+            largest_alone: share.limit(0) * unit,
+            largest_shared: largest_shared.saturating_sub(initial),
+            unit,
+            turn_units: units,
+            turn: Arc::new(Semaphore::new(self.response_turn)),
+        }
     }
 }
 
@@ -126,8 +167,8 @@ pub struct Capacities {
     pub(super) in_flight: SharedCapacity,
     pub(super) open_rpcs: SharedCapacity,
     pub(super) response_memory: SharedCapacity,
-    /// Bytes that a response holds before its size is known.
-    pub(super) initial_response: usize,
+    pub(super) waiting: SharedCapacity,
+    pub(super) limits: Arc<ResponseLimits>,
     pub(super) keys: Arc<Keys>,
     max_connections: usize,
     pub(crate) unread: UnreadResponses,
@@ -146,10 +187,12 @@ impl Capacities {
             shares.response_memory,
             shares.response_unit,
         );
+        let waiting = SharedCapacity::new(Exhausted::ResponseMemory, shares.waiting, 1);
         let keys = Keys::new(Key {
             in_flight: in_flight.clone(),
             open_rpcs: open_rpcs.clone(),
             response_memory: response_memory.clone(),
+            waiting: waiting.clone(),
             unconfirmed: of_requests(Exhausted::InFlight, shares.unconfirmed),
         });
         Self {
@@ -159,7 +202,8 @@ impl Capacities {
             in_flight,
             open_rpcs,
             response_memory,
-            initial_response: shares.response_memory.guaranteed * shares.response_unit,
+            waiting,
+            limits: Arc::new(shares.response_limits()),
             max_connections: settings.max_connections,
             keys: Arc::new(keys),
             unread: UnreadResponses::default(),
@@ -176,7 +220,8 @@ impl Capacities {
             in_flight: self.in_flight.for_connection(),
             open_rpcs: self.open_rpcs.for_connection(),
             response_memory: self.response_memory.for_connection(),
-            initial_response: self.initial_response,
+            waiting: self.waiting.for_connection(),
+            limits: Arc::clone(&self.limits),
             max_connections: self.max_connections,
             keys: Arc::clone(&self.keys),
             unread: UnreadResponses::default(),
@@ -208,6 +253,10 @@ impl Capacities {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
     use super::{
         super::{
             Client::{self, Connection, Key, UnconfirmedKey},
@@ -227,10 +276,11 @@ mod tests {
         for (memory, connections) in
             [(256 * MIB, 1024), (8 * MIB, 1024), (256 * MIB, 20_000), (MIB, 1)]
         {
-            let Shares { response_memory, response_unit, .. } =
+            let Shares { response_memory, response_unit, response_turn, .. } =
                 settings(memory, connections).shares();
             let guaranteed = connections * response_memory.guaranteed;
-            let most = (response_memory.total + guaranteed) * response_unit;
+            let most =
+                (response_memory.total + guaranteed + response_turn) * response_unit;
             assert!(most <= memory, "{most} of {memory}");
             assert!(most > memory - response_unit, "{most} of {memory}");
             assert!(guaranteed * response_unit <= memory / 4, "{memory}");
@@ -313,22 +363,26 @@ mod tests {
             (0..2048).map_while(|_| start(&greedy, Key("one")).ok()).collect();
         assert!(held.len() < 2048);
         let another = start(&all.on_connection(), Key("one")).unwrap();
-        let larger = another.response.grow_to(all.initial_response + 1);
+        let larger = another.response.try_grow_to(all.limits.initial + 1);
         assert!(matches!(larger, Err(Exhausted::ResponseMemoryOfKey { .. })));
     }
 
-    #[test]
-    fn response_of_the_largest_size_is_received() {
-        let settings = settings(8 * MIB, 1024);
-        let largest = settings.largest_response();
-        let rpc = start(&Capacities::new(&settings), Connection).unwrap();
-        let response = rpc.response;
-        response.grow_to(ResponseMemory::needed_for(largest)).unwrap();
-        assert_eq!(
-            response.grow_to(ResponseMemory::needed_for(largest + RESPONSE_UNIT)),
-            Err(Exhausted::ResponseMemory)
-        );
-        // An eighth of the memory, as --help says.
-        assert!(largest >= settings.response_memory / 8);
+    #[tokio::test(start_paused = true)]
+    async fn response_of_the_largest_size_is_received() {
+        for settings in [settings(8 * MIB, 1024), settings(256 * MIB, 1)] {
+            let largest = settings.largest_response();
+            let needed = ResponseMemory::needed_for(largest);
+            let all = Capacities::new(&settings);
+            let later = Instant::now() + Duration::from_secs(1);
+            let rpc = start(&all, Connection).unwrap();
+            rpc.response.grow_to(needed, later).await.unwrap();
+            drop(rpc);
+            let rpc = start(&all, Connection).unwrap();
+            let beyond = rpc.response.largest() + settings.response_memory;
+            let larger = rpc.response.grow_to(beyond, later).await;
+            assert!(matches!(larger, Err(Exhausted::TooLarge { .. })), "{larger:?}");
+            // An eighth of the memory, as --help says.
+            assert!(largest >= settings.response_memory / 8);
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-use super::{Exhausted, FairShare};
+use super::{Exhausted, FairShare, waiting::Queue};
 
 /// A capacity that all clients share, as one of them sees it.
 #[derive(Debug, Clone)]
@@ -31,6 +31,7 @@ struct Shared {
     error: Exhausted,
     /// Units that all clients hold.
     used: AtomicUsize,
+    queue: Queue,
 }
 
 impl SharedCapacity {
@@ -38,8 +39,8 @@ impl SharedCapacity {
     /// rejected reservation.
     #[must_use]
     pub fn new(error: Exhausted, share: FairShare, unit: usize) -> Self {
-        let used = AtomicUsize::default();
-        let shared = Arc::new(Shared { share, unit: unit.max(1), error, used });
+        let (used, queue) = (AtomicUsize::default(), Queue::default());
+        let shared = Arc::new(Shared { share, unit: unit.max(1), error, used, queue });
         Self { shared, client: Client::Connection, held: Arc::default() }
     }
 
@@ -85,12 +86,17 @@ impl SharedCapacity {
     pub(super) fn try_reserve_guaranteed(&self, bytes: usize) -> Option<Reservation> {
         let units = self.units(bytes);
         let guaranteed = self.share().guaranteed;
-        let acquired = self.held.fetch_update(Relaxed, Relaxed, |held| {
+        let acquired = self.held.fetch_update(SeqCst, SeqCst, |held| {
             (held + units <= guaranteed).then_some(held + units)
         });
         acquired.ok()?;
-        self.shared.used.fetch_add(units, Relaxed);
+        self.shared.used.fetch_add(units, SeqCst);
         Some(Reservation { capacity: self.clone(), units: AtomicUsize::new(units) })
+    }
+
+    /// Reserves units for `bytes`, at least one, as soon as the client may hold them.
+    pub(super) async fn reserve_bytes(&self, bytes: usize) -> Reservation {
+        self.shared.queue.reserve(self, bytes).await
     }
 
     fn units(&self, bytes: usize) -> usize {
@@ -110,10 +116,10 @@ impl SharedCapacity {
     }
 
     fn error(&self) -> Exhausted {
-        let Shared { unit, error, .. } = *self.shared;
+        let (unit, error) = (self.shared.unit, self.shared.error);
         match self.client {
             Client::Connection => error,
-            Client::Key => error.for_key(self.held.load(Relaxed), unit),
+            Client::Key => error.for_key(self.held.load(SeqCst), unit),
         }
     }
 
@@ -123,24 +129,25 @@ impl SharedCapacity {
         // other RPCs would be rejected for it.
         let before = self
             .held
-            .fetch_update(Relaxed, Relaxed, |held| {
+            .fetch_update(SeqCst, SeqCst, |held| {
                 let held = held + units;
-                self.allows(held, used.load(Relaxed) + units).then_some(held)
+                self.allows(held, used.load(SeqCst) + units).then_some(held)
             })
             .map_err(|_| self.error())?;
-        let acquired = used.fetch_update(Relaxed, Relaxed, |used| {
+        let acquired = used.fetch_update(SeqCst, SeqCst, |used| {
             self.allows(before + units, used + units).then_some(used + units)
         });
         if acquired.is_err() {
-            self.held.fetch_sub(units, Relaxed);
+            self.held.fetch_sub(units, SeqCst);
             return Err(self.error());
         }
         Ok(())
     }
 
     fn release(&self, units: usize) {
-        self.shared.used.fetch_sub(units, Relaxed);
-        self.held.fetch_sub(units, Relaxed);
+        self.held.fetch_sub(units, SeqCst);
+        self.shared.used.fetch_sub(units, SeqCst);
+        self.shared.queue.serve();
     }
 }
 
@@ -154,7 +161,7 @@ pub struct Reservation {
 impl Reservation {
     /// Returns the bytes for which there are units.
     pub(super) fn bytes(&self) -> usize {
-        self.units.load(Relaxed) * self.capacity.shared.unit
+        self.units.load(SeqCst) * self.capacity.shared.unit
     }
 
     /// Reports whether the units count for this client.
@@ -170,12 +177,14 @@ impl Reservation {
     /// was. Never if it shrinks.
     pub fn resize_to(&self, bytes: usize) -> Result<(), Exhausted> {
         let wanted = self.capacity.units(bytes);
-        let units = self.units.load(Relaxed);
+        let units = self.units.load(SeqCst);
         if wanted > units {
             self.capacity.acquire(wanted - units)?;
         }
-        self.capacity.release(units.saturating_sub(wanted));
-        self.units.store(wanted, Relaxed);
+        self.units.store(wanted, SeqCst);
+        if wanted < units {
+            self.capacity.release(units - wanted);
+        }
         Ok(())
     }
 }
@@ -191,6 +200,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::{mem, thread};
+
+    use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;
 

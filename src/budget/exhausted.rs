@@ -23,6 +23,12 @@ pub enum Exhausted {
     /// Bytes of responses that are being received or not yet read.
     #[error("memory for responses in use (--answer-memory)")]
     ResponseMemory,
+    /// A response that would never fit, whatever others hold.
+    #[error("the response needs more than {largest} bytes of memory (--answer-memory)")]
+    TooLarge {
+        /// Maximum bytes of one response: its JSON and its message together.
+        largest: usize,
+    },
     /// As [`InFlight`](Self::InFlight), for one key.
     #[error("this key has {held} RPCs in flight, its share of --max-in-flight")]
     InFlightOfKey {

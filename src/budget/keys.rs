@@ -17,6 +17,7 @@ pub(super) struct Key {
     pub(super) in_flight: SharedCapacity,
     pub(super) open_rpcs: SharedCapacity,
     pub(super) response_memory: SharedCapacity,
+    pub(super) waiting: SharedCapacity,
     /// RPCs in flight while Polytomic has not confirmed the key.
     pub(super) unconfirmed: SharedCapacity,
 }
@@ -44,6 +45,7 @@ impl Key {
             in_flight: self.in_flight.for_key(),
             open_rpcs: self.open_rpcs.for_key(),
             response_memory: self.response_memory.for_key(),
+            waiting: self.waiting.for_key(),
             unconfirmed: self.unconfirmed.for_key(),
         }
     }
@@ -92,6 +94,7 @@ mod tests {
             in_flight: capacity.clone(),
             open_rpcs: capacity.clone(),
             response_memory: capacity.clone(),
+            waiting: capacity.clone(),
             unconfirmed: capacity,
         })
     }

@@ -46,8 +46,8 @@ impl<'a> ReceivedRpc<'a> {
     ///
     /// Names the capacity that is in use.
     pub fn start(self, client: Client<'_>) -> Result<RpcReservation, Exhausted> {
-        let Capacities { in_flight, open_rpcs, response_memory, .. } = self.connection;
-        let initial = self.connection.initial_response;
+        let Capacities { in_flight, open_rpcs, response_memory, waiting, limits, .. } =
+            self.connection;
         let (of_key, unconfirmed) = match client {
             Client::Connection => (None, None),
             Client::Key(name) => (Some(self.connection.keys.get(name)), None),
@@ -67,11 +67,21 @@ impl<'a> ReceivedRpc<'a> {
         let key = of_key.as_deref();
         let in_flight = reserve(in_flight, key.map(|key| &key.in_flight), 1)?;
         let open = reserve(open_rpcs, key.map(|key| &key.open_rpcs), 1)?;
-        let bytes =
-            reserve(response_memory, key.map(|key| &key.response_memory), initial)?;
+        let bytes = reserve(
+            response_memory,
+            key.map(|key| &key.response_memory),
+            limits.initial,
+        )?;
         drop(self.receiving);
         Ok(RpcReservation {
-            response: ResponseMemory::new(open, bytes, of_key),
+            response: ResponseMemory::new(
+                open,
+                bytes,
+                key.map_or(response_memory, |key| &key.response_memory).clone(),
+                key.map_or(waiting, |key| &key.waiting).clone(),
+                Arc::clone(limits),
+                of_key,
+            ),
             _in_flight: in_flight,
             _unconfirmed: unconfirmed,
         })

@@ -22,8 +22,8 @@ pub(super) struct BudgetFlags {
     )]
     max_in_flight: usize,
 
-    /// Maximum bytes for responses being received or not yet read by clients; RPCs
-    /// beyond fail with RESOURCE_EXHAUSTED. 8 times --answer-limit is enough
+    /// Maximum bytes for responses being received or not yet read by clients; those
+    /// beyond wait, then fail with RESOURCE_EXHAUSTED. 8 times --answer-limit is enough
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_ANSWER_MEMORY",

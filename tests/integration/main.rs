@@ -20,6 +20,7 @@ mod fairness;
 mod faults;
 mod floods;
 mod health_and_reflection;
+mod large_responses;
 mod log_schema;
 mod metadata;
 mod outcomes;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
 use polytomic_gateway::{
     auth::{Authenticator, Mode, Settings as AuthSettings},
-    budget::{self, Capacities, ResponseMemory},
+    budget::{self, Capacities},
     contract::{Contract, DESCRIPTOR_SET},
     gateway::{Gateway, IdentityClient, Settings, Timeouts},
     upstream::{Request, Upstream},
@@ -34,7 +34,7 @@ fn upstream(work: Work) -> Upstream {
 pub(crate) struct Called {
     runtime: Runtime,
     gateway: Gateway,
-    memory: ResponseMemory,
+    capacities: Capacities,
     path: String,
     message: Bytes,
     metadata: HeaderMap,
@@ -65,12 +65,10 @@ impl Called {
             max_in_flight: 1024,
             max_connections: 1024,
         };
-        let reserved = Capacities::new(&budget).on_connection().try_reserve_rpc();
-        let (_, memory) = reserved.unwrap();
         let called = Self {
             runtime,
             gateway,
-            memory,
+            capacities: Capacities::new(&budget).on_connection(),
             path: work.path(),
             message: work.message(),
             metadata: work.metadata(),
@@ -88,12 +86,13 @@ impl Called {
         *request.headers_mut() = self.metadata.clone();
         *request.method_mut() = Method::POST;
         let request = tonic::Request::from_http(request);
+        let receiving = self.capacities.try_receive().unwrap();
         let outcome = self.runtime.block_on(self.gateway.call(
             rpc,
             Instant::now(),
             request,
-            Ok(&self.memory),
+            self.capacities.received(receiving),
         ));
-        outcome.unwrap().into_inner().into_message()
+        outcome.unwrap().into_inner().into_message().0
     }
 }

@@ -37,9 +37,9 @@ fn direct(bencher: Bencher<'_, '_>, length: usize) {
     let contract = Contract::compile(DESCRIPTOR_SET).unwrap();
     let schema = &contract.rpc(LIST).unwrap().response;
     let json = responses::list(length);
-    bencher
-        .counter(BytesCount::of_str(&json))
-        .bench_local(|| transcode::response(schema, black_box(json.as_bytes())).unwrap());
+    bencher.counter(BytesCount::of_str(&json)).bench_local(|| {
+        transcode::response(schema, black_box(json.as_bytes()), json.len()).unwrap()
+    });
 }
 
 #[divan::bench(args = LENGTHS)]
@@ -55,7 +55,7 @@ fn both_ways_make_the_same_message() {
     let schema = &contract.rpc(LIST).unwrap().response;
     for length in LENGTHS {
         let json = responses::list(length);
-        let direct = transcode::response(schema, json.as_bytes()).unwrap();
+        let direct = transcode::response(schema, json.as_bytes(), json.len()).unwrap();
         let usual = usual::response(json.as_bytes());
         let decode =
             |bytes: &[u8]| ListPartnerSharedConnectionsResponse::decode(bytes).unwrap();
@@ -75,7 +75,8 @@ fn print_ratios() {
         let mut ratios: Vec<f64> = (0..PAIRS)
             .map(|_| {
                 let direct = time(rounds, || {
-                    transcode::response(schema, black_box(json.as_bytes())).unwrap()
+                    transcode::response(schema, black_box(json.as_bytes()), json.len())
+                        .unwrap()
                 });
                 let usual = time(rounds, || usual::response(black_box(json.as_bytes())));
                 usual.div_duration_f64(direct)

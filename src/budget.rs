@@ -46,24 +46,54 @@
 //!
 //! # What is a client?
 //!
-//! The formula does not decide that. [`SharedCapacity::for_client`] makes a client, and
-//! the gateway calls it once per connection. Behind a mesh, a small number of connections
-//! carries all RPCs, so that the formula is fair between proxies, not between tenants.
+//! It depends on what the gateway knows ([`SharedCapacity::for_connection`],
+//! [`SharedCapacity::for_key`]). Behind a mesh, a small number of connections carries
+//! the RPCs of all tenants, and one tenant may use many connections.
+//!
+//! | what is known | the client is |
+//! |---|---|
+//! | nothing yet: the request arrives, its key is being looked up | the connection, of the capacity `receiving` |
+//! | a key that Polytomic has confirmed (`GET /api/me`) | the key, over all its connections |
+//! | a key that Polytomic has not confirmed, or with `--no-key-check` | the connection, and the key has a smaller share in addition |
+//! | static mode: all use the gateway's own key | the connection |
+//!
+//! * An RPC is in flight from when its client is known ([`ReceivedRpc::start`]). Keys that
+//!   share a connection take nothing from each other.
+//! * Nothing is guaranteed to a key, because keys have no maximum number. What is
+//!   guaranteed to a connection also serves an RPC whose key holds its share. A response
+//!   that outgrows it counts for the key.
+//! * A client can make up as many keys as it likes. Polytomic does not confirm them, so
+//!   they stay within the share of their connection. They also have one of their own, of
+//!   the capacity `unconfirmed`: a quarter of `--max-in-flight` for a key that is alone,
+//!   on whatever number of connections. That leaves room for the other keys of a
+//!   connection while Polytomic confirms none. Responses of such keys count for the
+//!   connection only.
+//! * A client with several keys that Polytomic has confirmed is several clients.
+//!   Polytomic's users issue those, so their number is small.
+//!
+//! An example: the first client of the table above is a key with RPCs on 60 connections.
+//! It holds 448 of 1,024, not more. Ten other keys get 224, 112, 56, 28, 14, 7 and four
+//! times 4 if they take all they may, on connections of their own or on those 60.
 
 mod capacities;
 mod capacity;
 mod exhausted;
 mod fair_share;
+mod keys;
 mod rejected;
 mod response;
+mod rpc;
 mod unread;
+mod waiting;
 
+pub(crate) use self::response::wait_until;
 pub use self::{
     capacities::{Capacities, REQUEST_UNIT, Settings, Shares},
     capacity::{Reservation, SharedCapacity},
     exhausted::Exhausted,
     fair_share::FairShare,
-    rejected::{ExpectedResponse, RejectedResponses},
+    rejected::{ExpectedResponse, RejectedResponses, Reserve},
     response::ResponseMemory,
+    rpc::{Client, ReceivedRpc, RpcReservation},
     unread::UnreadResponses,
 };

@@ -32,11 +32,11 @@ pub use self::{
 };
 use self::{
     deadline::Deadline, idempotency::Key, prepare::prepare, record::Record,
-    retry::Retries,
+    response::Translator, retry::Retries,
 };
 use crate::{
-    auth::{self, Authenticator, Credentials},
-    budget::{Exhausted, RejectedResponses, ResponseMemory},
+    auth::{self, Authenticator, CredentialOwner, Credentials},
+    budget::{Client, ReceivedRpc, RejectedResponses, ResponseMemory, wait_until},
     contract::{Contract, KeyClass, Rpc},
     status::Failure,
     transcode::Violation,
@@ -52,6 +52,7 @@ pub struct Gateway {
     settings: Settings,
     retries: Retries,
     rejected_responses: RejectedResponses,
+    translator: Translator,
 }
 
 /// The settings of a gateway.
@@ -78,7 +79,15 @@ impl Gateway {
     ) -> Self {
         let retries = Retries::new(settings.attempts);
         let rejected_responses = RejectedResponses::new();
-        Self { contract, authenticator, upstream, settings, retries, rejected_responses }
+        Self {
+            contract,
+            authenticator,
+            upstream,
+            settings,
+            retries,
+            rejected_responses,
+            translator: Translator::new(),
+        }
     }
 
     /// Reports whether the gateway's own credentials are loaded.
@@ -94,8 +103,8 @@ impl Gateway {
     }
 
     /// Performs one RPC, whose deadline counts from when it `arrived`. The message
-    /// is the wire bytes of its request, the result those of its response, which
-    /// holds the `memory`; without it the RPC is over a limit.
+    /// is the wire bytes of its request, the result those of its response, with the
+    /// memory that they hold.
     ///
     /// Dropping the future ends the request to Polytomic.
     ///
@@ -108,7 +117,7 @@ impl Gateway {
         rpc: &Arc<Rpc>,
         arrived: Instant,
         request: tonic::Request<Bytes>,
-        memory: Result<&ResponseMemory, Exhausted>,
+        received: ReceivedRpc<'_>,
     ) -> Result<tonic::Response<Body>, Status> {
         let (metadata, _, message) = request.into_parts();
         let metadata = metadata.into_headers();
@@ -118,19 +127,11 @@ impl Gateway {
         let key = (rpc.binding.method == Method::POST)
             .then(|| idempotency::key(&metadata, rpc, &message));
         record.key = key.clone().and_then(Result::ok);
-        let result = match memory {
-            Ok(memory) => {
-                let work =
-                    self.perform(rpc, &metadata, &message, key, memory, &mut record);
-                catch_panic(work).await
-            }
-            // Rejected immediately: a queue would only delay every client.
-            Err(exhausted) => Err(exhausted.into()),
-        };
-        match result {
-            Ok(message) => {
+        let work = self.perform(rpc, &metadata, &message, key, received, &mut record);
+        match catch_panic(work).await {
+            Ok((message, memory)) => {
                 let metadata = record.metadata();
-                let body = Body::new(message, record);
+                let body = Body::new(message, memory, record);
                 Ok(tonic::Response::from_parts(metadata, body, Extensions::new()))
             }
             Err(failure) => Err(record.fail(failure)),
@@ -139,13 +140,13 @@ impl Gateway {
 
     async fn perform(
         &self,
-        rpc: &Rpc,
+        rpc: &Arc<Rpc>,
         metadata: &HeaderMap,
         message: &[u8],
         key: Option<Result<Key, Violation>>,
-        memory: &ResponseMemory,
+        received: ReceivedRpc<'_>,
         record: &mut Record,
-    ) -> Result<Bytes, Failure> {
+    ) -> Result<(Bytes, ResponseMemory), Failure> {
         let most = self.settings.timeouts.of(rpc);
         let stated = Deadline::new(metadata, record.started, most);
         // A malformed timeout is reported with all other violations, to clients that
@@ -153,13 +154,20 @@ impl Gateway {
         let deadline =
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
         let credentials = deadline.bound(self.credentials(rpc, metadata, record)).await?;
+        // Rejected immediately at a limit: a queue would only delay every client.
+        let reserved = received.start(client(&credentials))?;
         let request = prepare(rpc, metadata, message, key, stated, record)?;
-        let memory = self.rejected_responses.reserve(
-            memory,
+        let expecting = self.rejected_responses.reserve(
+            &reserved.response,
             (&request.method, &request.path_and_query),
             credentials.fingerprint(),
-        )?;
-        self.send(rpc, request, deadline, credentials, &memory, record).await
+            wait_until(deadline.at()),
+        );
+        let memory = expecting.await?;
+        let message =
+            self.send(rpc, request, deadline, credentials, &memory, record).await?;
+        // The RPC is no longer in flight, but its response is unread.
+        Ok((message, reserved.response))
     }
 
     async fn credentials(
@@ -178,6 +186,16 @@ impl Gateway {
         record.credentials = Some(credentials.clone());
         check_class(rpc, &credentials)?;
         Ok(credentials)
+    }
+}
+
+/// Returns the client that an RPC with these credentials counts for.
+fn client(credentials: &Credentials) -> Client<'_> {
+    let key = credentials.fingerprint();
+    match (credentials.owner(), credentials.identity()) {
+        (CredentialOwner::Gateway, _) => Client::Connection,
+        (CredentialOwner::Caller, Some(_)) => Client::Key(key),
+        (CredentialOwner::Caller, None) => Client::UnconfirmedKey(key),
     }
 }
 

@@ -36,7 +36,7 @@ use self::{
     breaker::{Breaker, Permit},
     exchange::{Limits, Report},
 };
-use crate::budget::Exhausted;
+use crate::budget::Reserve;
 
 /// How long an unused connection is kept. Below the 60 s after which common
 /// load balancers close one, so that a request seldom meets a closing connection.
@@ -56,6 +56,14 @@ const MAX_HEADER_LIST: u32 = 64 * 1024;
 /// The most bytes of a response that the gateway reads for itself: an identity has a
 /// few hundred.
 const OPTIONAL_LIMIT: usize = 64 * 1024;
+
+/// The bytes that Polytomic may send of a response over HTTP/2 before the gateway reads
+/// them: enough for 4 MiB per second at a round trip of 30 ms.
+const STREAM_WINDOW: u32 = 128 * 1024;
+
+/// The same for all responses of a connection. Those that wait for memory are not read,
+/// and must not use up the window of those that are.
+const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;
 
 /// What identifies the gateway to Polytomic.
 const AGENT: HeaderValue =
@@ -119,7 +127,8 @@ impl Upstream {
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .tcp_nodelay(true)
             .http1_max_headers(MAX_HEADERS)
-            .http2_adaptive_window(true)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .http2_max_header_list_size(MAX_HEADER_LIST)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
@@ -193,11 +202,11 @@ impl Upstream {
             let circuit = Circuit::All;
             return Err(Error::CircuitOpen { circuit, retry_after: Duration::ZERO });
         }
-        let limits = self.limits(until, OPTIONAL_LIMIT, |_| Ok(()));
+        let limits = self.limits(until, OPTIONAL_LIMIT, ());
         self.exchange(request, limits, Report::new(None)).await?.collect().await
     }
 
-    async fn exchange<R: Fn(usize) -> Result<(), Exhausted>>(
+    async fn exchange<R: Reserve>(
         &self,
         request: Request,
         limits: Limits<R>,
@@ -246,13 +255,13 @@ impl Admission<'_> {
     /// Sends a request, once, and waits for the head of its response.
     ///
     /// The exchange must end by `until`, and may hold as many bytes of the body as
-    /// `reserve` accepts; it is called with the total. Dropping the future ends the
+    /// `reserve` reserves. Dropping the future ends the
     /// request.
     ///
     /// # Errors
     ///
     /// If there is no head of a response in time.
-    pub async fn send<R: Fn(usize) -> Result<(), Exhausted>>(
+    pub async fn send<R: Reserve>(
         self,
         request: Request,
         until: Instant,

@@ -1,8 +1,14 @@
 //! Each capacity of the gateway, with the reason for its numbers.
 
+use std::sync::Arc;
+
 use super::{
-    Exhausted, FairShare, Reservation, ResponseMemory, SharedCapacity, UnreadResponses,
+    Exhausted, FairShare, ReceivedRpc, Reservation, ResponseMemory, SharedCapacity,
+    UnreadResponses,
+    keys::{Key, Keys},
+    response::ResponseLimits,
 };
+use tokio::sync::Semaphore;
 
 /// What an operator may set.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +37,8 @@ pub struct Shares {
     pub watches: FairShare,
     /// RPCs without a response yet.
     pub in_flight: FairShare,
+    /// Those of keys that Polytomic has not confirmed, in addition.
+    pub unconfirmed: FairShare,
     /// RPCs that are in flight or whose response is not read yet.
     pub open_rpcs: FairShare,
     /// Responses that are being received or not yet read, in units of
@@ -38,6 +46,10 @@ pub struct Shares {
     pub response_memory: FairShare,
     /// Bytes per unit of response memory.
     pub response_unit: usize,
+    /// Units of response memory for one response at a time, in addition.
+    pub response_turn: usize,
+    /// Responses that wait for shared memory.
+    pub waiting: FairShare,
 }
 
 /// Bytes per unit of a request: most requests as a whole, and about the bytes that
@@ -51,6 +63,9 @@ const RESPONSE_UNIT: usize = 4096;
 /// responses, with their messages.
 const GUARANTEED_RESPONSE: usize = 16;
 
+/// Maximum units of the turn: a semaphore counts them.
+const MOST_TURN: usize = 1 << 28;
+
 /// What a client may hold of a busy capacity: enough to work.
 const FLOOR: usize = 4;
 
@@ -60,7 +75,9 @@ impl Settings {
     pub fn shares(&self) -> Shares {
         let in_flight = self.max_in_flight;
         let open = in_flight.saturating_mul(3);
-        let (response_memory, response_unit) = self.response_memory();
+        let (response_memory, response_unit, response_turn) = self.response_memory();
+        // Each waits with its initial memory: together up to an eighth.
+        let waiting = response_memory.total / 8 / response_memory.guaranteed;
         Shares {
             // A request that is not held back arrives within a round trip. One that
             // is costs a unit or more for up to 10 s.
@@ -80,31 +97,64 @@ impl Settings {
                 floor: FLOOR,
                 guaranteed: 0,
             },
+            // On a connection that it shares with other keys, such a key leaves room
+            // for them: it gets less than the connection does.
+            unconfirmed: FairShare { guaranteed: 0, ..half_reserved(in_flight, FLOOR) },
             // A client that reads its responses has as many open as in flight, and some
             // dozens more whose bytes wait for a thread.
             open_rpcs: half_reserved(open, FLOOR.max(open / 64)),
             response_memory,
             response_unit,
+            response_turn,
+            waiting: FairShare {
+                total: waiting,
+                reserved: waiting / 4,
+                floor: FLOOR,
+                guaranteed: 0,
+            },
         }
     }
 
-    /// Returns how the memory for responses is shared, and the bytes of a unit. What
-    /// is guaranteed comes out of the memory too: up to a quarter of it.
-    fn response_memory(&self) -> (FairShare, usize) {
+    /// Returns how the memory for responses is shared, the bytes of a unit, and the
+    /// units of the turn. What is guaranteed comes out of the memory too: up to a
+    /// quarter of it. So does the turn: another quarter.
+    fn response_memory(&self) -> (FairShare, usize, usize) {
         let clients = self.max_connections.max(1);
         let each = self.response_memory / 4 / clients;
         let unit = each.clamp(1, RESPONSE_UNIT);
         let guaranteed = (each / unit).clamp(1, GUARANTEED_RESPONSE);
-        let total = (self.response_memory / unit).saturating_sub(clients * guaranteed);
+        let units = self.response_memory / unit;
+        let turn = (units / 4).min(MOST_TURN);
+        let total = units.saturating_sub(turn).saturating_sub(clients * guaranteed);
         let floor = FLOOR * guaranteed;
-        (FairShare { total, reserved: total / 4, floor, guaranteed }, unit)
+        (FairShare { total, reserved: total / 4, floor, guaranteed }, unit, turn)
     }
 
-    /// Returns the maximum bytes of a JSON response if there are no others.
+    /// Returns the maximum bytes of a JSON response for which there is memory, after a
+    /// wait if there are others.
     #[must_use]
     pub fn largest_response(&self) -> usize {
-        let (share, unit) = self.response_memory();
-        ResponseMemory::largest_json(share.limit(0) * unit)
+        ResponseMemory::largest_json(
+            self.shares().response_limits().largest_after_waiting(),
+        )
+    }
+}
+
+impl Shares {
+    fn response_limits(&self) -> ResponseLimits {
+        let (share, unit) = (self.response_memory, self.response_unit);
+        let initial = share.guaranteed * unit;
+        // While as many wait as may.
+        let largest_shared = share.limit(share.total / 8) * unit;
+        let units = u32::try_from(self.response_turn).expect("it is limited");
+        ResponseLimits {
+            initial,
+            largest_alone: share.limit(0) * unit,
+            largest_shared: largest_shared.saturating_sub(initial),
+            unit,
+            turn_units: units,
+            turn: Arc::new(Semaphore::new(self.response_turn)),
+        }
     }
 }
 
@@ -117,15 +167,16 @@ fn half_reserved(total: usize, floor: usize) -> FairShare {
 /// The capacities of the gateway, as one connection sees them.
 #[derive(Debug, Clone)]
 pub struct Capacities {
-    pub(crate) receiving: SharedCapacity,
+    receiving: SharedCapacity,
     pub(crate) auxiliary: SharedCapacity,
     metadata: SharedCapacity,
     pub(crate) watches: SharedCapacity,
-    in_flight: SharedCapacity,
-    open_rpcs: SharedCapacity,
-    response_memory: SharedCapacity,
-    /// Bytes that a response holds before its size is known.
-    initial_response: usize,
+    pub(super) in_flight: SharedCapacity,
+    pub(super) open_rpcs: SharedCapacity,
+    pub(super) response_memory: SharedCapacity,
+    pub(super) waiting: SharedCapacity,
+    pub(super) limits: Arc<ResponseLimits>,
+    pub(super) keys: Arc<Keys>,
     max_connections: usize,
     pub(crate) unread: UnreadResponses,
 }
@@ -136,20 +187,33 @@ impl Capacities {
     pub fn new(settings: &Settings) -> Self {
         let shares = settings.shares();
         let of_requests = |error, share| SharedCapacity::new(error, share, REQUEST_UNIT);
+        let in_flight = of_requests(Exhausted::InFlight, shares.in_flight);
+        let open_rpcs = of_requests(Exhausted::OpenRpcs, shares.open_rpcs);
+        let response_memory = SharedCapacity::new(
+            Exhausted::ResponseMemory,
+            shares.response_memory,
+            shares.response_unit,
+        );
+        let waiting = SharedCapacity::new(Exhausted::ResponseMemory, shares.waiting, 1);
+        let keys = Keys::new(Key {
+            in_flight: in_flight.clone(),
+            open_rpcs: open_rpcs.clone(),
+            response_memory: response_memory.clone(),
+            waiting: waiting.clone(),
+            unconfirmed: of_requests(Exhausted::InFlight, shares.unconfirmed),
+        });
         Self {
             receiving: of_requests(Exhausted::Receiving, shares.receiving),
             auxiliary: of_requests(Exhausted::Auxiliary, shares.auxiliary),
             metadata: of_requests(Exhausted::Metadata, shares.metadata),
             watches: of_requests(Exhausted::Watches, shares.watches),
-            in_flight: of_requests(Exhausted::InFlight, shares.in_flight),
-            open_rpcs: of_requests(Exhausted::OpenRpcs, shares.open_rpcs),
-            response_memory: SharedCapacity::new(
-                Exhausted::ResponseMemory,
-                shares.response_memory,
-                shares.response_unit,
-            ),
-            initial_response: shares.response_memory.guaranteed * shares.response_unit,
+            in_flight,
+            open_rpcs,
+            response_memory,
+            waiting,
+            limits: Arc::new(shares.response_limits()),
             max_connections: settings.max_connections,
+            keys: Arc::new(keys),
             unread: UnreadResponses::default(),
         }
     }
@@ -158,15 +222,17 @@ impl Capacities {
     #[must_use]
     pub fn on_connection(&self) -> Self {
         Self {
-            receiving: self.receiving.for_client(),
-            auxiliary: self.auxiliary.for_client(),
-            metadata: self.metadata.for_client(),
-            watches: self.watches.for_client(),
-            in_flight: self.in_flight.for_client(),
-            open_rpcs: self.open_rpcs.for_client(),
-            response_memory: self.response_memory.for_client(),
-            initial_response: self.initial_response,
+            receiving: self.receiving.for_connection(),
+            auxiliary: self.auxiliary.for_connection(),
+            metadata: self.metadata.for_connection(),
+            watches: self.watches.for_connection(),
+            in_flight: self.in_flight.for_connection(),
+            open_rpcs: self.open_rpcs.for_connection(),
+            response_memory: self.response_memory.for_connection(),
+            waiting: self.waiting.for_connection(),
+            limits: Arc::clone(&self.limits),
             max_connections: self.max_connections,
+            keys: Arc::clone(&self.keys),
             unread: UnreadResponses::default(),
         }
     }
@@ -185,17 +251,19 @@ impl Capacities {
         large.map(|large| self.metadata.try_reserve_bytes(large)).transpose()
     }
 
-    /// Reserves what an RPC needs: a unit while it is in flight, and the memory of
-    /// its response until that is read.
+    /// Returns an RPC whose message has been received within this reservation.
+    #[must_use]
+    pub fn received(&self, receiving: Reservation) -> ReceivedRpc<'_> {
+        ReceivedRpc::new(self, receiving)
+    }
+
+    /// Reserves what it takes to receive an RPC's message.
     ///
     /// # Errors
     ///
-    /// Names the capacity that is in use.
-    pub fn try_reserve_rpc(&self) -> Result<(Reservation, ResponseMemory), Exhausted> {
-        let in_flight = self.in_flight.try_reserve()?;
-        let open = self.open_rpcs.try_reserve()?;
-        let bytes = self.response_memory.try_reserve_bytes(self.initial_response)?;
-        Ok((in_flight, ResponseMemory::new(open, bytes)))
+    /// If too many are being received.
+    pub fn try_receive(&self) -> Result<Reservation, Exhausted> {
+        self.receiving.try_reserve()
     }
 
     /// Returns the maximum number of concurrent connections.
@@ -208,7 +276,17 @@ impl Capacities {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::*;
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{
+        super::{
+            Client::{self, Connection, Key, UnconfirmedKey},
+            RpcReservation,
+        },
+        *,
+    };
 
     const MIB: usize = 1 << 20;
 
@@ -221,14 +299,22 @@ mod tests {
         for (memory, connections) in
             [(256 * MIB, 1024), (8 * MIB, 1024), (256 * MIB, 20_000), (MIB, 1)]
         {
-            let Shares { response_memory, response_unit, .. } =
+            let Shares { response_memory, response_unit, response_turn, .. } =
                 settings(memory, connections).shares();
             let guaranteed = connections * response_memory.guaranteed;
-            let most = (response_memory.total + guaranteed) * response_unit;
+            let most =
+                (response_memory.total + guaranteed + response_turn) * response_unit;
             assert!(most <= memory, "{most} of {memory}");
             assert!(most > memory - response_unit, "{most} of {memory}");
             assert!(guaranteed * response_unit <= memory / 4, "{memory}");
         }
+    }
+
+    fn start(
+        connection: &Capacities,
+        client: Client<'_>,
+    ) -> Result<RpcReservation, Exhausted> {
+        connection.received(connection.try_receive()?).start(client)
     }
 
     #[test]
@@ -236,8 +322,10 @@ mod tests {
         for number in [1, 2, usize::MAX] {
             let settings =
                 Settings { max_in_flight: number, ..settings(number.max(MIB), number) };
-            let connection = Capacities::new(&settings).on_connection();
-            assert!(connection.try_reserve_rpc().is_ok(), "{number}");
+            for client in [Connection, Key("a"), UnconfirmedKey("a")] {
+                let connection = Capacities::new(&settings).on_connection();
+                assert!(start(&connection, client).is_ok(), "{number}, {client:?}");
+            }
         }
     }
 
@@ -256,17 +344,82 @@ mod tests {
     }
 
     #[test]
-    fn response_of_the_largest_size_is_received() {
-        let settings = settings(8 * MIB, 1024);
-        let largest = settings.largest_response();
-        let (_in_flight, response) =
-            Capacities::new(&settings).try_reserve_rpc().unwrap();
-        response.grow_to(ResponseMemory::needed_for(largest)).unwrap();
-        assert_eq!(
-            response.grow_to(ResponseMemory::needed_for(largest + RESPONSE_UNIT)),
-            Err(Exhausted::ResponseMemory)
-        );
-        // An eighth of the memory, as --help says.
-        assert!(largest >= settings.response_memory / 8);
+    fn key_has_its_share_over_all_its_connections() {
+        let settings = settings(256 * MIB, 1024);
+        let shares = settings.shares();
+        for (client, share) in [
+            (Key as fn(&'static str) -> Client<'static>, shares.in_flight),
+            (UnconfirmedKey, shares.unconfirmed),
+        ] {
+            let all = Capacities::new(&settings);
+            let start = |name| start(&all.on_connection(), client(name));
+            let held: Vec<_> = (0..2048).map_while(|_| start("one").ok()).collect();
+            assert_eq!(held.len(), share.limit(0));
+            let rejected = start("one").unwrap_err();
+            assert_eq!(rejected, Exhausted::InFlightOfKey { held: held.len() });
+            assert!(start("another").is_ok());
+        }
+    }
+
+    #[test]
+    fn keys_on_one_connection_have_shares_of_their_own() {
+        let settings = settings(256 * MIB, 1024);
+        for confirmed in [true, false] {
+            let connection = Capacities::new(&settings).on_connection();
+            let start = |name: &str| {
+                let client = if confirmed { Key(name) } else { UnconfirmedKey(name) };
+                start(&connection, client)
+            };
+            let _greedy: Vec<_> = (0..2048).map_while(|_| start("greedy").ok()).collect();
+            let others = (0..10).map(|name| start(&name.to_string()));
+            let others: Result<Vec<_>, _> = others.collect();
+            assert!(others.is_ok(), "confirmed: {confirmed}, {others:?}");
+        }
+    }
+
+    #[test]
+    fn unconfirmed_keys_get_no_more_than_their_connection() {
+        let settings = settings(256 * MIB, 1024);
+        let all = Capacities::new(&settings);
+        let connection = all.on_connection();
+        let held: Vec<_> = (0..2048)
+            .filter_map(|name: i32| {
+                start(&connection, UnconfirmedKey(&name.to_string())).ok()
+            })
+            .collect();
+        assert_eq!(held.len(), settings.shares().in_flight.limit(0));
+        assert!(start(&all.on_connection(), UnconfirmedKey("another")).is_ok());
+    }
+
+    #[test]
+    fn connection_keeps_what_is_guaranteed_to_it_if_its_key_holds_its_share() {
+        let settings = Settings { max_in_flight: usize::MAX / 8, ..settings(MIB, 16) };
+        let all = Capacities::new(&settings);
+        let greedy = all.on_connection();
+        let held: Vec<_> =
+            (0..2048).map_while(|_| start(&greedy, Key("one")).ok()).collect();
+        assert!(held.len() < 2048);
+        let another = start(&all.on_connection(), Key("one")).unwrap();
+        let larger = another.response.try_grow_to(all.limits.initial + 1);
+        assert!(matches!(larger, Err(Exhausted::ResponseMemoryOfKey { .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn response_of_the_largest_size_is_received() {
+        for settings in [settings(8 * MIB, 1024), settings(256 * MIB, 1)] {
+            let largest = settings.largest_response();
+            let needed = ResponseMemory::needed_for(largest);
+            let all = Capacities::new(&settings);
+            let later = Instant::now() + Duration::from_secs(1);
+            let rpc = start(&all, Connection).unwrap();
+            rpc.response.grow_to(needed, later).await.unwrap();
+            drop(rpc);
+            let rpc = start(&all, Connection).unwrap();
+            let beyond = rpc.response.largest() + settings.response_memory;
+            let larger = rpc.response.grow_to(beyond, later).await;
+            assert!(matches!(larger, Err(Exhausted::TooLarge { .. })), "{larger:?}");
+            // An eighth of the memory, as --help says.
+            assert!(largest >= settings.response_memory / 8);
+        }
     }
 }

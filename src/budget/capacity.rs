@@ -2,17 +2,25 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-use super::{Exhausted, FairShare};
+use super::{Exhausted, FairShare, waiting::Queue};
 
 /// A capacity that all clients share, as one of them sees it.
 #[derive(Debug, Clone)]
 pub struct SharedCapacity {
     shared: Arc<Shared>,
+    client: Client,
     /// Units that this client holds.
     held: Arc<AtomicUsize>,
+}
+
+/// What the client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Client {
+    Connection,
+    Key,
 }
 
 #[derive(Debug)]
@@ -23,6 +31,7 @@ struct Shared {
     error: Exhausted,
     /// Units that all clients hold.
     used: AtomicUsize,
+    queue: Queue,
 }
 
 impl SharedCapacity {
@@ -30,15 +39,26 @@ impl SharedCapacity {
     /// rejected reservation.
     #[must_use]
     pub fn new(error: Exhausted, share: FairShare, unit: usize) -> Self {
-        let used = AtomicUsize::default();
-        let shared = Arc::new(Shared { share, unit: unit.max(1), error, used });
-        Self { shared, held: Arc::default() }
+        let (used, queue) = (AtomicUsize::default(), Queue::default());
+        let shared = Arc::new(Shared { share, unit: unit.max(1), error, used, queue });
+        Self { shared, client: Client::Connection, held: Arc::default() }
     }
 
-    /// Returns the same capacity for another client.
+    /// Returns the same capacity for another connection.
     #[must_use]
-    pub fn for_client(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), held: Arc::default() }
+    pub fn for_connection(&self) -> Self {
+        self.for_client(Client::Connection)
+    }
+
+    /// Returns the same capacity for a key. Nothing is guaranteed to it, because the
+    /// number of keys has no limit.
+    #[must_use]
+    pub fn for_key(&self) -> Self {
+        self.for_client(Client::Key)
+    }
+
+    fn for_client(&self, client: Client) -> Self {
+        Self { shared: Arc::clone(&self.shared), client, held: Arc::default() }
     }
 
     /// Reserves one unit.
@@ -61,36 +81,73 @@ impl SharedCapacity {
         Ok(Reservation { capacity: self.clone(), units: AtomicUsize::new(units) })
     }
 
+    /// Reserves units for `bytes` of those that are guaranteed to the client, however
+    /// many others hold.
+    pub(super) fn try_reserve_guaranteed(&self, bytes: usize) -> Option<Reservation> {
+        let units = self.units(bytes);
+        let guaranteed = self.share().guaranteed;
+        let acquired = self.held.fetch_update(SeqCst, SeqCst, |held| {
+            (held + units <= guaranteed).then_some(held + units)
+        });
+        acquired.ok()?;
+        self.shared.used.fetch_add(units, SeqCst);
+        Some(Reservation { capacity: self.clone(), units: AtomicUsize::new(units) })
+    }
+
+    /// Reserves units for `bytes`, at least one, as soon as the client may hold them.
+    pub(super) async fn reserve_bytes(&self, bytes: usize) -> Reservation {
+        self.shared.queue.reserve(self, bytes).await
+    }
+
     fn units(&self, bytes: usize) -> usize {
         bytes.div_ceil(self.shared.unit).max(1)
     }
 
+    /// Reports whether the client may hold `held` units while all together hold `used`.
+    fn allows(&self, held: usize, used: usize) -> bool {
+        held <= self.share().limit(used.saturating_sub(held))
+    }
+
+    fn share(&self) -> FairShare {
+        match self.client {
+            Client::Connection => self.shared.share,
+            Client::Key => FairShare { guaranteed: 0, ..self.shared.share },
+        }
+    }
+
+    fn error(&self) -> Exhausted {
+        let (unit, error) = (self.shared.unit, self.shared.error);
+        match self.client {
+            Client::Connection => error,
+            Client::Key => error.for_key(self.held.load(SeqCst), unit),
+        }
+    }
+
     fn acquire(&self, units: usize) -> Result<(), Exhausted> {
-        let Shared { share, used, error, .. } = &*self.shared;
-        let allows =
-            |held: usize, used: usize| held <= share.limit(used.saturating_sub(held));
+        let used = &self.shared.used;
         // What is rejected must not be counted, not even for a moment: the client's
         // other RPCs would be rejected for it.
         let before = self
             .held
-            .fetch_update(Relaxed, Relaxed, |held| {
+            .fetch_update(SeqCst, SeqCst, |held| {
                 let held = held + units;
-                allows(held, used.load(Relaxed) + units).then_some(held)
+                self.allows(held, used.load(SeqCst) + units).then_some(held)
             })
-            .map_err(|_| *error)?;
-        let acquired = used.fetch_update(Relaxed, Relaxed, |used| {
-            allows(before + units, used + units).then_some(used + units)
+            .map_err(|_| self.error())?;
+        let acquired = used.fetch_update(SeqCst, SeqCst, |used| {
+            self.allows(before + units, used + units).then_some(used + units)
         });
         if acquired.is_err() {
-            self.held.fetch_sub(units, Relaxed);
-            return Err(*error);
+            self.held.fetch_sub(units, SeqCst);
+            return Err(self.error());
         }
         Ok(())
     }
 
     fn release(&self, units: usize) {
-        self.shared.used.fetch_sub(units, Relaxed);
-        self.held.fetch_sub(units, Relaxed);
+        self.held.fetch_sub(units, SeqCst);
+        self.shared.used.fetch_sub(units, SeqCst);
+        self.shared.queue.serve();
     }
 }
 
@@ -102,32 +159,32 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Grows to `bytes` in all, unless it has as many already.
-    ///
-    /// # Errors
-    ///
-    /// If the client would then hold more than it may; the reservation stays as it
-    /// was.
-    pub fn grow_to(&self, bytes: usize) -> Result<(), Exhausted> {
-        if bytes <= self.units.load(Relaxed) * self.capacity.shared.unit {
-            return Ok(());
-        }
-        self.resize_to(bytes)
+    /// Returns the bytes for which there are units.
+    pub(super) fn bytes(&self) -> usize {
+        self.units.load(SeqCst) * self.capacity.shared.unit
+    }
+
+    /// Reports whether the units count for this client.
+    pub(super) fn is_of(&self, client: &SharedCapacity) -> bool {
+        Arc::ptr_eq(&self.capacity.held, &client.held)
     }
 
     /// Grows or shrinks to `bytes` in all.
     ///
     /// # Errors
     ///
-    /// As [`grow_to`](Self::grow_to); never if it shrinks.
+    /// If the client would then hold more than it may; the reservation stays as it
+    /// was. Never if it shrinks.
     pub fn resize_to(&self, bytes: usize) -> Result<(), Exhausted> {
         let wanted = self.capacity.units(bytes);
-        let units = self.units.load(Relaxed);
+        let units = self.units.load(SeqCst);
         if wanted > units {
             self.capacity.acquire(wanted - units)?;
         }
-        self.capacity.release(units.saturating_sub(wanted));
-        self.units.store(wanted, Relaxed);
+        self.units.store(wanted, SeqCst);
+        if wanted < units {
+            self.capacity.release(units - wanted);
+        }
         Ok(())
     }
 }
@@ -143,6 +200,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::{mem, thread};
+
+    use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;
 
@@ -175,7 +234,7 @@ mod tests {
             let mut held = Vec::new();
             for _ in 0..2 * share.total {
                 let others = used(&capacity);
-                let client = take_all(&capacity.for_client());
+                let client = take_all(&capacity.for_connection());
                 assert_eq!(client.len(), share.limit(others), "{share:?}, {others}");
                 held.push(client);
             }
@@ -183,11 +242,37 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_guaranteed_to_a_key() {
+        let capacity = capacity(SHARE);
+        let keys: Vec<_> =
+            (0..2 * SHARE.total).flat_map(|_| take_all(&capacity.for_key())).collect();
+        assert_eq!(keys.len(), SHARE.total);
+        assert!(capacity.for_key().try_reserve_guaranteed(UNIT).is_none());
+    }
+
+    #[test]
+    fn what_is_guaranteed_to_a_connection_is_reserved_whatever_others_hold() {
+        let capacity = capacity(SHARE);
+        let connection = capacity.for_connection();
+        for others in [0, 2 * SHARE.total] {
+            let _others: Vec<_> =
+                (0..others).flat_map(|_| take_all(&capacity.for_key())).collect();
+            let before = used(&capacity);
+            assert!(connection.try_reserve_guaranteed(UNIT + 1).is_none());
+            let reserved = connection.try_reserve_guaranteed(UNIT).unwrap();
+            assert!(connection.try_reserve_guaranteed(UNIT).is_none());
+            assert_eq!(used(&capacity), before + 1);
+            drop(reserved);
+            assert_eq!(used(&capacity), before);
+        }
+    }
+
+    #[test]
     fn released_units_are_free_for_others() {
         let capacity = capacity(SHARE);
         let held: Vec<_> =
-            (0..SHARE.total).map(|_| take_all(&capacity.for_client())).collect();
-        let late = capacity.for_client();
+            (0..SHARE.total).map(|_| take_all(&capacity.for_connection())).collect();
+        let late = capacity.for_connection();
         assert_eq!(take_all(&late).len(), SHARE.guaranteed);
         drop(held);
         assert_eq!(used(&capacity), 0);
@@ -203,7 +288,7 @@ mod tests {
             let clients = share.total;
             let reserve = || {
                 let clients: Vec<_> =
-                    (0..clients).map(|_| capacity.for_client()).collect();
+                    (0..clients).map(|_| capacity.for_connection()).collect();
                 // Never released: a release would hide a unit over the limit.
                 (0..share.total)
                     .flat_map(|_| {
@@ -242,17 +327,14 @@ mod tests {
         assert_eq!(larger, Err(Exhausted::InFlight));
         assert_eq!(used(&capacity), limit);
         assert!(capacity.try_reserve().is_err());
-        assert!(capacity.for_client().try_reserve().is_ok());
+        assert!(capacity.for_connection().try_reserve().is_ok());
     }
 
     #[test]
-    fn only_a_resize_shrinks_a_reservation() {
+    fn reservation_that_ends_releases_its_units() {
         let capacity = capacity(SHARE);
         let reservation = capacity.try_reserve_bytes(3 * UNIT).unwrap();
-        reservation.grow_to(UNIT).unwrap();
-        assert_eq!(used(&capacity), 3);
-        reservation.resize_to(UNIT).unwrap();
-        reservation.grow_to(2 * UNIT).unwrap();
+        reservation.resize_to(2 * UNIT).unwrap();
         assert_eq!(used(&capacity), 2);
         drop(reservation);
         assert_eq!(used(&capacity), 0);

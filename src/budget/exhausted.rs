@@ -26,4 +26,46 @@ pub enum Exhausted {
     /// Bytes of responses that are being received or not yet read.
     #[error("memory for responses in use (--answer-memory)")]
     ResponseMemory,
+    /// A response that would never fit, whatever others hold.
+    #[error("the response needs more than {largest} bytes of memory (--answer-memory)")]
+    TooLarge {
+        /// Maximum bytes of one response: its JSON and its message together.
+        largest: usize,
+    },
+    /// As [`InFlight`](Self::InFlight), for one key.
+    #[error("this key has {held} RPCs in flight, its share of --max-in-flight")]
+    InFlightOfKey {
+        /// The RPCs of the key.
+        held: usize,
+    },
+    /// As [`OpenRpcs`](Self::OpenRpcs), for one key.
+    #[error(
+        "this key has {held} RPCs in flight or with unread responses, its share of 3 \
+         times --max-in-flight"
+    )]
+    OpenRpcsOfKey {
+        /// The RPCs of the key.
+        held: usize,
+    },
+    /// As [`ResponseMemory`](Self::ResponseMemory), for one key.
+    #[error("this key's responses hold {bytes} bytes, its share of --answer-memory")]
+    ResponseMemoryOfKey {
+        /// What the responses of the key hold.
+        bytes: usize,
+    },
+}
+
+impl Exhausted {
+    /// Returns the same for a key that holds `held` units of `unit` bytes. Without any,
+    /// others hold them all.
+    pub(super) fn for_key(self, held: usize, unit: usize) -> Self {
+        match self {
+            Self::InFlight if held > 0 => Self::InFlightOfKey { held },
+            Self::OpenRpcs if held > 0 => Self::OpenRpcsOfKey { held },
+            Self::ResponseMemory if held > 0 => {
+                Self::ResponseMemoryOfKey { bytes: held.saturating_mul(unit) }
+            }
+            other => other,
+        }
+    }
 }

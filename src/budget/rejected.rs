@@ -1,9 +1,10 @@
-//! Large responses that got no memory lately.
+//! Large responses that found no memory lately.
 //!
-//! A response shows its size only once it arrives. One that then gets no memory was
-//! work for nothing, for Polytomic, for the connection to it and for other clients.
-//! The same request is likely to get a response of the same size, so its memory is
-//! reserved before the request is sent, or it is not sent.
+//! A response shows its size only once it arrives. One that then waits for memory keeps
+//! Polytomic waiting too, and a connection to it; one that gets none was work for nothing.
+//! The same request is likely to get a response of the same size. So it waits for memory
+//! before it is sent, and is not sent if it gets none: a client that does not read causes
+//! few requests.
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
@@ -11,6 +12,7 @@ use std::{
 };
 
 use moka::sync::Cache;
+use tokio::time::Instant;
 
 use super::{Exhausted, response::ResponseMemory};
 
@@ -20,7 +22,7 @@ const ENTRIES: u64 = 4096;
 /// How long a request is remembered: its response may have become smaller.
 const LIFETIME: Duration = Duration::from_secs(10);
 
-/// The requests whose responses got no memory, with the bytes that those needed.
+/// The requests whose responses found no memory, with the bytes that those needed.
 #[derive(Debug)]
 pub struct RejectedResponses {
     hasher: RandomState,
@@ -39,20 +41,21 @@ impl RejectedResponses {
     }
 
     /// Reserves what the last response to `request` with the same `credentials` needed,
-    /// if that got no memory. Other credentials may get another response.
+    /// if there was no memory for that. Other credentials may get another response.
     ///
     /// # Errors
     ///
-    /// If there is still not as much.
-    pub(crate) fn reserve<'a>(
+    /// If there is still not as much by `until`.
+    pub(crate) async fn reserve<'a>(
         &'a self,
         memory: &'a ResponseMemory,
         request: impl Hash,
         credentials: &str,
+        until: Instant,
     ) -> Result<ExpectedResponse<'a>, Exhausted> {
         let request = self.hasher.hash_one((request, credentials));
         if let Some(needed) = self.needed.get(&request) {
-            memory.grow_to(needed)?;
+            memory.grow_to(needed, until).await?;
         }
         Ok(ExpectedResponse { memory, request, rejected: self })
     }
@@ -66,25 +69,70 @@ pub struct ExpectedResponse<'a> {
     rejected: &'a RejectedResponses,
 }
 
-impl ExpectedResponse<'_> {
-    /// Grows for `json` bytes of a response and for its message.
+/// Reserves memory for a body while it arrives.
+pub trait Reserve {
+    /// Reserves memory for a total of `bytes` of JSON, and for a message of as many.
+    /// Waits for it, and meanwhile no more of the body must be read.
     ///
     /// # Errors
     ///
-    /// If there is not as much memory; what is held stays as it was.
-    pub(crate) fn grow_for(&self, json: usize) -> Result<(), Exhausted> {
-        let needed = ResponseMemory::needed_for(json);
-        self.memory.grow_to(needed).inspect_err(|_| self.remember(needed))
+    /// If there is none by `until`, or can never be.
+    fn reserve(
+        &self,
+        bytes: usize,
+        until: Instant,
+    ) -> impl Future<Output = Result<(), Exhausted>> + Send;
+}
+
+/// Reserves nothing, for bodies that a small limit bounds.
+impl Reserve for () {
+    async fn reserve(&self, _bytes: usize, _until: Instant) -> Result<(), Exhausted> {
+        Ok(())
+    }
+}
+
+impl Reserve for &ExpectedResponse<'_> {
+    async fn reserve(&self, bytes: usize, until: Instant) -> Result<(), Exhausted> {
+        self.grow_to(ResponseMemory::needed_for(bytes), until).await
+    }
+}
+
+impl ExpectedResponse<'_> {
+    /// Grows for a message that needs more than `room` bytes, while its JSON of `json`
+    /// bytes is in memory. Returns how many there are for the message.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Reserve::reserve).
+    pub(crate) async fn grow_for_message(
+        &self,
+        json: usize,
+        room: usize,
+        until: Instant,
+    ) -> Result<usize, Exhausted> {
+        let largest = self.memory.largest().saturating_sub(json);
+        // Beyond the largest it is an error.
+        let larger = if room < largest { (2 * room).min(largest) } else { 2 * room };
+        self.grow_to(json.saturating_add(larger), until).await?;
+        Ok(larger)
     }
 
-    /// Shrinks to a message of `bytes`, whose JSON is dropped. Grows if the message is
-    /// more than twice as large as the JSON was.
-    ///
-    /// # Errors
-    ///
-    /// As [`grow_for`](Self::grow_for).
-    pub(crate) fn shrink_to(&self, bytes: usize) -> Result<(), Exhausted> {
-        self.memory.resize_to(bytes).inspect_err(|_| self.remember(bytes))
+    async fn grow_to(&self, needed: usize, until: Instant) -> Result<(), Exhausted> {
+        if self.memory.try_grow_to(needed).is_ok() {
+            return Ok(());
+        }
+        self.remember(needed);
+        self.memory.grow_to(needed, until).await
+    }
+
+    /// Shrinks to what a response holds before its size is known.
+    pub(crate) fn start_again(&self) {
+        self.memory.start_again();
+    }
+
+    /// Shrinks to a message of `bytes`, whose JSON is dropped.
+    pub(crate) fn shrink_to(&self, bytes: usize) {
+        self.memory.shrink_to(bytes);
     }
 
     fn remember(&self, needed: usize) {
@@ -96,10 +144,12 @@ impl ExpectedResponse<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::thread::yield_now;
+    use std::sync::Arc;
+
+    use tokio::{sync::Semaphore, task::yield_now};
 
     use super::{
-        super::{FairShare, SharedCapacity},
+        super::{FairShare, SharedCapacity, response::ResponseLimits},
         *,
     };
 
@@ -107,63 +157,88 @@ mod tests {
     const MIB: usize = 1 << 20;
     const HOLDER: &str = "0123456789abcdef";
 
+    /// Returns the memory of a response for which there are this many bytes.
     fn memory(bytes: usize) -> ResponseMemory {
         let total = bytes / UNIT;
         let share = FairShare { total, reserved: 0, floor: total, guaranteed: 1 };
         let capacity = SharedCapacity::new(Exhausted::ResponseMemory, share, UNIT);
-        let open = SharedCapacity::new(Exhausted::OpenRpcs, share, UNIT);
-        ResponseMemory::new(open.try_reserve().unwrap(), capacity.try_reserve().unwrap())
+        let (open, held) =
+            (capacity.for_key().try_reserve(), capacity.for_connection().try_reserve());
+        let limits = ResponseLimits {
+            initial: UNIT,
+            largest_alone: 8 * MIB,
+            largest_shared: 8 * MIB,
+            unit: UNIT,
+            turn_units: 0,
+            turn: Arc::new(Semaphore::new(0)),
+        };
+        let waiting = capacity.for_connection();
+        ResponseMemory::new(
+            open.unwrap(),
+            held.unwrap(),
+            capacity,
+            waiting,
+            Arc::new(limits),
+            None,
+        )
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(10)
     }
 
     /// Has `request` rejected for a JSON response of 2 MiB.
-    fn reject(responses: &RejectedResponses, request: &str) {
+    async fn reject(responses: &RejectedResponses, request: &str) {
         let memory = memory(MIB);
-        let response = responses.reserve(&memory, request, HOLDER).unwrap();
-        assert_eq!(response.grow_for(2 * MIB), Err(Exhausted::ResponseMemory));
+        let response = responses.reserve(&memory, request, HOLDER, soon()).await.unwrap();
+        let rejected = (&response).reserve(2 * MIB, soon()).await;
+        assert_eq!(rejected, Err(Exhausted::ResponseMemory));
     }
 
-    fn is_sent(
+    async fn is_sent(
         responses: &RejectedResponses,
         request: &str,
         credentials: &str,
         bytes: usize,
     ) -> bool {
-        responses.reserve(&memory(bytes), request, credentials).is_ok()
+        let memory = memory(bytes);
+        responses.reserve(&memory, request, credentials, soon()).await.is_ok()
     }
 
-    #[test]
-    fn rejected_request_is_sent_once_there_is_memory_for_its_response() {
+    #[tokio::test(start_paused = true)]
+    async fn rejected_request_is_sent_once_there_is_memory_for_its_response() {
         let responses = RejectedResponses::new();
-        assert!(is_sent(&responses, "/a", HOLDER, UNIT));
-        reject(&responses, "/a");
-        assert!(!is_sent(&responses, "/a", HOLDER, 4 * MIB - UNIT));
-        assert!(is_sent(&responses, "/a", HOLDER, 4 * MIB));
+        assert!(is_sent(&responses, "/a", HOLDER, 3 * UNIT).await);
+        reject(&responses, "/a").await;
+        assert!(!is_sent(&responses, "/a", HOLDER, 4 * MIB).await);
+        assert!(is_sent(&responses, "/a", HOLDER, 5 * MIB).await);
     }
 
-    #[test]
-    fn other_requests_and_other_credentials_are_sent() {
+    #[tokio::test(start_paused = true)]
+    async fn other_requests_and_other_credentials_are_sent() {
         let responses = RejectedResponses::new();
-        reject(&responses, "/a");
-        assert!(is_sent(&responses, "/b", HOLDER, UNIT));
-        assert!(is_sent(&responses, "/a", "another", UNIT));
+        reject(&responses, "/a").await;
+        assert!(is_sent(&responses, "/b", HOLDER, 3 * UNIT).await);
+        assert!(is_sent(&responses, "/a", "another", 3 * UNIT).await);
     }
 
-    #[test]
-    fn message_that_got_no_memory_is_remembered() {
+    #[tokio::test(start_paused = true)]
+    async fn message_that_found_no_memory_is_remembered() {
         let responses = RejectedResponses::new();
         let memory = memory(MIB);
-        let response = responses.reserve(&memory, "/a", HOLDER).unwrap();
-        response.grow_for(UNIT).unwrap();
-        assert_eq!(response.shrink_to(2 * MIB), Err(Exhausted::ResponseMemory));
-        assert!(!is_sent(&responses, "/a", HOLDER, MIB));
+        let response = responses.reserve(&memory, "/a", HOLDER, soon()).await.unwrap();
+        (&response).reserve(UNIT, soon()).await.unwrap();
+        let rejected = response.grow_for_message(UNIT, MIB, soon()).await;
+        assert_eq!(rejected, Err(Exhausted::ResponseMemory));
+        assert!(!is_sent(&responses, "/a", HOLDER, MIB).await);
     }
 
-    #[test]
-    fn rejected_request_is_sent_again_after_a_while() {
+    #[tokio::test]
+    async fn rejected_request_is_sent_again_after_a_while() {
         let responses = RejectedResponses::remembered_for(Duration::from_millis(1));
-        reject(&responses, "/a");
-        while !is_sent(&responses, "/a", HOLDER, UNIT) {
-            yield_now();
+        reject(&responses, "/a").await;
+        while !is_sent(&responses, "/a", HOLDER, 3 * UNIT).await {
+            yield_now().await;
         }
     }
 }

@@ -1,12 +1,73 @@
 //! The memory of one RPC's response.
+//!
+//! A response learns its size only while it arrives. It then needs more than it holds,
+//! and if there is no room it waits, for a limited time, and reads on only afterwards.
+//!
+//! # Why no response waits for ever
+//!
+//! There are two ways to wait:
+//!
+//! 1. A response that has read nothing yet waits for all that it needs, in the queue of
+//!    the shared memory. It holds its initial memory only, and the waiters together hold
+//!    up to an eighth of what is shared.
+//! 2. A response that has read a part, or that needs more than it could get besides the
+//!    first kind, waits for its turn. One response at a time has the turn, in the order
+//!    in which they came, and the turn has memory of its own: a quarter of all.
+//!
+//! A response that has its turn never waits for memory: if it needs more still, it fails.
+//! Neither does one that holds all that it needs. So both end, by Polytomic's last byte
+//! or their deadline, and return what they hold when their client has read them or its
+//! connection is closed for not reading (`--write-timeout`). The turn then passes on, so
+//! every response of the second kind gets it. When those have ended too, nothing is left
+//! but waiters of the first kind, and what one of them needs is free. No circle of
+//! responses that wait for each other is possible.
 
-use super::{Exhausted, Reservation};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+use super::{Exhausted, Reservation, SharedCapacity, keys::Key};
 
 /// What an RPC's response holds, until the client has read it.
 #[derive(Debug)]
 pub struct ResponseMemory {
-    bytes: Reservation,
+    held: Mutex<Held>,
+    /// The shared memory, as the client of the response sees it.
+    shared: SharedCapacity,
+    /// The responses that wait for it.
+    waiting: SharedCapacity,
+    limits: Arc<ResponseLimits>,
     _open: Reservation,
+    /// The key that the response counts for, if it is known.
+    _key: Option<Arc<Key>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    reservation: Reservation,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+/// How large responses may become.
+#[derive(Debug)]
+pub(super) struct ResponseLimits {
+    /// Bytes that a response holds before its size is known.
+    pub(super) initial: usize,
+    /// Maximum bytes of shared memory for a response without others.
+    pub(super) largest_alone: usize,
+    /// Maximum bytes for which a response waits in the queue of the shared memory.
+    pub(super) largest_shared: usize,
+    /// Bytes per unit of the turn.
+    pub(super) unit: usize,
+    /// The units of the turn. The response that has the turn holds them all.
+    pub(super) turn_units: u32,
+    pub(super) turn: Arc<Semaphore>,
 }
 
 /// A JSON response and the message made of it are in memory together; the message is
@@ -14,8 +75,16 @@ pub struct ResponseMemory {
 const JSON_AND_MESSAGE: usize = 2;
 
 impl ResponseMemory {
-    pub(super) fn new(open: Reservation, bytes: Reservation) -> Self {
-        Self { bytes, _open: open }
+    pub(super) fn new(
+        open: Reservation,
+        reservation: Reservation,
+        shared: SharedCapacity,
+        waiting: SharedCapacity,
+        limits: Arc<ResponseLimits>,
+        key: Option<Arc<Key>>,
+    ) -> Self {
+        let held = Mutex::new(Held { reservation, turn: None });
+        Self { held, shared, waiting, limits, _open: open, _key: key }
     }
 
     /// Returns the bytes that are needed for `json` bytes of a response.
@@ -28,11 +97,132 @@ impl ResponseMemory {
         memory / JSON_AND_MESSAGE
     }
 
-    pub(super) fn grow_to(&self, bytes: usize) -> Result<(), Exhausted> {
-        self.bytes.grow_to(bytes)
+    /// Returns the maximum bytes that a response can hold.
+    pub(super) fn largest(&self) -> usize {
+        self.limits.largest()
     }
 
-    pub(super) fn resize_to(&self, bytes: usize) -> Result<(), Exhausted> {
-        self.bytes.resize_to(bytes)
+    /// Grows to `bytes` in all, unless it has as many already.
+    ///
+    /// # Errors
+    ///
+    /// If the client may not hold as many now; what is held stays as it was.
+    pub(super) fn try_grow_to(&self, bytes: usize) -> Result<(), Exhausted> {
+        let mut held = self.held();
+        let bytes = bytes.saturating_sub(self.bytes_of_turn(&held));
+        if bytes <= held.reservation.bytes() {
+            return Ok(());
+        }
+        self.resize(&mut held.reservation, bytes)
+    }
+
+    /// As [`try_grow_to`](Self::try_grow_to), but waits for memory.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory by `until`. Immediately, if too many of the client's
+    /// responses wait, or if there can never be as much.
+    pub(super) async fn grow_to(
+        &self,
+        bytes: usize,
+        until: Instant,
+    ) -> Result<(), Exhausted> {
+        let Err(exhausted) = self.try_grow_to(bytes) else { return Ok(()) };
+        let largest = self.largest();
+        if bytes > largest {
+            return Err(Exhausted::TooLarge { largest });
+        }
+        let (holds, has_turn) = {
+            let held = self.held();
+            (held.reservation.bytes(), held.turn.is_some())
+        };
+        if has_turn {
+            return Err(exhausted);
+        }
+        let ResponseLimits { initial, largest_shared, turn_units, ref turn, .. } =
+            *self.limits;
+        if holds <= initial && bytes <= largest_shared {
+            let _waiting = self.waiting.try_reserve().map_err(|_| exhausted)?;
+            let reserved = timeout_at(until, self.shared.reserve_bytes(bytes)).await;
+            let reserved = reserved.map_err(|_| exhausted)?;
+            self.held().reservation = reserved;
+            return Ok(());
+        }
+        let turn = timeout_at(until, Arc::clone(turn).acquire_many_owned(turn_units));
+        let turn = turn.await.map_err(|_| exhausted)?;
+        let turn = turn.expect("the semaphore is never closed");
+        self.held().turn = Some(turn);
+        self.try_grow_to(bytes)
+    }
+
+    /// Shrinks to a message of `bytes`, whose JSON is dropped.
+    pub(super) fn shrink_to(&self, bytes: usize) {
+        let mut held = self.held();
+        let beyond = bytes.saturating_sub(held.reservation.bytes());
+        let held = &mut *held;
+        if self.resize(&mut held.reservation, bytes).is_ok() {
+            held.turn = None;
+        } else if let Some(mut turn) = held.turn.take() {
+            // The next turn begins when the client has read this response.
+            held.turn = turn.split(beyond.div_ceil(self.limits.unit));
+        }
+    }
+
+    /// What is guaranteed to a connection is for small responses. A larger one counts
+    /// for its key in any case.
+    fn resize(
+        &self,
+        reservation: &mut Reservation,
+        bytes: usize,
+    ) -> Result<(), Exhausted> {
+        if bytes <= reservation.bytes() || reservation.is_of(&self.shared) {
+            return reservation.resize_to(bytes);
+        }
+        *reservation = self.shared.try_reserve_bytes(bytes)?;
+        Ok(())
+    }
+
+    /// Shrinks to what a response holds before its size is known.
+    pub(super) fn start_again(&self) {
+        let held = &mut *self.held();
+        held.turn = None;
+        if held.reservation.bytes() > self.limits.initial {
+            let shrunk = held.reservation.resize_to(self.limits.initial);
+            debug_assert_eq!(shrunk, Ok(()), "to shrink needs no units");
+        }
+    }
+
+    fn bytes_of_turn(&self, held: &Held) -> usize {
+        let units = held.turn.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        units * self.limits.unit
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Each change is whole before anything can panic.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl ResponseLimits {
+    /// Returns the maximum bytes that a response can hold, if there are no others.
+    pub(super) fn largest(&self) -> usize {
+        self.largest_after_waiting().max(self.largest_alone)
+    }
+
+    /// Returns the maximum bytes that a response can hold after a wait, whatever others
+    /// hold.
+    pub(super) fn largest_after_waiting(&self) -> usize {
+        let turn = self.turn_units as usize * self.unit + self.initial;
+        turn.max(self.largest_shared)
+    }
+}
+
+/// Returns when to stop waiting for memory if the response is due at `deadline`: after
+/// half of the time, so that it can still arrive.
+pub(crate) fn wait_until(deadline: Instant) -> Instant {
+    let left: Duration = deadline.saturating_duration_since(Instant::now());
+    deadline - left / 2
+}
+
+#[cfg(test)]
+mod tests;

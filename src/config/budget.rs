@@ -11,7 +11,8 @@ use crate::budget::Settings;
 #[derive(Debug, Clone, Args)]
 pub(super) struct BudgetFlags {
     /// Maximum concurrent RPCs; others fail immediately with RESOURCE_EXHAUSTED. One
-    /// connection gets up to 7/16 of them, fewer while others are busy, but 4 if free
+    /// client (a key, or in static mode a connection) gets up to 7/16 of them, fewer
+    /// while others are busy, but 4 if free
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_MAX_IN_FLIGHT",
@@ -21,8 +22,8 @@ pub(super) struct BudgetFlags {
     )]
     max_in_flight: usize,
 
-    /// Maximum bytes for responses being received or not yet read by clients; RPCs
-    /// beyond fail with RESOURCE_EXHAUSTED. 8 times --answer-limit is enough
+    /// Maximum bytes for responses being received or not yet read by clients; those
+    /// beyond wait, then fail with RESOURCE_EXHAUSTED. 8 times --answer-limit is enough
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_ANSWER_MEMORY",

@@ -1,12 +1,12 @@
 //! Sends the REST request of an RPC, and retries it.
 
-use std::pin::pin;
+use std::{pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{StatusCode, header::AUTHORIZATION};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Gateway, check_class, deadline::Deadline, record::Record, response};
+use super::{Gateway, check_class, deadline::Deadline, record::Record};
 use crate::{
     auth::{CredentialOwner, Credentials},
     budget::ExpectedResponse,
@@ -28,7 +28,7 @@ impl Gateway {
     /// Sends a request until it succeeds or another attempt would not help.
     pub(super) async fn send(
         &self,
-        rpc: &Rpc,
+        rpc: &Arc<Rpc>,
         request: Request,
         deadline: Deadline,
         mut credentials: Credentials,
@@ -51,6 +51,7 @@ impl Gateway {
                 Ok(message) => return Ok(message),
                 Err(failure) => failure,
             };
+            memory.start_again();
             record.failed(&failure);
             if is_unauthorized(&failure) {
                 // The cache must forget the rejected credentials in any case.
@@ -76,7 +77,7 @@ impl Gateway {
 
     async fn attempt(
         &self,
-        rpc: &Rpc,
+        rpc: &Arc<Rpc>,
         mut request: Request,
         credentials: &Credentials,
         ends: Ends,
@@ -87,13 +88,11 @@ impl Gateway {
         let admission = self.upstream.admit(self.holder(&request, credentials))?;
         let cancel = record.attempt();
         request.cancel.clone_from(&cancel);
-        let sending = admission.send(request, ends.sent, |bytes| memory.grow_for(bytes));
+        let sending = admission.send(request, ends.sent, memory);
         let exchange = abandon_unsent(sending, cancel, ends.unsent).await?;
         record.responded(exchange.status());
         let response = exchange.collect().await?;
-        let message = response::translate(rpc, &response, credentials)?;
-        memory.shrink_to(message.len()).map_err(Error::NoMemory)?;
-        Ok(message)
+        self.translator.translate(rpc, response, credentials, memory, ends.sent).await
     }
 
     /// Returns for whom a request is sent, as far as failures are concerned.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::record::Record;
+use crate::budget::ResponseMemory;
 
 /// The messages of a successful response, and the record of its RPC.
 ///
@@ -11,19 +12,21 @@ use super::record::Record;
 #[derive(Debug)]
 pub struct Body {
     message: Bytes,
+    memory: ResponseMemory,
     record: Record,
 }
 
 impl Body {
     /// Returns the body of a unary RPC.
-    pub(super) fn new(message: Bytes, record: Record) -> Self {
-        Self { message, record }
+    pub(super) fn new(message: Bytes, memory: ResponseMemory, record: Record) -> Self {
+        Self { message, memory, record }
     }
 
-    /// Returns the only message, which ends the RPC.
+    /// Returns the only message, which ends the RPC, and the memory that it holds until
+    /// the client has read it.
     #[must_use]
-    pub fn into_message(self) -> Bytes {
+    pub fn into_message(self) -> (Bytes, ResponseMemory) {
         self.record.succeed();
-        self.message
+        (self.message, self.memory)
     }
 }

@@ -110,9 +110,12 @@ impl Routes {
     ) -> Response<Body> {
         let Admitted { arrived, metadata, request } = admitted;
         let rpc = self.gateway.contract().rpc(request.uri().path());
-        let capacity =
-            if rpc.is_some() { &capacities.receiving } else { &capacities.auxiliary };
-        let reservation = match capacity.try_reserve() {
+        let reservation = if rpc.is_some() {
+            capacities.try_receive()
+        } else {
+            capacities.auxiliary.try_reserve()
+        };
+        let reservation = match reservation {
             Ok(reservation) => reservation,
             Err(exhausted) => return shed(rpc, arrived, request.headers(), exhausted),
         };
@@ -149,9 +152,10 @@ impl Routes {
             let request = Request::from_parts(parts, body);
             return Box::pin(self.check(capacities, arrived, request, reservation)).await;
         };
-        drop(reservation);
         let request = Request::from_parts(parts, message);
-        Box::pin(unary::serve(&self.gateway, rpc, arrived, request, capacities)).await
+        let gateway = &self.gateway;
+        Box::pin(unary::serve(gateway, rpc, arrived, request, capacities, reservation))
+            .await
     }
 
     /// Serves an RPC of health: one response, or a stream of them for `Watch`.
@@ -164,7 +168,7 @@ impl Routes {
     ) -> Response<Body> {
         if request.uri().path() == LIST {
             let states = self.health.list().await;
-            return unary::success(HeaderMap::new(), &states)
+            return unary::success(HeaderMap::new(), states.into())
                 .map(|body| capacities.unread.watch(body, Arc::new(reservation)));
         }
         if request.uri().path() == WATCH {

@@ -12,10 +12,13 @@ use crate::{
     status::Failure,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Either, Full, StreamBody};
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Status, body::Body};
+use tower::BoxError;
 
 use super::Error;
 
@@ -33,28 +36,30 @@ const PREFIX: usize = 5;
 
 pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
+/// Maximum bytes of a message that is copied into its frame.
+const LARGEST_COPIED: usize = 64 * 1024;
+
 /// The status of success, in the trailers.
 pub(super) const OK: HeaderValue = HeaderValue::from_static("0");
 
-/// Serves one request for an RPC of the contract, whose headers `arrived` then. Its
-/// response holds its memory until the client has read it.
+/// Serves one request for an RPC of the contract, whose headers `arrived` then. It holds
+/// the `reservation` with which it was received until its client is known.
 pub(super) async fn serve(
     gateway: &Gateway,
     rpc: &Arc<Rpc>,
     arrived: Instant,
     request: http::Request<Bytes>,
     capacities: &Capacities,
+    reservation: Reservation,
 ) -> http::Response<Body> {
     let request = Request::from_http(request);
-    let reserved = capacities.try_reserve_rpc();
-    let memory = reserved.as_ref().map(|(_, memory)| memory).map_err(|error| *error);
-    let outcome = gateway.call(rpc, arrived, request, memory).await;
-    // The RPC is no longer in flight, but its response is unread.
-    let memory = reserved.map(|(_in_flight, memory)| memory);
+    let received = capacities.received(reservation);
+    let outcome = gateway.call(rpc, arrived, request, received).await;
     match outcome {
         Ok(response) => {
             let (metadata, body, _) = response.into_parts();
-            let response = success(metadata.into_headers(), &body.into_message());
+            let (message, memory) = body.into_message();
+            let response = success(metadata.into_headers(), message);
             response.map(|body| capacities.unread.watch(body, Arc::new(memory)))
         }
         Err(status) => status.into_http(),
@@ -64,10 +69,10 @@ pub(super) async fn serve(
 /// Returns the response of an RPC that succeeded with a message.
 pub(super) fn success(
     mut headers: HeaderMap,
-    message: &[u8],
-) -> http::Response<impl http_body::Body<Data = Bytes, Error = Infallible> + use<>> {
+    message: Bytes,
+) -> http::Response<impl http_body::Body<Data = Bytes, Error = BoxError>> {
     let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
-    let body = Full::new(frame(message)).with_trailers(ready(Some(Ok(trailers))));
+    let body = framed(message).with_trailers(ready(Some(Ok(trailers))));
     headers.insert(CONTENT_TYPE, GRPC);
     let mut response = http::Response::new(body);
     *response.headers_mut() = headers;
@@ -75,11 +80,22 @@ pub(super) fn success(
 }
 
 /// Puts a message into the frame of gRPC (PROTOCOL-HTTP2,
-/// "Length-Prefixed-Message").
-fn frame(message: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(PREFIX + message.len());
-    frame.put(&prefix(message.len())[..]);
-    frame.put(message);
+/// "Length-Prefixed-Message"). A small message is copied behind its prefix, so that both
+/// are written together. A large one would be in memory twice.
+fn framed(message: Bytes) -> impl http_body::Body<Data = Bytes, Error = BoxError> {
+    if message.len() <= LARGEST_COPIED {
+        return Either::Left(Full::new(frame(&message, message.len())));
+    }
+    let parts = [frame(&[], message.len()), message];
+    let parts = parts.map(|part| Ok::<_, Infallible>(Frame::data(part)));
+    Either::Right(StreamBody::new(stream::iter(parts)))
+}
+
+/// Returns the prefix of a message of this many `bytes`, and its `beginning`.
+fn frame(beginning: &[u8], bytes: usize) -> Bytes {
+    let mut frame = BytesMut::with_capacity(PREFIX + beginning.len());
+    frame.put(&prefix(bytes)[..]);
+    frame.put(beginning);
     frame.freeze()
 }
 
@@ -199,10 +215,6 @@ pub(super) fn ends_early() -> Error {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use futures_util::stream;
-    use http_body::Frame;
-    use http_body_util::StreamBody;
-
     use super::*;
     use crate::budget::{Exhausted, FairShare, REQUEST_UNIT, SharedCapacity};
 
@@ -238,6 +250,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn message_of_any_size_is_framed() {
+        for bytes in [0, 1, LARGEST_COPIED, LARGEST_COPIED + 1] {
+            let message = Bytes::from(vec![7; bytes]);
+            let body = framed(message.clone()).collect().await.unwrap().to_bytes();
+            assert_eq!(super::message(&body, &HeaderMap::new()).unwrap(), message);
+        }
+    }
+
+    #[tokio::test]
     async fn request_over_the_limit_of_its_connection_is_rejected() {
         let reservation = reservation(16);
         let receive = async |bytes| {
@@ -256,7 +277,7 @@ mod tests {
             |bytes: &'static [u8]| message(&Bytes::from_static(bytes), &headers);
         assert_eq!(message(b"\0\0\0\0\x02ab").unwrap(), "ab");
         assert_eq!(message(b"\0\0\0\0\0").unwrap(), "");
-        assert_eq!(super::message(&frame(b"ab"), &headers).unwrap(), "ab");
+        assert_eq!(super::message(&frame(b"ab", 2), &headers).unwrap(), "ab");
         let compressed = message(b"\x01\0\0\0\x01a");
         assert!(matches!(compressed, Err(Error::CompressionUndeclared)));
         for bad in [

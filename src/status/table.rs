@@ -22,7 +22,9 @@ use super::{
         reason, row,
     },
 };
-use crate::{auth, grpc::Error as GrpcError, transcode::RequestError, upstream};
+use crate::{
+    auth, budget::Exhausted, grpc::Error as GrpcError, transcode::RequestError, upstream,
+};
 
 const POLYTOMIC_OR_NETWORK: &str = "The fault is Polytomic's or the network's.";
 const POLYTOMIC_OR_PROXY: &str =
@@ -48,7 +50,7 @@ impl Reason {
     pub(super) const UNKNOWN_RPC: Self                     = reason("UNKNOWN_RPC", "Server reflection lists the RPCs that it serves.");
     pub(super) const DEADLINE_EXCEEDED: Self               = reason("DEADLINE_EXCEEDED", "Set a longer deadline if this happens often.");
     pub(super) const CANCELLED: Self                       = reason("CANCELLED", "The gateway stopped its work for the RPC.");
-    pub(super) const GATEWAY_OVERLOADED: Self              = reason("GATEWAY_OVERLOADED", "The gateway's capacity is in use, in total or for this connection.");
+    pub(super) const GATEWAY_OVERLOADED: Self              = reason("GATEWAY_OVERLOADED", "The gateway's capacity is in use, in total or for this key or connection.");
     pub(super) const GATEWAY_PANIC: Self                   = reason("GATEWAY_PANIC", "Please report it with the request ID.");
     pub(super) const GATEWAY_REQUEST_REFUSED: Self         = reason("GATEWAY_REQUEST_REFUSED", "The gateway built a request that Polytomic cannot accept. The fault is the gateway's: please report it with the request ID.");
     pub(super) const EGRESS_PROXY_AUTH: Self               = reason("EGRESS_PROXY_AUTH", "A proxy between the gateway and Polytomic rejected the request: the gateway's operator must fix this.");
@@ -58,6 +60,7 @@ impl Reason {
     pub(super) const UPSTREAM_RESET: Self                  = reason("UPSTREAM_RESET", POLYTOMIC_OR_NETWORK);
     pub(super) const UPSTREAM_TIMEOUT: Self                = reason("UPSTREAM_TIMEOUT", POLYTOMIC_OR_NETWORK);
     pub(super) const UPSTREAM_RESPONSE_TOO_LARGE: Self     = reason("UPSTREAM_RESPONSE_TOO_LARGE", "The gateway's operator can raise the limit.");
+    pub(super) const UPSTREAM_RESPONSE_EXCEEDS_MEMORY: Self = reason("UPSTREAM_RESPONSE_EXCEEDS_MEMORY", "The gateway's operator can raise the limit.");
     pub(super) const UPSTREAM_BAD_RESPONSE: Self           = reason("UPSTREAM_BAD_RESPONSE", "The fault is Polytomic's, or its API has changed.");
     pub(super) const OUTCOME_UNKNOWN: Self                 = reason("OUTCOME_UNKNOWN", "Polytomic's success response does not identify the created resource.");
     pub(super) const UPSTREAM_PROTOCOL_ERROR: Self         = reason("UPSTREAM_PROTOCOL_ERROR", "HTTP does not allow this response here. The fault is Polytomic's or that of a proxy in front of it.");
@@ -190,12 +193,15 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
         F::Grpc(G::UnknownRpc)                   => const { &row(Local("unknown service or RPC"),                   Unimplemented,     Never,  Reason::UNKNOWN_RPC) },
         F::DeadlineExceeded | F::Grpc(G::Late)   => const { &row(Local("deadline of the client passed"),            DeadlineExceeded,  Client, Reason::DEADLINE_EXCEEDED) },
         F::Cancelled | F::Grpc(G::Cancelled)     => const { &row(Local("client cancelled"),                         Cancelled,         Client, Reason::CANCELLED) },
+        F::Budget(Exhausted::TooLarge { .. })    => const { &row(Local("last response to the same request never fitted"), ResourceExhausted, Never, Reason::UPSTREAM_RESPONSE_EXCEEDS_MEMORY) },
         F::Budget(_)                             => const { &row(Local("gateway at its limit of RPCs or memory"),   ResourceExhausted, Client, Reason::GATEWAY_OVERLOADED)        .with(&[Retry]) },
         F::Upstream(U::CircuitOpen { .. })       => const { &row(Local("circuit breaker open"),                     Unavailable,       Client, Reason::CIRCUIT_OPEN)              .with(&[Retry]) },
         F::Panic | F::Auth(A::Internal)          => const { &row(Local("panic in the gateway"),                     Internal,          Never,  Reason::GATEWAY_PANIC) },
         F::Response(_)
         | F::Upstream(U::Malformed(_))           => const { &row(Local("success response that cannot be read"),     Internal,      WriteOnce, Reason::UPSTREAM_BAD_RESPONSE)     .on_write(Unknown, Reason::OUTCOME_UNKNOWN) },
         F::Upstream(U::TooLarge { .. })          => const { &row(Local("response too large"),                       ResourceExhausted, Never,  Reason::UPSTREAM_RESPONSE_TOO_LARGE) },
+        F::Upstream(U::NoMemory(Exhausted::TooLarge { .. }))
+                                                 => const { &row(Local("response never fits into memory"),          ResourceExhausted, Never,  Reason::UPSTREAM_RESPONSE_EXCEEDS_MEMORY) },
         F::Upstream(U::NoMemory(_))              => const { &row(Local("no memory left for the response"),          ResourceExhausted, Client, Reason::GATEWAY_OVERLOADED)        .with(&[Retry]) },
         F::Upstream(U::Connect(_))               => const { &row(Local("no connection: DNS, refused, TLS, timeout"), Unavailable,      Any,    Reason::UPSTREAM_CONNECT_FAILED) },
         F::Upstream(U::Reset(_))                 => const { &row(Local("connection lost after the request was sent"), Unavailable,     Any,    Reason::UPSTREAM_RESET) },

@@ -75,6 +75,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Returns how many bytes have been consumed.
+    #[inline]
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
     /// Returns the first byte of the next token without consuming it.
     #[inline]
     pub(super) fn peek(&mut self) -> Result<u8, Error> {

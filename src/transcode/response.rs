@@ -23,18 +23,32 @@ pub use self::{error::ResponseError, free_form::MAX_DEPTH};
 /// The keys of an error, or of another version's envelope, in a success response.
 const ERROR_KEYS: [&str; 6] = ["error", "errors", "message", "status", "key", "result"];
 
-/// Transcodes the JSON of a response into the wire bytes of its message.
+/// The most bytes that are written between two looks at the room: a scalar with its tags,
+/// and four bytes of length for each message that ends, of up to 100.
+const SLACK: usize = 512;
+
+/// Transcodes the JSON of a response into the wire bytes of its message, of about `room`
+/// bytes at most. Allocates no more.
 ///
 /// # Errors
 ///
 /// If the JSON is malformed or does not match the schema. States the problem and
 /// its place: the byte, or the keys and indices that lead to the value. Quotes
-/// nothing from the JSON.
-pub fn response(schema: &Schema, json: &[u8]) -> Result<Vec<u8>, ResponseError> {
-    // For almost every response, wire bytes are shorter than JSON.
-    let out = Vec::with_capacity(json.len());
+/// nothing from the JSON. If there is not enough room, [`ResponseError::is_too_large`].
+pub fn response(
+    schema: &Schema,
+    json: &[u8],
+    room: usize,
+) -> Result<Vec<u8>, ResponseError> {
+    // A string takes no more than in JSON, with its quotes. So the rest, if it is all
+    // strings, needs its own length and not more.
+    let Some(headroom) = room.checked_sub(json.len()) else {
+        return Err(ResponseError::too_large());
+    };
+    let out = Vec::with_capacity(room.saturating_add(SLACK));
     let json = Reader::new(json)?;
-    let mut transcoder = Transcoder { schema, json, out, level: 0, error_key: None };
+    let mut transcoder =
+        Transcoder { schema, json, out, headroom, level: 0, error_key: None };
     transcoder.message(schema.root())?;
     transcoder.json.end()?;
     Ok(transcoder.out)
@@ -44,6 +58,8 @@ struct Transcoder<'a> {
     schema: &'a Schema,
     json: Reader<'a>,
     out: Vec<u8>,
+    /// The bytes that the output may have more than the JSON that was consumed for it.
+    headroom: usize,
     /// The open messages, without the outermost one.
     level: usize,
     /// The first key of the outermost object that is one of an error.
@@ -140,6 +156,7 @@ impl<'a> Transcoder<'a> {
         let packed = field.packed.then(|| wire::begin(&mut self.out, field.number));
         let mut index = 0;
         while more {
+            self.check_room()?;
             let element = if packed.is_some() {
                 self.scalar(field.kind)
                     .map(|scalar| wire::untagged(&mut self.out, scalar))
@@ -160,6 +177,7 @@ impl<'a> Transcoder<'a> {
     /// `keep` is set. Reports whether the value is other than an empty string.
     #[inline]
     fn element(&mut self, field: &'a Field, keep: bool) -> Result<bool, ResponseError> {
+        self.check_room()?;
         let number = field.number;
         match field.kind {
             Kind::String => return self.string(number, keep),
@@ -180,6 +198,15 @@ impl<'a> Transcoder<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// Checks that there is room for the rest, before a value is written.
+    #[inline]
+    pub(super) fn check_room(&self) -> Result<(), ResponseError> {
+        if self.out.len() > self.json.position() + self.headroom {
+            return Err(ResponseError::too_large());
+        }
+        Ok(())
     }
 
     /// Writes a message within the one that is open.

@@ -6,7 +6,7 @@
 
 use std::{mem, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
@@ -15,10 +15,7 @@ use super::{
     breaker::{Evidence, Permit},
     classify,
 };
-use crate::budget::Exhausted;
-
-/// Maximum bytes that are allocated for a body before it arrives, by its stated length.
-const MAX_RESERVED: usize = 1024 * 1024;
+use crate::budget::{Reserve, wait_until};
 
 /// The bounds of a response.
 #[derive(Debug)]
@@ -29,7 +26,7 @@ pub(super) struct Limits<R> {
     pub(super) read_timeout: Duration,
     /// Maximum bytes of the body.
     pub(super) bytes: usize,
-    /// Reserves memory for a total of bytes.
+    /// What reserves memory for the body.
     pub(super) reserve: R,
 }
 
@@ -50,7 +47,7 @@ pub(super) struct Report {
     permit: Option<Permit>,
 }
 
-impl<R: Fn(usize) -> Result<(), Exhausted>> Exchange<R> {
+impl<R: Reserve> Exchange<R> {
     pub(super) fn new(
         response: reqwest::Response,
         limits: Limits<R>,
@@ -88,7 +85,8 @@ impl<R: Fn(usize) -> Result<(), Exhausted>> Exchange<R> {
         chunk
     }
 
-    /// Reads the whole body.
+    /// Reads the whole body, within the memory that is reserved for it. While it waits
+    /// for memory it reads no further.
     ///
     /// # Errors
     ///
@@ -96,38 +94,56 @@ impl<R: Fn(usize) -> Result<(), Exhausted>> Exchange<R> {
     /// memory budget; without reading it, if its stated length does.
     pub async fn collect(mut self) -> Result<Response, Error> {
         let stated = self.response.content_length().unwrap_or(0);
-        let stated = usize::try_from(stated).unwrap_or(usize::MAX);
-        self.allow(stated)?;
+        let mut reserved = usize::try_from(stated).unwrap_or(usize::MAX);
+        self.reserve(reserved).await?;
 
         // A body of one chunk is not copied.
         let mut whole = self.chunk().await?.unwrap_or_default();
-        self.allow(whole.len())?;
-        let mut body = BytesMut::new();
+        reserved = self.reserve_for(whole.len(), reserved).await?;
+        let mut body = Vec::new();
         while let Some(chunk) = self.chunk().await? {
-            if body.is_empty() {
-                body.reserve(stated.min(MAX_RESERVED).max(whole.len() + chunk.len()));
-                body.extend_from_slice(&mem::take(&mut whole));
+            let length = body.len() + whole.len() + chunk.len();
+            reserved = self.reserve_for(length, reserved).await?;
+            if body.capacity() < length {
+                body.reserve_exact(reserved - body.len());
             }
-            self.allow(stated.max(body.len() + chunk.len()))?;
+            body.extend_from_slice(&mem::take(&mut whole));
             body.extend_from_slice(&chunk);
         }
         if !body.is_empty() {
-            whole = body.freeze();
+            whole = body.into();
         }
         let status = self.response.status();
         let headers = mem::take(self.response.headers_mut());
         Ok(Response { status, headers, body: whole })
     }
 
-    /// Checks that this many bytes of the body are within the limits.
-    fn allow(&mut self, bytes: usize) -> Result<(), Error> {
+    /// Reserves memory for `length` bytes, if `reserved` are less. Returns how many are
+    /// reserved then: twice as many each time, so that a body is seldom moved.
+    async fn reserve_for(
+        &mut self,
+        length: usize,
+        reserved: usize,
+    ) -> Result<usize, Error> {
+        if length <= reserved {
+            return Ok(reserved);
+        }
+        let most = self.limits.bytes.max(length);
+        let larger = reserved.saturating_mul(2).clamp(length, most);
+        self.reserve(larger).await?;
+        Ok(larger)
+    }
+
+    /// Reserves memory for this many bytes of the body, if they are within the limit.
+    async fn reserve(&mut self, bytes: usize) -> Result<(), Error> {
         let limit = self.limits.bytes;
-        let allowed = if bytes > limit {
+        let reserved = if bytes > limit {
             Err(Error::TooLarge { limit })
         } else {
-            (self.limits.reserve)(bytes).map_err(Error::NoMemory)
+            let until = wait_until(self.limits.until);
+            self.limits.reserve.reserve(bytes, until).await.map_err(Error::NoMemory)
         };
-        allowed.inspect_err(|error| self.report.send(Err(error)))
+        reserved.inspect_err(|error| self.report.send(Err(error)))
     }
 }
 

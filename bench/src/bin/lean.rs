@@ -145,7 +145,7 @@ impl Lean {
             return Err(response.status().to_string().into());
         }
         let json = response.into_body().collect().await?.to_bytes();
-        let message = transcode::response(&rpc.response, &json)?;
+        let message = transcode::response(&rpc.response, &json, 2 * json.len())?;
 
         let mut frame = Vec::with_capacity(FRAME);
         frame.put_u8(0);

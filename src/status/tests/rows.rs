@@ -124,6 +124,7 @@ pub(super) fn local() -> Vec<Local> {
     let owner = CredentialOwner::Caller;
     let never = (false, false);
     let no = Some("-1");
+    let too_large = Exhausted::TooLarge { largest: 1024 };
     vec![
         row(Auth::Missing.into(),                                   (16, 16), never, "CREDENTIALS_MISSING", &[], no),
         row(Auth::Malformed("it is blank").into(),                  (16, 16), never, "CREDENTIALS_MALFORMED", &[], no),
@@ -144,6 +145,8 @@ pub(super) fn local() -> Vec<Local> {
         row(Failure::Panic,                                         (13, 13), never, "GATEWAY_PANIC", &[], no),
         row(Upstream::Malformed("it is not HTTP").into(),           (13, 2),  (false, true), "UPSTREAM_BAD_RESPONSE", &[], no),
         row(Upstream::TooLarge { limit: 1024 }.into(),              (8, 8),   never, "UPSTREAM_RESPONSE_TOO_LARGE", &[], no),
+        row(Upstream::NoMemory(too_large).into(),                   (8, 8),   never, "UPSTREAM_RESPONSE_EXCEEDS_MEMORY", &[], no),
+        row(too_large.into(),                                       (8, 8),   never, "UPSTREAM_RESPONSE_EXCEEDS_MEMORY", &[], no),
         row(Upstream::NoMemory(Exhausted::ResponseMemory).into(),                              (8, 8),   never, "GATEWAY_OVERLOADED", &["RetryInfo"], Some("1000")),
         row(Upstream::Connect("refused".into()).into(),             (14, 14), (true, true), "UPSTREAM_CONNECT_FAILED", &[], None),
         row(Upstream::Reset("eof".into()).into(),                   (14, 14), (true, true), "UPSTREAM_RESET", &[], None),

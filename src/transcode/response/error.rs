@@ -16,11 +16,25 @@ pub struct ResponseError(Box<Problem>);
 enum Problem {
     #[error(transparent)]
     Json(json::Error),
+    #[error("the message is larger than its limit")]
+    TooLarge,
     #[error("{}: {reason}", if path.is_empty() { "the response" } else { path })]
     Value { path: String, reason: Cow<'static, str> },
 }
 
 impl ResponseError {
+    /// Returns the error that there is no room for the message.
+    #[cold]
+    pub(super) fn too_large() -> Self {
+        Self(Box::new(Problem::TooLarge))
+    }
+
+    /// Reports whether the response may be right, but its message needs more room.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(*self.0, Problem::TooLarge)
+    }
+
     /// Returns an error about the current value.
     #[cold]
     pub(super) fn new(reason: impl Into<Cow<'static, str>>) -> Self {

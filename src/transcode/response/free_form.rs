@@ -65,6 +65,7 @@ impl Transcoder<'_> {
 
     /// Reads any value into the one field of a `Value`.
     pub(super) fn any(&mut self, depth: usize) -> Result<(), ResponseError> {
+        self.check_room()?;
         let (number, scalar) = match self.json.peek()? {
             b'"' => {
                 let start = wire::begin(&mut self.out, number::STRING);

@@ -50,7 +50,8 @@ static TESTS: LazyLock<Table> = LazyLock::new(|| {
 fn transcode(rpc: &str, json: &[u8]) -> Result<DynamicMessage, String> {
     let table = if rpc.starts_with("/every") { &TESTS } else { &OURS };
     let schema = &table.contract.rpc(rpc).unwrap().response;
-    let bytes = response(schema, json).map_err(|error| error.to_string())?;
+    let bytes = response(schema, json, 16 * json.len() + 64)
+        .map_err(|error| error.to_string())?;
     let message = table.pool.get_message_by_name(&schema.root().name).unwrap();
     Ok(DynamicMessage::decode(message, bytes.as_slice()).unwrap())
 }
@@ -69,9 +70,25 @@ fn rejects(rpc: &str, json: impl AsRef<[u8]>, error: &str) {
 }
 
 #[test]
+fn message_without_room_is_too_large_before_it_is_written() {
+    // Two bytes of JSON are eleven of a Struct.
+    let numbers = "0,".repeat(10_000);
+    let json = format!(r#"{{"data":[{{"configuration":{{"n":[{numbers}0]}}}}]}}"#);
+    let schema = &OURS.contract.rpc(LIST).unwrap().response;
+    let read = |room| response(schema, json.as_bytes(), room);
+    let whole = read(16 * json.len()).unwrap();
+    assert!(whole.len() > 5 * json.len());
+    for room in [0, json.len(), 2 * json.len(), 5 * json.len()] {
+        assert!(read(room).unwrap_err().is_too_large(), "{room}");
+    }
+    assert_eq!(read(6 * json.len()).unwrap(), whole);
+}
+
+#[test]
 fn documented_responses_are_read() {
     let bytes =
-        response(&OURS.contract.rpc(LIST).unwrap().response, PAGE.as_bytes()).unwrap();
+        response(&OURS.contract.rpc(LIST).unwrap().response, PAGE.as_bytes(), PAGE.len())
+            .unwrap();
     let list: crate::proto::ListPartnerSharedConnectionsResponse =
         prost::Message::decode(bytes.as_slice()).unwrap();
     let connection = &list.connections[0];
@@ -129,7 +146,7 @@ fn object_of_an_error_form_is_no_empty_message() {
 fn default_is_kept_if_it_differs_from_absent() {
     let defaults = r#"{"a_bool":false,"a_int32":0,"a_double":0.0,"a_string":"","a_bytes":"","bools":[]}"#;
     let schema = &TESTS.contract.rpc(EVERY).unwrap().response;
-    assert_eq!(response(schema, defaults.as_bytes()).unwrap(), b"");
+    assert_eq!(response(schema, defaults.as_bytes(), defaults.len()).unwrap(), b"");
     reads(
         EVERY,
         r#"{"maybe_bool":false,"maybe_sint32":0,"maybe_float":0,"maybe_string":"","maybe_bytes":""}"#,

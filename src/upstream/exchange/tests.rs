@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{cell::RefCell, sync::Arc};
+use std::sync::{Arc, Mutex};
 
 use futures_util::stream;
 use http_body::Frame;
@@ -10,31 +10,37 @@ use super::{
     super::breaker::{Breaker, Holder},
     *,
 };
+use crate::budget::Exhausted;
 
 type Chunks = &'static [&'static str];
 
-/// An exchange whose body comes in these chunks, with a budget of 8 bytes.
-fn exchange(
-    chunks: Chunks,
-    limit: usize,
-) -> Exchange<impl Fn(usize) -> Result<(), Exhausted>> {
-    with_reserve(chunks, limit, |bytes| {
-        if bytes <= 8 { Ok(()) } else { Err(Exhausted::ResponseMemory) }
-    })
+/// A budget of some bytes, and what was reserved of it.
+#[derive(Default)]
+struct Budget {
+    bytes: usize,
+    reserved: Mutex<Vec<usize>>,
 }
 
-fn with_reserve<R: Fn(usize) -> Result<(), Exhausted>>(
-    chunks: Chunks,
-    limit: usize,
-    reserve: R,
-) -> Exchange<R> {
+impl Reserve for &Budget {
+    async fn reserve(&self, bytes: usize, until: Instant) -> Result<(), Exhausted> {
+        assert!(until > Instant::now());
+        assert!(until < Instant::now() + ATTEMPT, "there is time left to read");
+        self.reserved.lock().unwrap().push(bytes);
+        if bytes <= self.bytes { Ok(()) } else { Err(Exhausted::ResponseMemory) }
+    }
+}
+
+const ATTEMPT: Duration = Duration::from_secs(60);
+
+/// An exchange whose body comes in these chunks.
+fn exchange<R: Reserve>(chunks: Chunks, limit: usize, reserve: R) -> Exchange<R> {
     let frames = chunks
         .iter()
         .map(|chunk| Ok::<_, Error>(Frame::data(Bytes::from_static(chunk.as_bytes()))));
     let body = reqwest::Body::wrap(StreamBody::new(stream::iter(frames)));
     let response = http::Response::builder().header("x-some", "header").body(body);
     let limits = Limits {
-        until: Instant::now() + Duration::from_secs(60),
+        until: Instant::now() + ATTEMPT,
         read_timeout: Duration::from_secs(10),
         bytes: limit,
         reserve,
@@ -47,7 +53,7 @@ fn with_reserve<R: Fn(usize) -> Result<(), Exhausted>>(
 #[tokio::test]
 async fn collected_response_has_status_headers_and_the_whole_body() {
     for chunks in [&["one"][..], &["o", "ne"], &["o", "", "n", "e"]] {
-        let response = exchange(chunks, 100).collect().await.unwrap();
+        let response = exchange(chunks, 100, ()).collect().await.unwrap();
         assert_eq!(response.status, StatusCode::OK);
         assert_eq!(response.headers["x-some"], "header");
         assert_eq!(response.body, "one");
@@ -56,7 +62,7 @@ async fn collected_response_has_status_headers_and_the_whole_body() {
 
 #[tokio::test]
 async fn chunks_come_one_by_one() {
-    let mut exchange = exchange(&["one", "two"], 100);
+    let mut exchange = exchange(&["one", "two"], 100, ());
     assert_eq!(exchange.status(), StatusCode::OK);
     assert_eq!(exchange.chunk().await.unwrap().unwrap(), "one");
     assert_eq!(exchange.chunk().await.unwrap().unwrap(), "two");
@@ -67,28 +73,33 @@ async fn chunks_come_one_by_one() {
 
 #[tokio::test]
 async fn body_over_the_limit_or_the_budget_is_not_collected() {
-    let over_limit = exchange(&["one", "two"], 5).collect().await;
+    let over_limit = exchange(&["one", "two"], 5, ()).collect().await;
     assert!(matches!(over_limit, Err(Error::TooLarge { limit: 5 })));
-    let over_budget = exchange(&["one", "two", "three"], 100).collect().await;
+    let budget = Budget { bytes: 8, ..Budget::default() };
+    let over_budget = exchange(&["one", "two", "three"], 100, &budget).collect().await;
     assert!(matches!(over_budget, Err(Error::NoMemory(_))));
 }
 
 #[tokio::test]
 async fn memory_is_reserved_for_the_total_so_far() {
-    let reserved = RefCell::new(Vec::new());
-    let reserve = |bytes| {
-        reserved.borrow_mut().push(bytes);
-        Ok(())
-    };
-    with_reserve(&["one", "two"], 100, reserve).collect().await.unwrap();
-    assert_eq!(reserved.into_inner(), [0, 3, 6]);
+    for (chunks, limit, expected) in [
+        (&["one", "two"][..], 100, &[0, 3, 6][..]),
+        (&["one", "two", "three"], 100, &[0, 3, 6, 12]),
+        (&["one", "two", "three"], 11, &[0, 3, 6, 11]),
+        (&["four", "one", "f", "s"], 100, &[0, 4, 8, 16]),
+    ] {
+        let budget = Budget { bytes: 100, ..Budget::default() };
+        let response = exchange(chunks, limit, &budget).collect().await.unwrap();
+        assert_eq!(response.body, chunks.concat());
+        assert_eq!(*budget.reserved.lock().unwrap(), expected, "{chunks:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn silent_body_times_out() {
     let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Error>>());
     let response = http::Response::new(reqwest::Body::wrap(silent));
-    let mut exchange = exchange(&[], 100);
+    let mut exchange = exchange(&[], 100, ());
     exchange.response = response.into();
     let started = Instant::now();
     assert!(matches!(exchange.chunk().await, Err(Error::Timeout)));

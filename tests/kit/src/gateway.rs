@@ -13,7 +13,7 @@ use polytomic_gateway::{
 use tokio::{sync::oneshot, task::JoinHandle};
 use tonic::transport::Channel;
 
-use crate::{Fake, Protocol, front::Front};
+use crate::{Fake, Origin, Protocol, front::Front};
 
 /// A gateway that serves until the test ends.
 pub struct Gateway {
@@ -67,6 +67,12 @@ impl Gateway {
     /// Starts a gateway on a fake upstream that also gets the look-ups of keys.
     pub async fn checking_keys_on(fake: &Fake, flags: &[&str]) -> Self {
         let flags = [&fake.flags()[..], flags].concat();
+        Self::start(settings(&flags), DESCRIPTOR_SET).await
+    }
+
+    /// Starts a gateway on an upstream that serves requests at the same time.
+    pub async fn on_origin(origin: &Origin, flags: &[&str]) -> Self {
+        let flags = [&origin.flags()[..], flags].concat();
         Self::start(settings(&flags), DESCRIPTOR_SET).await
     }
 

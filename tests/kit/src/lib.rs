@@ -17,6 +17,7 @@ pub mod front;
 pub mod gateway;
 pub mod held;
 pub mod log;
+pub mod origin;
 pub mod ports;
 pub mod process;
 pub mod protocol;
@@ -32,6 +33,7 @@ pub use self::{
     caller::Caller,
     fake::Fake,
     gateway::{Gateway, settings},
+    origin::Origin,
     protocol::{Protocol, over_both},
 };
 

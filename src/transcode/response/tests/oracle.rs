@@ -91,6 +91,29 @@ proptest! {
     }
 
     #[test]
+    fn message_is_the_same_in_any_room_and_never_outgrows_it(choices in choices()) {
+        for rpc in [LIST, EVERY] {
+            let json = generate(rpc, &choices);
+            let table = if rpc == LIST { &OURS } else { &TESTS };
+            let schema = &table.contract.rpc(rpc).unwrap().response;
+            let whole = response(schema, json.as_bytes(), 16 * json.len());
+            let Ok(whole) = whole else { continue };
+            for room in [json.len(), json.len() + 8, 2 * json.len()] {
+                match response(schema, json.as_bytes(), room) {
+                    Ok(message) => {
+                        prop_assert_eq!(&message, &whole);
+                        prop_assert!(message.capacity() <= room + SLACK);
+                    }
+                    Err(error) => {
+                        prop_assert!(error.is_too_large(), "{}", error);
+                        prop_assert!(whole.len() + json.len() > room);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn any_bytes_are_read_as_by_the_oracle(json: Vec<u8>) {
         agree(EVERY, &json)?;
     }

@@ -164,8 +164,12 @@ fn nesting_is_bounded() {
     // Readers that stop at 100 messages can read the deepest configuration.
     let configuration = nested(r#"{"a":"#, "}", 32);
     let json = format!(r#"{{"data":[{{"configuration":{configuration}}}]}}"#);
-    let bytes =
-        response(&OURS.contract.rpc(LIST).unwrap().response, json.as_bytes()).unwrap();
+    let bytes = response(
+        &OURS.contract.rpc(LIST).unwrap().response,
+        json.as_bytes(),
+        16 * json.len(),
+    )
+    .unwrap();
     <crate::proto::ListPartnerSharedConnectionsResponse as prost::Message>::decode(
         bytes.as_slice(),
     )
@@ -177,7 +181,8 @@ fn nesting_is_bounded() {
     };
     let schema = &TESTS.contract.rpc(EVERY).unwrap().response;
     let reads = |json: String| {
-        response(schema, json.as_bytes()).map_err(|error| error.to_string())
+        response(schema, json.as_bytes(), 16 * json.len())
+            .map_err(|error| error.to_string())
     };
     transcode(EVERY, messages(100, "{}").as_bytes()).unwrap();
     let error = reads(messages(101, "{}")).unwrap_err();

@@ -150,7 +150,7 @@ fn lengths_are_right_at_each_size() {
 #[test]
 fn lists_are_packed_as_declared() {
     let schema = &TESTS.contract.rpc(EVERY).unwrap().response;
-    let bytes = |json: &str| response(schema, json.as_bytes()).unwrap();
+    let bytes = |json: &str| response(schema, json.as_bytes(), 16 * json.len()).unwrap();
     assert_eq!(
         bytes(r#"{"int32s":[1,300,-1]}"#),
         b"\x82\x02\x0d\x01\xac\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"

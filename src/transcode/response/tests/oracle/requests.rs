@@ -12,7 +12,8 @@ const POST: &str = "/every.v1.EveryService/Post";
 /// Returns the wire bytes of a generated message, and the message.
 fn generated(choices: &[u8]) -> Option<(Vec<u8>, DynamicMessage)> {
     let schema = &TESTS.contract.rpc(EVERY).unwrap().response;
-    let bytes = response(schema, generate(EVERY, choices).as_bytes()).ok()?;
+    let json = generate(EVERY, choices);
+    let bytes = response(schema, json.as_bytes(), 16 * json.len()).ok()?;
     let every = TESTS.pool.get_message_by_name(&schema.root().name).unwrap();
     let message = DynamicMessage::decode(every, bytes.as_slice()).unwrap();
     Some((bytes, message))

@@ -1,0 +1,199 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use futures_util::FutureExt;
+use proptest::prelude::*;
+use tokio::{runtime::Builder, task::yield_now};
+
+use super::{
+    super::{Capacities, Client, RpcReservation, Settings},
+    *,
+};
+
+const MIB: usize = 1 << 20;
+const KIB: usize = 1 << 10;
+
+/// The connections of the model, and the RPCs on each: as many as may wait together.
+const CONNECTIONS: usize = 5;
+const RPCS: usize = 4;
+
+/// Time that no response needs. The clock is paused: it only moves on if all wait.
+const AGES: Duration = Duration::from_secs(3600);
+
+fn capacities() -> Capacities {
+    Capacities::new(&Settings {
+        response_memory: 16 * MIB,
+        max_in_flight: 1024,
+        max_connections: 32,
+    })
+}
+
+fn start(connection: &Capacities) -> RpcReservation {
+    connection
+        .received(connection.try_receive().unwrap())
+        .start(Client::Connection)
+        .unwrap()
+}
+
+fn later() -> Instant {
+    Instant::now() + AGES
+}
+
+/// One response of the model.
+#[derive(Debug, Clone)]
+struct Plan {
+    /// Bytes of its JSON.
+    json: usize,
+    states_length: bool,
+    /// Bytes of its message.
+    message: usize,
+    /// Steps of others before each of its own.
+    pauses: [u8; 3],
+}
+
+impl Plan {
+    async fn run(&self, connection: Capacities) -> Result<(), Exhausted> {
+        let RpcReservation { response, .. } = start(&connection);
+        let [arrive, read, unread] = self.pauses;
+        let pause = async |steps| {
+            for _ in 0..steps {
+                yield_now().await;
+            }
+        };
+        pause(arrive).await;
+        let mut arrived = if self.states_length { self.json } else { 16 * KIB };
+        loop {
+            response.grow_to(2 * arrived, later()).await?;
+            pause(read).await;
+            if arrived >= self.json {
+                break;
+            }
+            arrived = self.json.min(2 * arrived);
+        }
+        response.grow_to(self.json + self.message, later()).await?;
+        response.shrink_to(self.message);
+        pause(unread).await;
+        Ok(())
+    }
+}
+
+fn plans() -> impl Strategy<Value = Vec<Plan>> {
+    let sizes = prop_oneof![1..64 * KIB, 64 * KIB..MIB, MIB..=2 * MIB];
+    let plan = (sizes, any::<bool>(), 0..=200_usize, any::<[u8; 3]>()).prop_map(
+        |(json, states_length, percent, pauses)| {
+            let message = (json * percent / 100).min(4 * MIB - json);
+            Plan { json, states_length, message, pauses }
+        },
+    );
+    prop::collection::vec(plan, CONNECTIONS * RPCS)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..Default::default()
+    })]
+
+    #[test]
+    fn no_response_waits_for_ever(plans in plans()) {
+        let mut runtime = Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let all = capacities();
+            let connections: Vec<_> =
+                (0..CONNECTIONS).map(|_| all.on_connection()).collect();
+            let responses = plans.into_iter().enumerate().map(|(index, plan)| {
+                let connection = connections[index % CONNECTIONS].clone();
+                tokio::spawn(async move { plan.run(connection).await })
+            });
+            let responses: Vec<_> = responses.collect();
+            for response in responses {
+                assert_eq!(response.await.unwrap(), Ok(()));
+            }
+            // Nothing is left behind.
+            let largest = all.limits.largest_after_waiting();
+            let rpc = start(&all);
+            assert!(rpc.response.grow_to(largest, later()).now_or_never().is_some());
+        });
+    }
+}
+
+/// Takes the shared memory of a connection until a response of `bytes` finds none.
+fn fill(connection: &Capacities, bytes: usize) -> Vec<RpcReservation> {
+    let rpcs = (0..).map(|_| start(connection));
+    rpcs.take_while(|rpc| rpc.response.try_grow_to(bytes).is_ok()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn responses_get_memory_in_the_order_in_which_they_came() {
+    let connection = capacities().on_connection();
+    let mut full = fill(&connection, MIB);
+    let waiting = [start(&connection), start(&connection), start(&connection)];
+    let mut waits: Vec<_> =
+        waiting.iter().map(|rpc| Box::pin(rpc.response.grow_to(MIB, later()))).collect();
+    for wait in &mut waits {
+        assert_eq!(wait.now_or_never(), None);
+    }
+    while !waits.is_empty() {
+        full.pop();
+        let mut first = waits.remove(0);
+        for wait in &mut waits {
+            assert_eq!(wait.now_or_never(), None);
+        }
+        assert_eq!((&mut first).now_or_never(), Some(Ok(())));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_ends_in_time_and_leaves_the_queue() {
+    let connection = capacities().on_connection();
+    let mut full = fill(&connection, MIB);
+    let late = start(&connection);
+    let until = Instant::now() + Duration::from_secs(5);
+    let waited = late.response.grow_to(MIB, until).await;
+    assert_eq!(waited, Err(Exhausted::ResponseMemory));
+    assert_eq!(Instant::now().duration_since(until).as_secs(), 0);
+    full.pop();
+    let next = start(&connection);
+    assert_eq!(next.response.try_grow_to(MIB), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn number_of_waiting_responses_is_limited() {
+    let connection = capacities().on_connection();
+    let waiting: Vec<_> = (0..16).map(|_| start(&connection)).collect();
+    let _full = fill(&connection, MIB);
+    let mut waits: Vec<_> =
+        waiting.iter().map(|rpc| Box::pin(rpc.response.grow_to(MIB, later()))).collect();
+    let ended = waits.iter_mut().filter_map(FutureExt::now_or_never);
+    let ended: Vec<_> = ended.collect();
+    assert!((1..16).contains(&ended.len()), "{ended:?}");
+    assert!(ended.iter().all(|ended| *ended == Err(Exhausted::ResponseMemory)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn turn_ends_when_its_response_has_been_read() {
+    let all = capacities();
+    let (one, another) = (start(&all), start(&all));
+    let _full = fill(&all, MIB);
+    // They have read a part, so they wait for their turn.
+    for rpc in [&one, &another] {
+        rpc.response.try_grow_to(100 * KIB).unwrap();
+    }
+    let _rest = fill(&all, 100 * KIB);
+    one.response.grow_to(2 * MIB, later()).await.unwrap();
+    let mut next = Box::pin(another.response.grow_to(2 * MIB, later()));
+    assert_eq!((&mut next).now_or_never(), None);
+    one.response.shrink_to(MIB);
+    assert_eq!((&mut next).now_or_never(), None);
+    drop(one);
+    assert_eq!(next.now_or_never(), Some(Ok(())));
+}
+
+#[tokio::test]
+async fn response_that_never_fits_is_rejected_immediately() {
+    let rpc = start(&capacities());
+    let largest = rpc.response.largest();
+    let rejected = rpc.response.grow_to(largest + 4096, later()).now_or_never();
+    assert_eq!(rejected, Some(Err(Exhausted::TooLarge { largest })));
+}

@@ -1,0 +1,108 @@
+//! Large responses: one that finds no memory waits for it, and one that never fits is
+//! rejected immediately.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use prost::Message;
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+use tonic::Code;
+
+use kit::{
+    Caller, Gateway, Origin,
+    caller::{self, ID, LIST, METADATA, list_request},
+    connection::Connection,
+    origin, over_both,
+};
+
+const LONG: Duration = Duration::from_secs(300);
+
+/// A sixteenth of the default limits, and time enough on a busy machine.
+const LIMITS: [&str; 9] = [
+    "--no-key-check",
+    "--answer-limit",
+    "2097152",
+    "--answer-memory",
+    "16777216",
+    "--timeout",
+    "600",
+    "--attempt-timeout",
+    "600",
+];
+
+/// Returns a list of connections as JSON, of about this many bytes.
+fn list(bytes: usize) -> Bytes {
+    let one = format!(
+        r#"{{"id":"{ID}","name":"a connection","status":"healthy","configuration":{{"host":"db.example.com","port":5432}}}}"#
+    );
+    let all = vec![one.as_str(); bytes / one.len()].join(",");
+    format!(r#"{{"data":[{all}]}}"#).into()
+}
+
+#[tokio::test]
+async fn lists_that_are_larger_than_the_memory_together_are_all_served() {
+    over_both(async |protocol| {
+        for states_length in [true, false] {
+            let body = list(150_000);
+            // All lists are answered at the same time.
+            let all = Arc::new(Semaphore::new(0));
+            let respond = move |_| {
+                let (body, all) = (body.clone(), Arc::clone(&all));
+                async move {
+                    all.add_permits(1);
+                    all.acquire_many(64).await.unwrap().forget();
+                    all.add_permits(64);
+                    origin::json(&body, states_length)
+                }
+            };
+            let origin = Origin::start(protocol, respond).await;
+            let gateway = Gateway::on_origin(&origin, &LIMITS).await;
+            let mut calls = JoinSet::new();
+            for _ in 0..4 {
+                let (connection, _) = Connection::open(gateway.address).await.unwrap();
+                for _ in 0..16 {
+                    let connection = connection.clone();
+                    calls.spawn(async move {
+                        let body = caller::frame(&list_request().encode_to_vec());
+                        connection.call(LIST, METADATA, body).await.unwrap()
+                    });
+                }
+            }
+            let replies = timeout(LONG, calls.join_all()).await.unwrap();
+            for reply in replies {
+                assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn response_that_never_fits_is_rejected_immediately() {
+    // Two bytes of JSON are eleven of a Struct.
+    let numbers = "0,".repeat(900_000);
+    let body: Bytes =
+        format!(r#"{{"data":[{{"id":"{ID}","configuration":{{"n":[{numbers}0]}}}}]}}"#)
+            .into();
+    over_both(async |protocol| {
+        let body = body.clone();
+        let respond = move |_| {
+            let body = body.clone();
+            async move { origin::json(&body, true) }
+        };
+        let origin = Origin::start(protocol, respond).await;
+        let gateway = Gateway::on_origin(&origin, &LIMITS).await;
+        let started = Instant::now();
+        let reply = Caller::list(gateway.address).send().await;
+        assert_eq!(reply.code(), Code::ResourceExhausted);
+        assert_eq!(reply.reason(), "UPSTREAM_RESPONSE_EXCEEDS_MEMORY");
+        assert_eq!(reply.error_metadata("retryable").as_deref(), Some("false"));
+        assert_eq!(reply.error_metadata("outcome").as_deref(), Some("COMPLETED"));
+        assert!(started.elapsed() < Duration::from_secs(10), "it waited");
+    })
+    .await;
+}

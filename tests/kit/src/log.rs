@@ -34,11 +34,20 @@ impl Log {
 
     /// Returns the lines about RPCs so far.
     pub fn rpcs(&self) -> Vec<Value> {
+        self.lines(|line| line["target"] == "rpc")
+    }
+
+    /// Returns the lines with this message so far.
+    pub fn events(&self, message: &str) -> Vec<Value> {
+        self.lines(|line| line["message"] == message)
+    }
+
+    fn lines(&self, is_wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let bytes = self.written.0.lock().unwrap();
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines
             .map(|line| serde_json::from_slice(line).unwrap())
-            .filter(|line: &Value| line["target"] == "rpc")
+            .filter(is_wanted)
             .collect()
     }
 

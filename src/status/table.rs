@@ -197,7 +197,7 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
         F::Upstream(U::TooLarge { .. })          => const { &row(Local("response too large"),                       ResourceExhausted, Never,  Reason::UPSTREAM_RESPONSE_TOO_LARGE) },
         F::Upstream(U::NoMemory(_))              => const { &row(Local("no memory left for the response"),          ResourceExhausted, Client, Reason::GATEWAY_OVERLOADED)        .with(&[Retry]) },
         F::Upstream(U::Connect(_))               => const { &row(Local("no connection: DNS, refused, TLS, timeout"), Unavailable,      Any,    Reason::UPSTREAM_CONNECT_FAILED) },
-        F::Upstream(U::NoStream)                 => const { &row(Local("no free stream on the connections in time"), Unavailable,      Any,    Reason::UPSTREAM_BUSY) },
+        F::Upstream(U::NoStream)                 => const { &row(Local("no free stream on the connections in time"), Unavailable,      Client, Reason::UPSTREAM_BUSY)             .with(&[Retry]) },
         F::Upstream(U::Reset(_))                 => const { &row(Local("connection lost after the request was sent"), Unavailable,     Any,    Reason::UPSTREAM_RESET) },
         F::Upstream(U::Timeout)                  => const { &row(Local("attempt timed out"),                        DeadlineExceeded,  Any,    Reason::UPSTREAM_TIMEOUT) },
         F::ErrorResponse(response)

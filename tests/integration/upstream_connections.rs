@@ -83,6 +83,7 @@ async fn rpc_without_a_stream_in_time_is_not_sent() {
         let reply = rpc(gateway.address).with("grpc-timeout", "1S").send().await;
         assert_eq!(reply.code(), Code::Unavailable, "{}", reply.message());
         assert_eq!(reply.reason(), "UPSTREAM_BUSY");
+        assert_eq!(reply.error_metadata("attempts").as_deref(), Some("1"));
         assert_eq!(reply.error_metadata("outcome").as_deref(), Some("NOT_SENT"));
         assert!(reply.message().contains("Nothing was sent"), "{}", reply.message());
     }

@@ -57,7 +57,10 @@ impl Error {
             self,
             Self::Settings(_)
                 | Self::Auth(_)
-                | Self::Upstream(upstream::SetupError::Authorities(_))
+                | Self::Upstream(
+                    upstream::SetupError::Authorities(_)
+                        | upstream::SetupError::TrustStore(_)
+                )
         )
     }
 }

@@ -1,28 +1,30 @@
 //! The only room that sends requests to Polytomic.
 //!
-//! No other room uses the HTTP client. This room forbids it redirects, proxies from the
-//! environment, a referrer and retries. No body exceeds the limit, and no error
+//! No other room uses an HTTP client. This one follows no redirect, uses no proxy and
+//! retries nothing that may have been sent. No body exceeds the limit, and no error
 //! contains a URL.
 
 mod base_url;
 mod breaker;
 mod cancel;
 mod classify;
+mod connect;
 mod error;
 mod exchange;
+mod http1;
+mod http2;
 #[cfg(feature = "testing")]
 mod memory;
+mod pool;
 mod response;
+mod tls;
+mod transport;
 
 use std::{sync::Arc, time::Duration};
 
 #[cfg(feature = "testing")]
 use bytes::Bytes;
-use http::{
-    HeaderValue,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT},
-};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 pub use self::{
     base_url::BaseUrl,
@@ -34,50 +36,19 @@ pub use self::{
 };
 use self::{
     breaker::{Breaker, Permit},
-    exchange::{Limits, Report},
+    exchange::{Body, Limits, Report},
+    transport::Transport,
 };
 use crate::budget::Reserve;
-
-/// How long an unused connection is kept. Below the 60 s after which common
-/// load balancers close one, so that a request seldom meets a closing connection.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
-
-/// How often an HTTP/2 connection with requests on it gets a PING, and how long its
-/// response may take. A request that times out leaves the connection open, and the next
-/// one would be lost on it too.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The most headers of a response, and the most bytes of them over HTTP/2. Over
-/// HTTP/1 the client's buffer of about 400 KiB bounds the bytes.
-const MAX_HEADERS: usize = 100;
-const MAX_HEADER_LIST: u32 = 64 * 1024;
 
 /// The most bytes of a response that the gateway reads for itself: an identity has a
 /// few hundred.
 const OPTIONAL_LIMIT: usize = 64 * 1024;
 
-/// The bytes that Polytomic may send of a response over HTTP/2 before the gateway reads
-/// them: enough for 4 MiB per second at a round trip of 30 ms.
-const STREAM_WINDOW: u32 = 128 * 1024;
-
-/// The same for all responses of a connection. Those that wait for memory are not read,
-/// and must not use up the window of those that are.
-const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;
-
-/// What identifies the gateway to Polytomic.
-const AGENT: HeaderValue =
-    HeaderValue::from_static(concat!("polytomic-gateway/", env!("CARGO_PKG_VERSION")));
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// Without it, a server may choose any coding (RFC 9110 §12.5.3).
-const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
-
 /// A client of one Polytomic.
 #[derive(Debug, Clone)]
 pub struct Upstream {
-    transport: Transport,
+    route: Route,
     response_limit: usize,
     read_timeout: Duration,
     breaker: Arc<Breaker>,
@@ -85,8 +56,8 @@ pub struct Upstream {
 
 /// How requests reach Polytomic.
 #[derive(Debug, Clone)]
-enum Transport {
-    Http(reqwest::Client, BaseUrl),
+enum Route {
+    Http(Transport),
     #[cfg(feature = "testing")]
     Memory(memory::Memory),
 }
@@ -102,6 +73,10 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// Certificate authorities to trust in addition to the system's, in PEM.
     pub authorities: Option<Vec<u8>>,
+    /// Maximum HTTP/2 connections.
+    pub connections: usize,
+    /// The age at which a connection is replaced, give or take a tenth.
+    pub connection_age: Duration,
 }
 
 /// Permission to send one request: no circuit stops it, or it is a probe.
@@ -118,41 +93,8 @@ impl Upstream {
     ///
     /// If the certificate authorities cannot be used.
     pub fn new(url: BaseUrl, settings: &Settings) -> Result<Self, SetupError> {
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .connect_timeout(settings.connect_timeout)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .tcp_nodelay(true)
-            .http1_max_headers(MAX_HEADERS)
-            .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_max_header_list_size(MAX_HEADER_LIST)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-        if !url.is_https() {
-            // No certificate is checked, and reading the system's takes a while.
-            builder = builder.tls_certs_only([]);
-        } else if let Some(pem) = &settings.authorities {
-            let authorities = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| SetupError::Authorities(last_cause(&error)))?;
-            if authorities.is_empty() {
-                return Err(SetupError::Authorities("it has no certificate".to_owned()));
-            }
-            builder = builder.tls_certs_merge(authorities);
-        }
-        // The builder rejects bytes that are no certificate.
-        let has_authorities = url.is_https() && settings.authorities.is_some();
-        let client = builder.build().map_err(|error| {
-            if has_authorities {
-                return SetupError::Authorities(last_cause(&error));
-            }
-            SetupError::Client(error.without_url().into())
-        })?;
         Ok(Self {
-            transport: Transport::Http(client, url),
+            route: Route::Http(Transport::new(url, settings)?),
             response_limit: settings.answer_limit,
             read_timeout: settings.read_timeout,
             breaker: Arc::new(Breaker::new()),
@@ -166,7 +108,7 @@ impl Upstream {
         response_limit: usize,
     ) -> Self {
         Self {
-            transport: Transport::Memory(memory::Memory::new(respond)),
+            route: Route::Memory(memory::Memory::new(respond)),
             response_limit,
             read_timeout: Duration::from_secs(10),
             breaker: Arc::new(Breaker::new()),
@@ -212,8 +154,7 @@ impl Upstream {
         limits: Limits<R>,
         mut report: Report,
     ) -> Result<Exchange<R>, Error> {
-        let head = timeout_at(limits.until, self.transport.send(request)).await;
-        match head.unwrap_or(Err(Error::Timeout)) {
+        match self.route.send(request, limits.until).await {
             Ok(response) => Ok(Exchange::new(response, limits, report)),
             Err(error) => {
                 report.send(Err(&error));
@@ -227,27 +168,18 @@ impl Upstream {
     }
 }
 
-impl Transport {
+impl Route {
     /// Sends a request and waits for the head of its response.
-    async fn send(&self, request: Request) -> Result<reqwest::Response, Error> {
-        let (client, url) = match self {
-            Self::Http(client, url) => (client, url.join(&request.path_and_query)),
+    async fn send(
+        &self,
+        request: Request,
+        until: Instant,
+    ) -> Result<http::Response<Body>, Error> {
+        match self {
+            Self::Http(transport) => transport.send(request, until).await,
             #[cfg(feature = "testing")]
-            Self::Memory(memory) => return Ok(memory.send(&request)),
-        };
-        let mut builder = client
-            .request(request.method, url)
-            .headers(request.headers)
-            .header(ACCEPT, JSON)
-            .header(ACCEPT_ENCODING, IDENTITY)
-            .header(USER_AGENT, AGENT);
-        if let Some(body) = request.body {
-            let body = cancel::body(body, request.cancel);
-            builder = builder.header(CONTENT_TYPE, JSON).body(body);
-        } else if let Some(cancel) = request.cancel {
-            cancel.start_sending();
+            Self::Memory(memory) => Ok(memory.send(&request)),
         }
-        builder.send().await.map_err(classify::error)
     }
 }
 
@@ -270,9 +202,4 @@ impl Admission<'_> {
         let limits = self.upstream.limits(until, self.upstream.response_limit, reserve);
         self.upstream.exchange(request, limits, Report::new(Some(self.permit))).await
     }
-}
-
-/// Returns the innermost cause, which knows the most.
-fn last_cause(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), last_cause)
 }

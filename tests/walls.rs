@@ -54,7 +54,11 @@ struct Wall {
 }
 
 const WALLS: &[Wall] = &[
-    Wall { name: "HTTP client", code: &["reqwest"], rooms: &["upstream"] },
+    Wall {
+        name: "HTTP client",
+        code: &["reqwest", "hyper :: client", "h2 :: client", "hyper_util :: client"],
+        rooms: &["upstream"],
+    },
     Wall { name: "status", code: &["Status :: fn"], rooms: &["status", "sandbox"] },
     Wall {
         name: "status",

@@ -59,6 +59,29 @@ pub(super) struct UpstreamFlags {
     )]
     connect_timeout: Duration,
 
+    /// Maximum HTTP/2 connections to Polytomic. RPCs beyond their streams wait, then fail
+    /// with UNAVAILABLE
+    // Each usually has 100 streams or more, and --max-in-flight is 1,024.
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_UPSTREAM_CONNECTIONS",
+        value_name = "N",
+        default_value = "16",
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    upstream_connections: u16,
+
+    /// Seconds (+/-10%) until a connection to Polytomic is replaced, so that a changed DNS
+    /// answer is followed
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_UPSTREAM_CONNECTION_AGE",
+        value_name = "SECONDS",
+        default_value = "300",
+        value_parser = some_seconds
+    )]
+    upstream_connection_age: Duration,
+
     /// Maximum seconds per chunk of Polytomic's response body
     #[arg(
         long,
@@ -133,6 +156,8 @@ impl UpstreamFlags {
             connect_timeout: self.connect_timeout,
             read_timeout: self.read_timeout,
             authorities: self.upstream_ca_file.as_ref().map(read).transpose()?,
+            connections: self.upstream_connections.into(),
+            connection_age: self.upstream_connection_age,
         })
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! | the attempt ended with | the attempt is | the create may exist after it |
 //! |---|---|---|
-//! | a failure before sending, no connection, a refused stream, an open circuit | `NOT_SENT` | as before |
+//! | a failure before sending, no connection, no free stream, a refused stream, an open circuit | `NOT_SENT` | as before |
 //! | a timeout before its body was read for sending (`upstream/cancel.rs`) | `NOT_SENT` | as before |
 //! | 400, 404 or 422 in Polytomic's error format | `REJECTED` | no: if an attempt had taken effect, Polytomic would have replayed its success |
 //! | 401, 403, 429, and most other 4xx | `REJECTED` | as before: a proxy or a check of keys may respond before Polytomic looks at the key |

@@ -57,6 +57,7 @@ impl Reason {
     pub(super) const CIRCUIT_OPEN: Self                    = reason("CIRCUIT_OPEN", POLYTOMIC_OR_NETWORK);
     pub(super) const UPSTREAM_FOREIGN_ERROR: Self          = reason("UPSTREAM_FOREIGN_ERROR", "The response says nothing about the IDs, the fields or the credentials. The gateway's operator should check the proxies in front of Polytomic.");
     pub(super) const UPSTREAM_CONNECT_FAILED: Self         = reason("UPSTREAM_CONNECT_FAILED", "The fault is Polytomic's, the network's or in the gateway's configuration.");
+    pub(super) const UPSTREAM_BUSY: Self                   = reason("UPSTREAM_BUSY", "All streams that these credentials may use are in use. Send fewer RPCs at a time; the gateway's operator can allow more connections.");
     pub(super) const UPSTREAM_RESET: Self                  = reason("UPSTREAM_RESET", POLYTOMIC_OR_NETWORK);
     pub(super) const UPSTREAM_TIMEOUT: Self                = reason("UPSTREAM_TIMEOUT", POLYTOMIC_OR_NETWORK);
     pub(super) const UPSTREAM_RESPONSE_TOO_LARGE: Self     = reason("UPSTREAM_RESPONSE_TOO_LARGE", "The gateway's operator can raise the limit.");
@@ -204,6 +205,7 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
                                                  => const { &row(Local("response never fits into memory"),          ResourceExhausted, Never,  Reason::UPSTREAM_RESPONSE_EXCEEDS_MEMORY) },
         F::Upstream(U::NoMemory(_))              => const { &row(Local("no memory left for the response"),          ResourceExhausted, Client, Reason::GATEWAY_OVERLOADED)        .with(&[Retry]) },
         F::Upstream(U::Connect(_))               => const { &row(Local("no connection: DNS, refused, TLS, timeout"), Unavailable,      Any,    Reason::UPSTREAM_CONNECT_FAILED) },
+        F::Upstream(U::NoStream)                 => const { &row(Local("no free stream on the connections in time"), Unavailable,      Client, Reason::UPSTREAM_BUSY)             .with(&[Retry]) },
         F::Upstream(U::Reset(_))                 => const { &row(Local("connection lost after the request was sent"), Unavailable,     Any,    Reason::UPSTREAM_RESET) },
         F::Upstream(U::Timeout)                  => const { &row(Local("attempt timed out"),                        DeadlineExceeded,  Any,    Reason::UPSTREAM_TIMEOUT) },
         F::ErrorResponse(response)

@@ -2,7 +2,8 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
-use reqwest::Url;
+use http::Uri;
+use url::Url;
 
 /// The URL that the paths of the API are appended to.
 ///
@@ -28,8 +29,13 @@ impl BaseUrl {
         self.url.scheme() == "https"
     }
 
+    /// Returns the name or address of the host. An IPv6 address has no brackets.
+    pub(super) fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default().trim_matches(['[', ']'])
+    }
+
     /// Returns the URL of a path, which starts with `/`. The base is not parsed again.
-    pub(super) fn join(&self, path_and_query: &str) -> Url {
+    pub(super) fn join(&self, path_and_query: &str) -> Uri {
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path_and_query, None),
@@ -40,7 +46,7 @@ impl BaseUrl {
             prefix => url.set_path(&format!("{prefix}{path}")),
         }
         url.set_query(query);
-        url
+        url.as_str().parse().expect("a URL with a host is a URI")
     }
 }
 
@@ -115,7 +121,7 @@ mod tests {
             ("http://polytomic", "http://polytomic/api/me"),
         ] {
             let url: BaseUrl = written.parse().unwrap();
-            assert_eq!(url.join("/api/me").as_str(), joined, "{written:?}");
+            assert_eq!(url.join("/api/me"), joined, "{written:?}");
         }
     }
 
@@ -127,7 +133,7 @@ mod tests {
                 ["/api/x", "/api/a%2Fb%3Fc", "/api/%C3%A9~.-_", "/api/x?a=1&b=%26%3D"]
             {
                 let whole = Url::parse(&format!("{base}{path}")).unwrap();
-                assert_eq!(url.join(path), whole);
+                assert_eq!(url.join(path), whole.as_str());
             }
         }
     }

@@ -1,10 +1,9 @@
 //! Cancels a request before its body is sent.
 //!
 //! A create that times out while there is no connection for it has had no effect,
-//! and its client should know. The HTTP client does not report its progress, but
-//! only the connection that a request is written to reads the body (hyper 1.12,
-//! `proto/h1/dispatch.rs` and `proto/h2/client.rs`), and Polytomic cannot carry out
-//! a request without its body.
+//! and its client should know. Only the connection that a request is written to reads
+//! the body (`http2.rs`; hyper 1.12, `proto/h1/dispatch.rs`), and Polytomic cannot
+//! carry out a request without its body.
 
 use std::{
     pin::Pin,
@@ -48,35 +47,48 @@ impl CancelHandle {
     }
 }
 
-/// Returns the body of a request that may be cancelled.
-pub(super) fn body(bytes: Bytes, cancel: Option<CancelHandle>) -> reqwest::Body {
-    match cancel {
-        Some(cancel) if !bytes.is_empty() => {
-            reqwest::Body::wrap(CancellableBody { bytes: Some(bytes), cancel })
-        }
-        Some(cancel) => {
-            // The client never reads an empty body.
+/// The body of a request, in one frame. It fails once its request is cancelled.
+#[derive(Debug, Clone)]
+pub(super) struct RequestBody {
+    bytes: Option<Bytes>,
+    cancel: Option<CancelHandle>,
+}
+
+/// Why a connection gets no body. The error goes nowhere: the gateway does not wait for
+/// a request that it cancelled.
+#[derive(Debug, thiserror::Error)]
+#[error("the request was cancelled")]
+pub(super) struct Cancelled;
+
+impl RequestBody {
+    /// Makes the body of a request. One that is empty is never read, so that its request
+    /// cannot be cancelled.
+    pub(super) fn new(bytes: Option<Bytes>, cancel: Option<CancelHandle>) -> Self {
+        let bytes = bytes.filter(|bytes| !bytes.is_empty());
+        if let (None, Some(cancel)) = (&bytes, &cancel) {
             cancel.start_sending();
-            bytes.into()
         }
-        None => bytes.into(),
+        Self { bytes, cancel }
+    }
+
+    /// Takes the bytes to send them now, unless there are none.
+    ///
+    /// # Errors
+    ///
+    /// If the request is cancelled.
+    pub(super) fn take(&mut self) -> Option<Result<Bytes, Cancelled>> {
+        let bytes = self.bytes.take()?;
+        let may_be_sent = self.cancel.as_ref().is_none_or(CancelHandle::start_sending);
+        Some(if may_be_sent { Ok(bytes) } else { Err(Cancelled) })
+    }
+
+    /// Returns the length in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.as_ref().map_or(0, Bytes::len)
     }
 }
 
-/// A body of one frame, which fails once its request is cancelled.
-#[derive(Debug)]
-struct CancellableBody {
-    bytes: Option<Bytes>,
-    cancel: CancelHandle,
-}
-
-/// Why a connection gets no body. It goes nowhere: the gateway does not wait for a
-/// request that it cancelled.
-#[derive(Debug, thiserror::Error)]
-#[error("the request was cancelled")]
-struct Cancelled;
-
-impl http_body::Body for CancellableBody {
+impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = Cancelled;
 
@@ -84,11 +96,7 @@ impl http_body::Body for CancellableBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cancelled>>> {
-        let frame = self.bytes.take().map(|bytes| {
-            let is_in_time = self.cancel.start_sending();
-            if is_in_time { Ok(Frame::data(bytes)) } else { Err(Cancelled) }
-        });
-        Poll::Ready(frame)
+        Poll::Ready(self.take().map(|bytes| bytes.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -97,7 +105,7 @@ impl http_body::Body for CancellableBody {
 
     /// Returns the exact length, without which HTTP/1 would send it in chunks.
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.as_ref().map_or(0, Bytes::len) as u64)
+        SizeHint::with_exact(self.len() as u64)
     }
 }
 
@@ -110,8 +118,8 @@ mod tests {
 
     use super::*;
 
-    fn body(cancel: &CancelHandle) -> reqwest::Body {
-        super::body(Bytes::from_static(b"{}"), Some(cancel.clone()))
+    fn body(cancel: &CancelHandle) -> RequestBody {
+        RequestBody::new(Some(Bytes::from_static(b"{}")), Some(cancel.clone()))
     }
 
     #[tokio::test]
@@ -137,8 +145,10 @@ mod tests {
 
     #[test]
     fn a_request_with_an_empty_body_cannot_be_cancelled() {
-        let cancel = CancelHandle::default();
-        assert!(super::body(Bytes::new(), Some(cancel.clone())).is_end_stream());
-        assert!(!cancel.try_cancel());
+        for bytes in [None, Some(Bytes::new())] {
+            let cancel = CancelHandle::default();
+            assert!(RequestBody::new(bytes, Some(cancel.clone())).is_end_stream());
+            assert!(!cancel.try_cancel());
+        }
     }
 }

@@ -1,44 +1,53 @@
 //! Classifies failed exchanges: which error it is, and whether Polytomic is down.
 //!
-//! The HTTP client's own kinds of error say little, so their causes are searched. In
+//! The HTTP libraries' own kinds of error say little, so their causes are searched. In
 //! doubt a request counts as sent.
 
 use std::{error, io, time::Duration};
 
-use http::{StatusCode, Version};
+use http::StatusCode;
 
 use super::Error;
 
-/// Translates an error before the head of a response. The result holds no URL.
-pub(super) fn error(error: reqwest::Error) -> Error {
-    if error.is_connect() || was_not_processed(&error) {
-        return Error::Connect(error.without_url().into());
+/// Translates an error of HTTP/1.1 before the head of a response.
+pub(super) fn http1(error: hyper::Error) -> Error {
+    if error.is_canceled() {
+        return Error::Connect(error.into());
     }
     after_sending(error)
 }
 
-/// Translates an error after the head of a response, so that the request was sent
-/// whatever the error says. The result holds no URL.
-pub(super) fn body_error(error: reqwest::Error, version: Version) -> Error {
-    // HTTP/2 has frames of its own.
-    if version < Version::HTTP_2 && cause::<io::Error>(&error).is_some_and(is_framing) {
+/// Translates an error of HTTP/1.1 after the head of a response, so that the request was
+/// sent whatever the error says.
+pub(super) fn http1_body(error: hyper::Error) -> Error {
+    if cause::<io::Error>(&error).is_some_and(is_framing) {
         return Error::Malformed("its body is not framed as HTTP has it");
     }
     after_sending(error)
 }
 
-fn after_sending(error: reqwest::Error) -> Error {
-    let error = error.without_url();
-    if error.is_timeout() {
-        return Error::Timeout;
-    }
-    if cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse_too_large) {
+fn after_sending(error: hyper::Error) -> Error {
+    if error.is_parse_too_large() {
         return Error::Malformed("its headers are too many or too large");
     }
-    if cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse) {
+    if error.is_parse() {
         return Error::Malformed("it is not HTTP");
     }
-    if cause::<h2::Error>(&error).is_some_and(is_rejected_here) {
+    Error::Reset(error.into())
+}
+
+/// Translates an error of HTTP/2 before the head of a response.
+pub(super) fn http2(error: h2::Error) -> Error {
+    if was_not_processed(&error) {
+        Error::Connect(error.into())
+    } else {
+        http2_body(error)
+    }
+}
+
+/// Translates an error of HTTP/2 after the head of a response.
+pub(super) fn http2_body(error: h2::Error) -> Error {
+    if is_rejected_here(&error) {
         return Error::Malformed("it is not HTTP/2");
     }
     Error::Reset(error.into())
@@ -60,17 +69,13 @@ fn is_rejected_here(error: &h2::Error) -> bool {
         && error.reason() == Some(h2::Reason::PROTOCOL_ERROR)
 }
 
-/// Reports whether Polytomic cannot have processed the request: it was never
-/// written, or its HTTP/2 stream was refused (RFC 9113 §8.7).
-fn was_not_processed(error: &reqwest::Error) -> bool {
-    let is_refused = |error: &h2::Error| {
-        let reason = error.reason();
-        error.is_remote()
-            && (error.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM)
-                || error.is_go_away() && reason == Some(h2::Reason::NO_ERROR))
-    };
-    cause::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled)
-        || cause::<h2::Error>(error).is_some_and(is_refused)
+/// Reports whether Polytomic cannot have processed the request: its stream was refused,
+/// or the connection ended before it (RFC 9113 §8.7).
+fn was_not_processed(error: &h2::Error) -> bool {
+    let reason = error.reason();
+    error.is_remote()
+        && (error.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM)
+            || error.is_go_away() && reason == Some(h2::Reason::NO_ERROR))
 }
 
 /// Returns the first cause of a kind.

@@ -25,6 +25,9 @@ pub enum Error {
     /// There was no connection, so nothing was sent.
     #[error("the gateway cannot connect to Polytomic")]
     Connect(#[source] BoxError),
+    /// All connections were in use until the end of the attempt, so nothing was sent.
+    #[error("no connection to Polytomic had a free stream in time")]
+    NoStream,
     /// The connection ended after the request was written.
     #[error("the connection to Polytomic ended before the end of the response")]
     Reset(#[source] BoxError),
@@ -72,7 +75,9 @@ impl Error {
     #[must_use]
     pub fn progress(&self) -> Progress {
         match self {
-            Self::CircuitOpen { .. } | Self::Connect(_) => Progress::NotSent,
+            Self::CircuitOpen { .. } | Self::Connect(_) | Self::NoStream => {
+                Progress::NotSent
+            }
             Self::Reset(_) | Self::Timeout => Progress::MaybeSent,
             Self::Malformed(_) | Self::TooLarge { .. } | Self::NoMemory(_) => {
                 Progress::Responded
@@ -87,7 +92,7 @@ impl Error {
             Self::Connect(_) | Self::Reset(_) | Self::Malformed(_) => Some(true),
             Self::Timeout => (took >= LEAST_SILENCE).then_some(true),
             Self::TooLarge { .. } | Self::NoMemory(_) => Some(false),
-            Self::CircuitOpen { .. } => None,
+            Self::CircuitOpen { .. } | Self::NoStream => None,
         }
     }
 }
@@ -129,9 +134,15 @@ pub enum SetupError {
     /// The file of certificate authorities cannot be used; says why.
     #[error("--upstream-ca-file cannot be used: {0}")]
     Authorities(String),
-    /// Anything else.
-    #[error("the HTTP client cannot be set up")]
-    Client(#[source] BoxError),
+    /// The system has no certificate authorities that can be used.
+    #[error(
+        "no CA certificate of the system can be used, so Polytomic's cannot be checked; \
+         install the package ca-certificates, or give a file with --upstream-ca-file"
+    )]
+    TrustStore(#[source] rustls::Error),
+    /// Anything else about TLS.
+    #[error("TLS to Polytomic cannot be set up")]
+    Tls(#[source] BoxError),
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::{mem, time::Duration};
 
 use bytes::Bytes;
 use http::StatusCode;
+use http_body::Body as _;
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -16,6 +18,9 @@ use super::{
     classify,
 };
 use crate::budget::{Reserve, wait_until};
+
+/// The body of a response. Dropping it ends the exchange.
+pub(super) type Body = UnsyncBoxBody<Bytes, Error>;
 
 /// The bounds of a response.
 #[derive(Debug)]
@@ -35,7 +40,7 @@ pub(super) struct Limits<R> {
 /// Dropping it ends the exchange, which then does not count for the circuit breaker.
 #[derive(Debug)]
 pub struct Exchange<R> {
-    response: reqwest::Response,
+    response: http::Response<Body>,
     limits: Limits<R>,
     report: Report,
 }
@@ -49,7 +54,7 @@ pub(super) struct Report {
 
 impl<R: Reserve> Exchange<R> {
     pub(super) fn new(
-        response: reqwest::Response,
+        response: http::Response<Body>,
         limits: Limits<R>,
         report: Report,
     ) -> Self {
@@ -70,13 +75,8 @@ impl<R: Reserve> Exchange<R> {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         let silent_until = Instant::now() + self.limits.read_timeout;
         let until = self.limits.until.min(silent_until);
-        let chunk = match timeout_at(until, self.response.chunk()).await {
-            Ok(chunk) => {
-                let version = self.response.version();
-                chunk.map_err(|error| classify::body_error(error, version))
-            }
-            Err(_) => Err(Error::Timeout),
-        };
+        let chunk = timeout_at(until, next_data(self.response.body_mut())).await;
+        let chunk = chunk.unwrap_or(Err(Error::Timeout));
         match &chunk {
             Ok(Some(_)) => {}
             Ok(None) => self.report.send(Ok(self.response.status())),
@@ -93,7 +93,7 @@ impl<R: Reserve> Exchange<R> {
     /// If [`chunk`](Self::chunk) fails, or the body exceeds the size limit or the
     /// memory budget; without reading it, if its stated length does.
     pub async fn collect(mut self) -> Result<Response, Error> {
-        let stated = self.response.content_length().unwrap_or(0);
+        let stated = self.response.body().size_hint().exact().unwrap_or(0);
         let mut reserved = usize::try_from(stated).unwrap_or(usize::MAX);
         self.reserve(reserved).await?;
 
@@ -145,6 +145,16 @@ impl<R: Reserve> Exchange<R> {
         };
         reserved.inspect_err(|error| self.report.send(Err(error)))
     }
+}
+
+/// Reads to the next data, past trailers.
+async fn next_data(body: &mut Body) -> Result<Option<Bytes>, Error> {
+    while let Some(frame) = body.frame().await.transpose()? {
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
 }
 
 impl Report {

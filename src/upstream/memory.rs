@@ -3,8 +3,9 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
 
-use super::Request;
+use super::{Request, exchange::Body};
 
 type Respond = dyn Fn(&Request) -> http::Response<Bytes> + Send + Sync;
 
@@ -19,11 +20,12 @@ impl Memory {
         Self(Arc::new(respond))
     }
 
-    pub(super) fn send(&self, request: &Request) -> reqwest::Response {
+    pub(super) fn send(&self, request: &Request) -> http::Response<Body> {
         if let Some(cancel) = &request.cancel {
             cancel.start_sending();
         }
-        (self.0)(request).into()
+        (self.0)(request)
+            .map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync())
     }
 }
 

@@ -119,7 +119,7 @@ async fn silent_connections_keep_no_client_out() {
     }
     let mut late = Peer::connect(gateway.address).await.unwrap();
     assert!(ended(&mut late).await.is_empty());
-    let rejected = log.lines().into_iter().filter_map(|line| {
+    let rejected = log.all().into_iter().filter_map(|line| {
         (line["message"] == "connections rejected").then(|| line["reason"].clone())
     });
     let reasons = ["ended unused at the connection limit", "connection limit reached"];

@@ -33,4 +33,5 @@ mod secrets;
 mod statuses;
 mod unsent;
 mod untaken;
+mod upstream_connections;
 mod wrong_protocol;

@@ -39,6 +39,8 @@ async fn rpc_that_panics_is_internal_and_the_next_is_served() {
         connect_timeout: Duration::from_secs(5),
         read_timeout: Duration::from_secs(5),
         authorities: None,
+        connections: 16,
+        connection_age: Duration::from_secs(300),
     };
     let upstream = Upstream::new(fake.url().parse().unwrap(), &settings).unwrap();
     let auth = auth::Settings::new(Mode::Passthrough, fake.url(), "2025-09-18");

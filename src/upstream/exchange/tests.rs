@@ -37,7 +37,7 @@ fn exchange<R: Reserve>(chunks: Chunks, limit: usize, reserve: R) -> Exchange<R>
     let frames = chunks
         .iter()
         .map(|chunk| Ok::<_, Error>(Frame::data(Bytes::from_static(chunk.as_bytes()))));
-    let body = reqwest::Body::wrap(StreamBody::new(stream::iter(frames)));
+    let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
     let response = http::Response::builder().header("x-some", "header").body(body);
     let limits = Limits {
         until: Instant::now() + ATTEMPT,
@@ -47,7 +47,7 @@ fn exchange<R: Reserve>(chunks: Chunks, limit: usize, reserve: R) -> Exchange<R>
     };
     let holder = Holder::of_client("a key".into(), true);
     let permit = Arc::new(Breaker::new()).admit(holder).unwrap();
-    Exchange::new(response.unwrap().into(), limits, Report::new(Some(permit)))
+    Exchange::new(response.unwrap(), limits, Report::new(Some(permit)))
 }
 
 #[tokio::test]
@@ -98,9 +98,9 @@ async fn memory_is_reserved_for_the_total_so_far() {
 #[tokio::test(start_paused = true)]
 async fn silent_body_times_out() {
     let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Error>>());
-    let response = http::Response::new(reqwest::Body::wrap(silent));
+    let response = http::Response::new(silent.boxed_unsync());
     let mut exchange = exchange(&[], 100, ());
-    exchange.response = response.into();
+    exchange.response = response;
     let started = Instant::now();
     assert!(matches!(exchange.chunk().await, Err(Error::Timeout)));
     assert_eq!(started.elapsed().as_secs(), 10);

@@ -9,6 +9,7 @@
 #![allow(clippy::return_self_not_must_use, reason = "only tests use it")]
 
 pub mod caller;
+pub mod concurrent;
 pub mod connection;
 pub mod draws;
 pub mod fake;
@@ -31,6 +32,7 @@ use tokio::{task::yield_now, time::timeout};
 
 pub use self::{
     caller::Caller,
+    concurrent::Concurrent,
     fake::Fake,
     gateway::{Gateway, settings},
     origin::Origin,

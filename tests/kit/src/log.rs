@@ -32,16 +32,28 @@ impl Log {
         Self { written, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
-    /// Returns the lines so far.
-    pub fn lines(&self) -> Vec<Value> {
-        let bytes = self.written.0.lock().unwrap();
-        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
-    }
-
     /// Returns the lines about RPCs so far.
     pub fn rpcs(&self) -> Vec<Value> {
-        self.lines().into_iter().filter(|line| line["target"] == "rpc").collect()
+        self.lines(|line| line["target"] == "rpc")
+    }
+
+    /// Returns the lines with this message so far.
+    pub fn events(&self, message: &str) -> Vec<Value> {
+        self.lines(|line| line["message"] == message)
+    }
+
+    /// Returns the lines so far.
+    pub fn all(&self) -> Vec<Value> {
+        self.lines(|_| true)
+    }
+
+    fn lines(&self, is_wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let bytes = self.written.0.lock().unwrap();
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .filter(is_wanted)
+            .collect()
     }
 
     /// Waits for the first line about an RPC.

@@ -179,7 +179,7 @@ async fn assert_burst(cancelled: u32, others: u32) {
     let gateway = serving(&[]).await;
     let mut peer = Peer::greet(gateway.address).await.unwrap();
     let message = list_request().encode_to_vec();
-    let open = |number| request(2 * number + 1, LIST, &message);
+    let open = |number| request(2 * number + 1, LIST, KEY, &message);
     let cancel = |number| frame(RST_STREAM, 0, 2 * number + 1, &CANCEL.to_be_bytes());
     let all = others + cancelled;
     let write: Vec<u8> =

@@ -34,6 +34,10 @@ const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionI
 /// The symbol that reflection is asked for: a file with all its imports.
 const SYMBOL: &str = "polytomic.connections.v1.PartnerSharedConnectionsService";
 
+/// The key of the peers. The other clients have one of their own: what a key may hold is
+/// shared by all that have it.
+const KEY: &str = "sandbox-other-partner-key";
+
 /// The size of a large JSON response.
 const LARGE_SIZE: usize = 1 << 20;
 
@@ -139,7 +143,7 @@ async fn ask(
             for _ in 0..ticks {
                 pace.tick().await;
             }
-            let ask = |number| request(2 * number + 1, path, &message);
+            let ask = |number| request(2 * number + 1, path, KEY, &message);
             let batch: Vec<u8> = (first..first + OPENED).flat_map(ask).collect();
             // A failure means that the gateway has ended the connection.
             let _ = tokio::io::AsyncWriteExt::write_all(&mut writer, &batch).await;

@@ -12,7 +12,7 @@ use tokio::{
     },
 };
 
-use crate::caller::{self, KEY};
+use crate::caller;
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -116,9 +116,9 @@ pub fn repeated_field(times: usize) -> Vec<u8> {
     vec![0x80 + 62; times]
 }
 
-/// Writes a whole RPC with [`KEY`]: the headers, and the message in its frame.
-pub fn request(stream: u32, path: &str, message: &[u8]) -> Vec<u8> {
-    let authorization = format!("Bearer {KEY}");
+/// Writes a whole RPC with a `key`: the headers, and the message in its frame.
+pub fn request(stream: u32, path: &str, key: &str, message: &[u8]) -> Vec<u8> {
+    let authorization = format!("Bearer {key}");
     let headers = rpc(path, &[("authorization", &authorization)]);
     let body = caller::frame(message);
     [

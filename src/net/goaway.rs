@@ -155,6 +155,6 @@ mod tests {
 
     #[tokio::test]
     async fn goaway_does_not_interrupt_a_frame() {
-        assert_eq!(read_after(b"frame", 4, Some(Ending::Unused)).await, b"fram");
+        assert_eq!(read_after(b"bytes", 4, Some(Ending::Unused)).await, b"byte");
     }
 }

@@ -198,16 +198,28 @@ def test_failure_of_polytomic_has_its_code_reason_and_details(call, digits):
         assert outcome.detail(detail).ByteSize() > 0
 
 
-def test_rejected_key_is_remembered(client):
+def test_unauthorized_rpc_rejects_no_valid_key(client):
     metadata = {"authorization": f"Bearer {PARTNER_KEY}"}
 
-    # A separate gateway, since it remembers a rejected key for some seconds.
     with serving(BINARY) as address:
         rejected = client(address, Call(LIST, of(failing("401")), metadata))
         again = client(address, Call(LIST, of(DOCUMENTED), metadata))
 
-    for outcome, outcome_upstream in [(rejected, "REJECTED"), (again, "NOT_SENT")]:
-        assert outcome.code == "UNAUTHENTICATED"
-        error = outcome.detail(ErrorInfo)
-        assert error.reason == "CALLER_CREDENTIALS_REJECTED"
-        assert error.metadata["outcome"] == outcome_upstream
+    assert_rejected(rejected, "REJECTED")
+    assert again.code == "OK"
+
+
+def test_unknown_key_is_rejected_before_it_is_used(client):
+    metadata = {"authorization": "Bearer nobody-has-this-key"}
+
+    # A separate gateway, since it remembers a rejected key for some seconds.
+    with serving(BINARY) as address:
+        for _ in range(2):
+            assert_rejected(client(address, Call(LIST, of(DOCUMENTED), metadata)), "NOT_SENT")
+
+
+def assert_rejected(outcome, what_became_of_it):
+    assert outcome.code == "UNAUTHENTICATED"
+    error = outcome.detail(ErrorInfo)
+    assert error.reason == "CALLER_CREDENTIALS_REJECTED"
+    assert error.metadata["outcome"] == what_became_of_it

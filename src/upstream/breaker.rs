@@ -120,8 +120,9 @@ impl Permit {
         let now = Instant::now();
         match evidence {
             Evidence::Responds => {
-                let own = self.own.as_deref();
-                if own.is_some_and(|own| lock(own).succeed(self.probe.as_ref(), now)) {
+                // The first failure may be younger than the request.
+                let own = self.own.clone().or_else(|| self.breaker.holders.get(&self.id));
+                if own.is_some_and(|own| lock(&own).succeed(self.probe.as_ref(), now)) {
                     self.log_closed(self.holder.circuit());
                 }
                 if lock(&self.breaker.all).succeed(now) {

@@ -79,6 +79,17 @@ async fn lasting_failures_in_a_row_open_the_circuit_of_their_key_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn success_admitted_before_the_first_failure_ends_the_row() {
+    let breaker = breaker();
+    let slow = breaker.admit(key(1)).unwrap();
+    record(&breaker, &key(1), Evidence::Fails, IN_A_ROW - 1);
+    advance(LASTING).await;
+    slow.record(Evidence::Responds);
+    record(&breaker, &key(1), Evidence::Fails, 1);
+    assert_eq!(stopped(&breaker, &key(1)), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_with_long_pauses_open_no_circuit() {
     let breaker = breaker();
     for _ in 0..10 * IN_A_ROW {

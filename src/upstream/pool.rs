@@ -160,6 +160,7 @@ impl Pool {
         {
             if let Some(slot) = self.try_grant(&mut state, client) {
                 unclaimed.extend(state.queue.serve(Ok(slot)));
+                skipped = 0;
             } else {
                 state.queue.skip();
                 skipped += 1;
@@ -262,3 +263,6 @@ async fn sweep(pool: Weak<Shared>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

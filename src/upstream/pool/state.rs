@@ -238,10 +238,11 @@ impl<T> State<T> {
         let now = Instant::now();
         let streams_each = match self.protocol {
             Protocol::Http1 => return waiting,
-            Protocol::Unknown => usize::MAX,
-            Protocol::Http2 => self.streams_each,
+            // One finds out for all. If there is none, the requests that wait fail with it.
+            _ if self.shared.is_empty() => return waiting.min(1),
+            _ => self.streams_each,
         };
-        if !self.shared.is_empty() && self.paused_until.is_some_and(|until| now < until) {
+        if self.paused_until.is_some_and(|until| now < until) {
             return 0;
         }
         let young = self.shared.iter().filter(|one| one.expires > now).count();
@@ -299,5 +300,18 @@ mod tests {
             assert!(share(total).limit(alone) > 0, "another client gets none of {total}");
         }
         assert_eq!(share(1).limit(0), 1);
+    }
+
+    #[tokio::test]
+    async fn lost_connections_are_opened_one_at_a_time() {
+        let limits = Limits { connections: 16, age: Duration::from_secs(300) };
+        let mut state = State::<()>::new(limits, true);
+        (state.protocol, state.streams_each) = (Protocol::Http2, 2);
+        let _waiting = [(); 5].map(|()| state.queue.push(1).1);
+        let id = state.next_connection().expect("requests wait for one");
+        state.connecting.started(id, tokio::spawn(async {}).abort_handle());
+        assert_eq!(state.next_connection(), None);
+        state.connecting.ended(id);
+        assert_eq!(state.failed_to_connect(), 5);
     }
 }

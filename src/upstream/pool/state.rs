@@ -251,13 +251,15 @@ impl<T> State<T> {
         needed.min(self.limits.connections - young.min(self.limits.connections))
     }
 
-    /// Closes connections that are unused for too long, or too old. Reports whether there
-    /// are others.
+    /// Closes connections that are unused for too long, or too old if there are younger
+    /// ones: perhaps no other can be opened. Reports whether there are others.
     pub(super) fn sweep(&mut self) -> bool {
         let now = Instant::now();
         self.idle.retain(|idle| idle.is_usable(now));
+        let may_expire = self.shared.iter().any(|one| one.expires > now);
         self.shared.retain(|one| {
-            one.in_use > 0 || (one.expires > now && now - one.since < IDLE)
+            let is_old = may_expire && one.expires <= now;
+            one.in_use > 0 || (!is_old && now - one.since < IDLE)
         });
         !self.idle.is_empty() || !self.shared.is_empty()
     }

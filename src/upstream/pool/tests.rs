@@ -3,6 +3,7 @@
 use std::iter;
 
 use bytes::Bytes;
+use tokio::time::advance;
 
 use super::{super::http2, *};
 
@@ -46,4 +47,22 @@ async fn streams_are_given_until_nobody_who_waits_may_hold_another() {
     let _waiting = waiting.map(|number| pool.state().queue.push(key(number)).1);
     pool.dispatch(pool.state());
     assert_eq!([1, 2, 3].map(|number| pool.state().queue.len_of(key(number))), [1, 1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_connection_is_closed_only_if_unused_or_replaced() {
+    let pool = pool(2);
+    let connections = || pool.state().in_use().0;
+    let (first, second) = (connection(4).await, connection(4).await);
+    pool.state().add_http2(1, first);
+    advance(AGE.mul_f64(0.75)).await;
+    pool.state().add_http2(2, second);
+    advance(AGE.mul_f64(0.5)).await;
+    assert!(pool.state().sweep());
+    assert_eq!(connections(), 1, "the second is not too old");
+    advance(AGE).await;
+    assert!(pool.state().sweep());
+    assert_eq!(connections(), 1, "no other may open");
+    advance(Duration::from_secs(25)).await;
+    assert!(!pool.state().sweep(), "nobody uses it");
 }

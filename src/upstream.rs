@@ -145,16 +145,17 @@ impl Upstream {
             return Err(Error::CircuitOpen { circuit, retry_after: Duration::ZERO });
         }
         let limits = self.limits(until, OPTIONAL_LIMIT, ());
-        self.exchange(request, limits, Report::new(None)).await?.collect().await
+        self.exchange(request, until, limits, Report::new(None)).await?.collect().await
     }
 
     async fn exchange<R: Reserve>(
         &self,
         request: Request,
+        unsent_until: Instant,
         limits: Limits<R>,
         mut report: Report,
     ) -> Result<Exchange<R>, Error> {
-        match self.route.send(request, limits.until).await {
+        match self.route.send(request, unsent_until, limits.until).await {
             Ok(response) => Ok(Exchange::new(response, limits, report)),
             Err(error) => {
                 report.send(Err(&error));
@@ -173,10 +174,11 @@ impl Route {
     async fn send(
         &self,
         request: Request,
+        unsent_until: Instant,
         until: Instant,
     ) -> Result<http::Response<Body>, Error> {
         match self {
-            Self::Http(transport) => transport.send(request, until).await,
+            Self::Http(transport) => transport.send(request, unsent_until, until).await,
             #[cfg(feature = "testing")]
             Self::Memory(memory) => Ok(memory.send(&request)),
         }
@@ -186,9 +188,9 @@ impl Route {
 impl Admission<'_> {
     /// Sends a request, once, and waits for the head of its response.
     ///
-    /// The exchange must end by `until`, and may hold as many bytes of the body as
-    /// `reserve` reserves. Dropping the future ends the
-    /// request.
+    /// The request waits for a connection until `unsent_until`. The exchange must end by
+    /// `until`, and may hold as many bytes of the body as `reserve` reserves. Dropping
+    /// the future ends the request.
     ///
     /// # Errors
     ///
@@ -196,10 +198,12 @@ impl Admission<'_> {
     pub async fn send<R: Reserve>(
         self,
         request: Request,
+        unsent_until: Instant,
         until: Instant,
         reserve: R,
     ) -> Result<Exchange<R>, Error> {
         let limits = self.upstream.limits(until, self.upstream.response_limit, reserve);
-        self.upstream.exchange(request, limits, Report::new(Some(self.permit))).await
+        let report = Report::new(Some(self.permit));
+        self.upstream.exchange(request, unsent_until, limits, report).await
     }
 }

@@ -93,6 +93,26 @@ async fn rpc_without_a_stream_in_time_is_not_sent() {
     assert_ok(vec![slow.await.unwrap()]);
 }
 
+#[tokio::test]
+async fn create_without_a_stream_is_not_repeated() {
+    let upstream = Concurrent::start(Protocol::Http2, 1).await;
+    let flags = ["--upstream-connections", "1", "--attempt-timeout", "0.3"];
+    let gateway = start(&upstream, &flags).await;
+    let create = |key| {
+        let caller = Caller::create(gateway.address).without("authorization");
+        caller.with("authorization", key)
+    };
+    let slow = tokio::spawn(create(GREEDY).send());
+    until(|| upstream.active(GREEDY) == 1).await;
+    let reply = create(OTHER).send().await;
+    assert_eq!(reply.reason(), "UPSTREAM_BUSY", "{}", reply.message());
+    assert_eq!(reply.error_metadata("attempts").as_deref(), Some("1"));
+    assert_eq!(reply.error_metadata("outcome").as_deref(), Some("NOT_SENT"));
+    assert_eq!(upstream.seen(), 1);
+    upstream.release();
+    assert_ok(vec![slow.await.unwrap()]);
+}
+
 /// A server on `hyper` ends a connection on which 20 streams are reset before it has seen
 /// them. They arrive together if the network was slow for a moment.
 #[tokio::test]

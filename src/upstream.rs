@@ -8,6 +8,7 @@ mod base_url;
 mod breaker;
 mod cancel;
 mod classify;
+mod client;
 mod connect;
 mod error;
 mod exchange;
@@ -36,6 +37,7 @@ pub use self::{
 };
 use self::{
     breaker::{Breaker, Permit},
+    client::Client,
     exchange::{Body, Limits, Report},
     transport::Transport,
 };
@@ -145,17 +147,20 @@ impl Upstream {
             return Err(Error::CircuitOpen { circuit, retry_after: Duration::ZERO });
         }
         let limits = self.limits(until, OPTIONAL_LIMIT, ());
-        self.exchange(request, until, limits, Report::new(None)).await?.collect().await
+        let sending =
+            self.exchange(Client::LookUp, request, until, limits, Report::new(None));
+        sending.await?.collect().await
     }
 
     async fn exchange<R: Reserve>(
         &self,
+        client: Client,
         request: Request,
         unsent_until: Instant,
         limits: Limits<R>,
         mut report: Report,
     ) -> Result<Exchange<R>, Error> {
-        match self.route.send(request, unsent_until, limits.until).await {
+        match self.route.send(client, request, unsent_until, limits.until).await {
             Ok(response) => Ok(Exchange::new(response, limits, report)),
             Err(error) => {
                 report.send(Err(&error));
@@ -173,12 +178,15 @@ impl Route {
     /// Sends a request and waits for the head of its response.
     async fn send(
         &self,
+        client: Client,
         request: Request,
         unsent_until: Instant,
         until: Instant,
     ) -> Result<http::Response<Body>, Error> {
         match self {
-            Self::Http(transport) => transport.send(request, unsent_until, until).await,
+            Self::Http(transport) => {
+                transport.send(client, request, unsent_until, until).await
+            }
             #[cfg(feature = "testing")]
             Self::Memory(memory) => Ok(memory.send(&request)),
         }
@@ -203,7 +211,8 @@ impl Admission<'_> {
         reserve: R,
     ) -> Result<Exchange<R>, Error> {
         let limits = self.upstream.limits(until, self.upstream.response_limit, reserve);
+        let client = self.permit.client();
         let report = Report::new(Some(self.permit));
-        self.upstream.exchange(request, unsent_until, limits, report).await
+        self.upstream.exchange(client, request, unsent_until, limits, report).await
     }
 }

@@ -2,13 +2,14 @@
 
 use http::{
     HeaderValue, Response,
-    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT},
 };
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     BaseUrl, Error, Request, Settings, SetupError,
     cancel::RequestBody,
+    client::Client,
     connect::Connector,
     exchange::Body,
     http1::{self, SendError},
@@ -51,12 +52,12 @@ impl Transport {
     /// for a connection, until `unsent_until`.
     pub(super) async fn send(
         &self,
+        client: Client,
         request: Request,
         unsent_until: Instant,
         until: Instant,
     ) -> Result<Response<Body>, Error> {
         let uri = self.url.join(&request.path_and_query);
-        let client = self.pool.client(request.headers.get(AUTHORIZATION));
         let mut request = to_http(request);
         loop {
             let sent = match self.pool.acquire(client, unsent_until).await? {

@@ -62,6 +62,17 @@ async fn open_for_all() -> Arc<Breaker> {
     breaker
 }
 
+#[tokio::test]
+async fn unverified_keys_are_one_client_and_so_are_all_paths() {
+    let breaker = breaker();
+    let client = |holder| breaker.admit(holder).unwrap().client();
+    assert_eq!(client(unverified(1)), client(unverified(2)));
+    assert_eq!(client(path(1)), client(path(2)));
+    assert_eq!(client(key(1)), client(key(1)));
+    assert_ne!(client(key(1)), client(key(2)));
+    assert_ne!(client(key(1)), client(unverified(1)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn lasting_failures_in_a_row_open_the_circuit_of_their_key_only() {
     let breaker = breaker();

@@ -5,9 +5,9 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    super::{http1, http2},
+    super::{client::Client, http1, http2},
     connecting::Connecting,
-    queue::{Client, Queue},
+    queue::Queue,
 };
 use crate::budget::FairShare;
 
@@ -165,7 +165,7 @@ impl<T> State<T> {
             + self.shared.iter().map(|one| one.connection.limit()).sum::<usize>();
         let used = self.retired + self.shared.iter().map(|one| one.in_use).sum::<usize>();
         let held = self.held.get(&client).copied().unwrap_or(0);
-        held < share(total).limit(used.saturating_sub(held))
+        held < limit(client, total, used.saturating_sub(held))
     }
 
     /// Ends a lease.
@@ -200,7 +200,7 @@ impl<T> State<T> {
     /// Reports whether a client may have another request wait for a stream.
     pub(super) fn may_wait(&self, client: Client) -> bool {
         let own = self.queue.len_of(client);
-        !self.is_busy() || own < share(WAITING).limit(self.queue.len() - own)
+        !self.is_busy() || own < limit(client, WAITING, self.queue.len() - own)
     }
 
     /// Returns the number of HTTP/2 connections and of the streams in use on them.
@@ -271,6 +271,12 @@ impl<T> State<T> {
     }
 }
 
+/// Returns how many of all streams, or places in the queue, a client may hold while
+/// others hold some.
+fn limit(client: Client, total: usize, others: usize) -> usize {
+    if client == Client::Gateway { total } else { share(total).limit(others) }
+}
+
 /// Returns how clients share streams, or places in the queue. The reserve is small, so
 /// that few busy clients may use most of them. The floor is enough to work, but never
 /// all: another client always gets its next stream.
@@ -309,7 +315,7 @@ mod tests {
         let limits = Limits { connections: 16, age: Duration::from_secs(300) };
         let mut state = State::<()>::new(limits, true);
         (state.protocol, state.streams_each) = (Protocol::Http2, 2);
-        let _waiting = [(); 5].map(|()| state.queue.push(1).1);
+        let _waiting = [(); 5].map(|()| state.queue.push(Client::Unconfirmed).1);
         let id = state.next_connection().expect("requests wait for one");
         state.connecting.started(id, tokio::spawn(async {}).abort_handle());
         assert_eq!(state.next_connection(), None);

@@ -5,13 +5,9 @@ use std::iter;
 use bytes::Bytes;
 use tokio::time::advance;
 
-use super::{super::http2, *};
+use super::{super::http2, Client::Key, *};
 
 const AGE: Duration = Duration::from_secs(20);
-
-fn key(number: u64) -> Client {
-    number
-}
 
 /// Returns a pool with this many connections at most, and none yet.
 fn pool(connections: usize) -> Pool {
@@ -42,11 +38,22 @@ async fn streams_are_given_until_nobody_who_waits_may_hold_another() {
     let pool = pool(1);
     let connection = connection(64).await;
     pool.state().add_http2(1, connection);
-    let _held = [fill(&pool, key(1)), fill(&pool, key(2))];
+    let _held = [fill(&pool, Key(1)), fill(&pool, Key(2))];
     let waiting = [1, 3, 2, 3, 3, 3];
-    let _waiting = waiting.map(|number| pool.state().queue.push(key(number)).1);
+    let _waiting = waiting.map(|number| pool.state().queue.push(Key(number)).1);
     pool.dispatch(pool.state());
-    assert_eq!([1, 2, 3].map(|number| pool.state().queue.len_of(key(number))), [1, 1, 0]);
+    assert_eq!([1, 2, 3].map(|number| pool.state().queue.len_of(Key(number))), [1, 1, 0]);
+}
+
+#[tokio::test]
+async fn only_the_gateways_own_key_may_hold_all_streams() {
+    for (client, held) in [(Client::Gateway, 64), (Key(1), 28), (Client::Unconfirmed, 28)]
+    {
+        let pool = pool(1);
+        let connection = connection(64).await;
+        pool.state().add_http2(1, connection);
+        assert_eq!(fill(&pool, client).len(), held, "{client:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

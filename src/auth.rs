@@ -36,6 +36,7 @@ pub use self::look_up::{LookUp, LookUpError, Verdict};
 pub use self::redact::Redactor;
 pub use self::settings::{KeySource, Mode, Settings};
 pub use self::stats::{FileStats, Stats};
+pub use self::verifier::LOOK_UP_TIMEOUT;
 
 /// Returns the credentials with which each RPC goes upstream.
 #[derive(Debug)]

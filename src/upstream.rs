@@ -8,6 +8,7 @@ mod base_url;
 mod breaker;
 mod cancel;
 mod classify;
+mod client;
 mod connect;
 mod error;
 mod exchange;
@@ -36,6 +37,7 @@ pub use self::{
 };
 use self::{
     breaker::{Breaker, Permit},
+    client::Client,
     exchange::{Body, Limits, Report},
     transport::Transport,
 };
@@ -145,16 +147,20 @@ impl Upstream {
             return Err(Error::CircuitOpen { circuit, retry_after: Duration::ZERO });
         }
         let limits = self.limits(until, OPTIONAL_LIMIT, ());
-        self.exchange(request, limits, Report::new(None)).await?.collect().await
+        let sending =
+            self.exchange(Client::LookUp, request, until, limits, Report::new(None));
+        sending.await?.collect().await
     }
 
     async fn exchange<R: Reserve>(
         &self,
+        client: Client,
         request: Request,
+        unsent_until: Instant,
         limits: Limits<R>,
         mut report: Report,
     ) -> Result<Exchange<R>, Error> {
-        match self.route.send(request, limits.until).await {
+        match self.route.send(client, request, unsent_until, limits.until).await {
             Ok(response) => Ok(Exchange::new(response, limits, report)),
             Err(error) => {
                 report.send(Err(&error));
@@ -172,11 +178,15 @@ impl Route {
     /// Sends a request and waits for the head of its response.
     async fn send(
         &self,
+        client: Client,
         request: Request,
+        unsent_until: Instant,
         until: Instant,
     ) -> Result<http::Response<Body>, Error> {
         match self {
-            Self::Http(transport) => transport.send(request, until).await,
+            Self::Http(transport) => {
+                transport.send(client, request, unsent_until, until).await
+            }
             #[cfg(feature = "testing")]
             Self::Memory(memory) => Ok(memory.send(&request)),
         }
@@ -186,9 +196,9 @@ impl Route {
 impl Admission<'_> {
     /// Sends a request, once, and waits for the head of its response.
     ///
-    /// The exchange must end by `until`, and may hold as many bytes of the body as
-    /// `reserve` reserves. Dropping the future ends the
-    /// request.
+    /// The request waits for a connection until `unsent_until`. The exchange must end by
+    /// `until`, and may hold as many bytes of the body as `reserve` reserves. Dropping
+    /// the future ends the request.
     ///
     /// # Errors
     ///
@@ -196,10 +206,13 @@ impl Admission<'_> {
     pub async fn send<R: Reserve>(
         self,
         request: Request,
+        unsent_until: Instant,
         until: Instant,
         reserve: R,
     ) -> Result<Exchange<R>, Error> {
         let limits = self.upstream.limits(until, self.upstream.response_limit, reserve);
-        self.upstream.exchange(request, limits, Report::new(Some(self.permit))).await
+        let client = self.permit.client();
+        let report = Report::new(Some(self.permit));
+        self.upstream.exchange(client, request, unsent_until, limits, report).await
     }
 }

@@ -22,7 +22,7 @@ use super::{CredentialOwner, Error};
 
 /// Maximum time for a look-up. While Polytomic's `/api/me` hangs, the first RPC with a
 /// key waits this long.
-pub(super) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(1);
+pub const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Least time between a look-up without an answer and the next one for the key.
 pub(super) const NO_ANSWER_TTL: Duration = Duration::from_secs(2);

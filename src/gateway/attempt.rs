@@ -88,7 +88,7 @@ impl Gateway {
         let admission = self.upstream.admit(self.holder(&request, credentials))?;
         let cancel = record.attempt();
         request.cancel.clone_from(&cancel);
-        let sending = admission.send(request, ends.sent, memory);
+        let sending = admission.send(request, ends.unsent, ends.sent, memory);
         let exchange = abandon_unsent(sending, cancel, ends.unsent).await?;
         record.responded(exchange.status());
         let response = exchange.collect().await?;

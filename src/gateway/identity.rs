@@ -1,20 +1,15 @@
 //! Looks up the identity of a key at Polytomic.
 
-use std::time::Duration;
-
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
 use tokio::time::Instant;
 
 use super::metadata;
 use crate::{
-    auth::{Identity, LookUp, LookUpError, Verdict},
+    auth::{self, Identity, LookUp, LookUpError, Verdict},
     status::ErrorResponse,
     upstream::{Request, Response, Upstream},
 };
-
-/// Maximum time of a look-up, whichever RPCs wait for it.
-const LONGEST: Duration = Duration::from_secs(5);
 
 /// Looks up the identity of keys at Polytomic.
 #[derive(Debug)]
@@ -56,7 +51,7 @@ async fn look_up(
         body: None,
         cancel: None,
     };
-    let until = Instant::now() + LONGEST;
+    let until = Instant::now() + auth::LOOK_UP_TIMEOUT;
     let response =
         upstream.send_optional(request, until).await.map_err(LookUpError::new)?;
     match response.status {

@@ -25,7 +25,7 @@ use self::{
     row::PROBE_INTERVAL,
     shared::SharedCircuit,
 };
-use super::{Circuit, Error};
+use super::{Circuit, Error, client::Client};
 
 /// Maximum number of holders whose failures are counted: about 3 MiB. The failures of
 /// further holders open no circuit of theirs.
@@ -115,13 +115,25 @@ impl Breaker {
 }
 
 impl Permit {
+    /// Returns whose request it is for the connections.
+    pub(super) fn client(&self) -> Client {
+        if self.holder.path.is_some() {
+            Client::Gateway
+        } else if self.holder.counts {
+            Client::Key(self.id)
+        } else {
+            Client::Unconfirmed
+        }
+    }
+
     /// Records what the exchange shows.
     pub(super) fn record(self, evidence: Evidence) {
         let now = Instant::now();
         match evidence {
             Evidence::Responds => {
-                let own = self.own.as_deref();
-                if own.is_some_and(|own| lock(own).succeed(self.probe.as_ref(), now)) {
+                // The first failure may be younger than the request.
+                let own = self.own.clone().or_else(|| self.breaker.holders.get(&self.id));
+                if own.is_some_and(|own| lock(&own).succeed(self.probe.as_ref(), now)) {
                     self.log_closed(self.holder.circuit());
                 }
                 if lock(&self.breaker.all).succeed(now) {

@@ -6,8 +6,9 @@
 //! is no stream waits in the [`Queue`], not in a library, and connections are opened for
 //! those that wait.
 //!
-//! Streams are shared by credentials, with the formula of [`budget`](crate::budget): one
-//! that uses many leaves as many free, so that another always gets its next.
+//! Streams are shared by keys, with the formula of [`budget`](crate::budget): one that
+//! uses many leaves as many free, so that another always gets its next. All keys that
+//! are not confirmed are as one, and the gateway's own key shares with nobody.
 //!
 //! A connection is replaced after some minutes, so that a changed DNS answer is
 //! followed. Requests on it end undisturbed.
@@ -18,13 +19,11 @@ mod slot;
 mod state;
 
 use std::{
-    hash::{BuildHasher, RandomState},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
-use http::HeaderValue;
 use tokio::{
     runtime::Handle,
     sync::watch,
@@ -32,14 +31,15 @@ use tokio::{
 };
 use tracing::warn;
 
-pub(super) use self::{queue::Client, slot::Slot, state::Limits};
 use self::{
     queue::Ticket,
     slot::{LentConnection, StreamPermit},
     state::State,
 };
+pub(super) use self::{slot::Slot, state::Limits};
 use super::{
     BoxError, Error,
+    client::Client,
     connect::{ConnectError, Connector, Opened},
 };
 
@@ -60,7 +60,6 @@ pub(super) struct Pool(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     connector: Connector,
-    hasher: RandomState,
     state: Mutex<State<Granted>>,
     busy: Mutex<Busy>,
 }
@@ -85,13 +84,7 @@ impl Pool {
     /// Makes a pool without connections.
     pub(super) fn new(connector: Connector, limits: Limits) -> Self {
         let state = Mutex::new(State::new(limits, connector.may_speak_http2()));
-        let (hasher, busy) = (RandomState::new(), Mutex::default());
-        Self(Arc::new(Shared { connector, hasher, state, busy }))
-    }
-
-    /// Returns the client that sends these credentials.
-    pub(super) fn client(&self, credentials: Option<&HeaderValue>) -> Client {
-        self.0.hasher.hash_one(credentials.map(HeaderValue::as_bytes))
+        Self(Arc::new(Shared { connector, state, busy: Mutex::default() }))
     }
 
     /// Waits until there is a connection for a request of this client.
@@ -160,6 +153,7 @@ impl Pool {
         {
             if let Some(slot) = self.try_grant(&mut state, client) {
                 unclaimed.extend(state.queue.serve(Ok(slot)));
+                skipped = 0;
             } else {
                 state.queue.skip();
                 skipped += 1;
@@ -262,3 +256,6 @@ async fn sweep(pool: Weak<Shared>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,14 @@
 
 use http::{
     HeaderValue, Response,
-    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT},
 };
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     BaseUrl, Error, Request, Settings, SetupError,
     cancel::RequestBody,
+    client::Client,
     connect::Connector,
     exchange::Body,
     http1::{self, SendError},
@@ -47,17 +48,19 @@ impl Transport {
         Ok(Self { url, pool: Pool::new(connector, limits) })
     }
 
-    /// Sends a request and waits for the head of its response, until the moment `until`.
+    /// Sends a request and waits for the head of its response, until the moment `until`;
+    /// for a connection, until `unsent_until`.
     pub(super) async fn send(
         &self,
+        client: Client,
         request: Request,
+        unsent_until: Instant,
         until: Instant,
     ) -> Result<Response<Body>, Error> {
         let uri = self.url.join(&request.path_and_query);
-        let client = self.pool.client(request.headers.get(AUTHORIZATION));
         let mut request = to_http(request);
         loop {
-            let sent = match self.pool.acquire(client, until).await? {
+            let sent = match self.pool.acquire(client, unsent_until).await? {
                 Slot::Http2(connection, permit) => {
                     let sending = http2::send(&connection, permit, uri, request);
                     return timeout_at(until, sending)

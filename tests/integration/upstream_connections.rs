@@ -93,6 +93,26 @@ async fn rpc_without_a_stream_in_time_is_not_sent() {
     assert_ok(vec![slow.await.unwrap()]);
 }
 
+#[tokio::test]
+async fn create_without_a_stream_is_not_repeated() {
+    let upstream = Concurrent::start(Protocol::Http2, 1).await;
+    let flags = ["--upstream-connections", "1", "--attempt-timeout", "0.3"];
+    let gateway = start(&upstream, &flags).await;
+    let create = |key| {
+        let caller = Caller::create(gateway.address).without("authorization");
+        caller.with("authorization", key)
+    };
+    let slow = tokio::spawn(create(GREEDY).send());
+    until(|| upstream.active(GREEDY) == 1).await;
+    let reply = create(OTHER).send().await;
+    assert_eq!(reply.reason(), "UPSTREAM_BUSY", "{}", reply.message());
+    assert_eq!(reply.error_metadata("attempts").as_deref(), Some("1"));
+    assert_eq!(reply.error_metadata("outcome").as_deref(), Some("NOT_SENT"));
+    assert_eq!(upstream.seen(), 1);
+    upstream.release();
+    assert_ok(vec![slow.await.unwrap()]);
+}
+
 /// A server on `hyper` ends a connection on which 20 streams are reset before it has seen
 /// them. They arrive together if the network was slow for a moment.
 #[tokio::test]
@@ -156,9 +176,7 @@ async fn old_connection_serves_until_there_is_another() {
     let mut upstream = Concurrent::start(Protocol::Http2, 100).await;
     let flags = ["--upstream-connection-age", "5", "--attempts", "1"];
     let gateway = start(&upstream, &flags).await;
-    // Without it, the connection would be closed as unused.
-    let slow = tokio::spawn(list(gateway.address, GREEDY).send());
-    until(|| upstream.active(GREEDY) == 1).await;
+    assert_ok(vec![list(gateway.address, OTHER).send().await]);
     upstream.stop_accepting().await;
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(6)).await;
@@ -167,8 +185,6 @@ async fn old_connection_serves_until_there_is_another() {
         assert_ok(vec![list(gateway.address, OTHER).send().await]);
     }
     tokio::time::resume();
-    upstream.release();
-    assert_eq!(slow.await.unwrap().code(), Code::Ok);
     assert_eq!(upstream.connections(), 1);
 }
 

@@ -62,6 +62,17 @@ async fn open_for_all() -> Arc<Breaker> {
     breaker
 }
 
+#[tokio::test]
+async fn unverified_keys_are_one_client_and_so_are_all_paths() {
+    let breaker = breaker();
+    let client = |holder| breaker.admit(holder).unwrap().client();
+    assert_eq!(client(unverified(1)), client(unverified(2)));
+    assert_eq!(client(path(1)), client(path(2)));
+    assert_eq!(client(key(1)), client(key(1)));
+    assert_ne!(client(key(1)), client(key(2)));
+    assert_ne!(client(key(1)), client(unverified(1)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn lasting_failures_in_a_row_open_the_circuit_of_their_key_only() {
     let breaker = breaker();
@@ -76,6 +87,17 @@ async fn lasting_failures_in_a_row_open_the_circuit_of_their_key_only() {
     assert_eq!(stopped(&breaker, &key(1)), Some((Circuit::Key, FIRST_OPEN_FOR)));
     assert!(breaker.is_closed_for_all());
     assert_eq!(stopped(&breaker, &key(2)), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn success_admitted_before_the_first_failure_ends_the_row() {
+    let breaker = breaker();
+    let slow = breaker.admit(key(1)).unwrap();
+    record(&breaker, &key(1), Evidence::Fails, IN_A_ROW - 1);
+    advance(LASTING).await;
+    slow.record(Evidence::Responds);
+    record(&breaker, &key(1), Evidence::Fails, 1);
+    assert_eq!(stopped(&breaker, &key(1)), None);
 }
 
 #[tokio::test(start_paused = true)]

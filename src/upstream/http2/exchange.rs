@@ -147,11 +147,11 @@ impl<P: Send + 'static> Drop for Stream<P> {
         // Without a runtime, the connection has ended too.
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
-            // Most responses end before the pace allows a reset.
+            // Most responses end before the pace allows a reset, and need none.
             tokio::select! {
                 biased;
-                () = pace.wait() => {}
                 _ = open.discard() => {}
+                () = pace.wait() => {}
             }
             drop(open);
             drop(held);

@@ -5,12 +5,12 @@
 //! the requests of all clients on it fail, so that one client which cancels often must
 //! not cause many resets.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep_until},
+};
 
 /// Resets that are sent at once.
 const BURST: u32 = 8;
@@ -21,24 +21,20 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// The pace of one connection.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// When the next reset would be due if there were no bursts.
+    /// When the next reset would be due if there were no bursts. The stream whose turn
+    /// it is holds the lock, and the others wait for it in order.
     next: Mutex<Instant>,
 }
 
 impl Pace {
-    /// Completes when another stream may be reset.
+    /// Completes when another stream may be reset. Dropped before, it takes no turn: all
+    /// streams of a connection, at most 250, wait at most 25 s together.
     pub(super) async fn wait(&self) {
-        sleep_until(self.reserve()).await;
-    }
-
-    /// Reserves the next reset, and returns its time.
-    fn reserve(&self) -> Instant {
-        let now = Instant::now();
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = (*next).max(now);
-        *next = due + INTERVAL;
-        let burst = INTERVAL * (BURST - 1);
-        due.checked_sub(burst).map_or(now, |at| at.max(now))
+        let mut next = self.next.lock().await;
+        if let Some(at) = next.checked_sub(INTERVAL * (BURST - 1)) {
+            sleep_until(at).await;
+        }
+        *next = (*next).max(Instant::now()) + INTERVAL;
     }
 }
 
@@ -50,6 +46,8 @@ impl Default for Pace {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -70,5 +68,19 @@ mod tests {
             pace.wait().await;
         }
         assert_eq!(later.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stream_that_ends_before_its_turn_takes_no_turn() {
+        let pace = Pace::default();
+        for _ in 0..BURST {
+            pace.wait().await;
+        }
+        for _ in 0..1000 {
+            assert!(pace.wait().now_or_never().is_none());
+        }
+        let started = Instant::now();
+        pace.wait().await;
+        assert_eq!(started.elapsed(), INTERVAL);
     }
 }

@@ -4,8 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::oneshot;
 
-/// Whose request it is: a hash of the credentials, which are not kept.
-pub(in super::super) type Client = u64;
+use super::super::client::Client;
 
 /// A queue per client. `T` is what a request waits for.
 #[derive(Debug)]
@@ -109,14 +108,14 @@ impl<T> Queue<T> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::*;
+    use super::{Client::Key, *};
 
     #[test]
     fn clients_are_served_by_turns() {
         let mut queue = Queue::new();
         let mut receivers: Vec<_> = [1, 1, 1, 2, 3, 2]
             .into_iter()
-            .map(|client| (client, queue.push(client).1))
+            .map(|client| (client, queue.push(Key(client)).1))
             .collect();
         let mut order = Vec::new();
         while queue.len() > 0 {
@@ -136,21 +135,21 @@ mod tests {
     #[test]
     fn removed_request_is_not_served() {
         let mut queue = Queue::new();
-        let (first, _receiver) = queue.push(1);
-        let (_, mut second) = queue.push(1);
+        let (first, _receiver) = queue.push(Key(1));
+        let (_, mut second) = queue.push(Key(1));
         assert!(queue.remove(first));
         assert!(!queue.remove(first));
         assert!(queue.serve("one").is_none());
         assert_eq!(second.try_recv().unwrap(), "one");
-        let (third, _receiver) = queue.push(1);
+        let (third, _receiver) = queue.push(Key(1));
         assert!(queue.remove(third));
-        assert_eq!((queue.next(), queue.len(), queue.len_of(1)), (None, 0, 0));
+        assert_eq!((queue.next(), queue.len(), queue.len_of(Key(1))), (None, 0, 0));
     }
 
     #[test]
     fn what_nobody_waits_for_is_returned() {
         let mut queue = Queue::new();
-        drop(queue.push(1));
+        drop(queue.push(Key(1)));
         assert_eq!(queue.serve("one"), Some("one"));
         assert_eq!(queue.serve("two"), Some("two"));
     }
@@ -158,8 +157,8 @@ mod tests {
     #[test]
     fn skipped_client_keeps_its_requests() {
         let mut queue = Queue::<()>::new();
-        let _receivers = [queue.push(1), queue.push(2)];
+        let _receivers = [queue.push(Key(1)), queue.push(Key(2))];
         queue.skip();
-        assert_eq!((queue.next(), queue.len()), (Some(2), 2));
+        assert_eq!((queue.next(), queue.len()), (Some(Key(2)), 2));
     }
 }

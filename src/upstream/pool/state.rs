@@ -5,9 +5,9 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    super::{http1, http2},
+    super::{client::Client, http1, http2},
     connecting::Connecting,
-    queue::{Client, Queue},
+    queue::Queue,
 };
 use crate::budget::FairShare;
 
@@ -165,7 +165,7 @@ impl<T> State<T> {
             + self.shared.iter().map(|one| one.connection.limit()).sum::<usize>();
         let used = self.retired + self.shared.iter().map(|one| one.in_use).sum::<usize>();
         let held = self.held.get(&client).copied().unwrap_or(0);
-        held < share(total).limit(used.saturating_sub(held))
+        held < limit(client, total, used.saturating_sub(held))
     }
 
     /// Ends a lease.
@@ -200,7 +200,7 @@ impl<T> State<T> {
     /// Reports whether a client may have another request wait for a stream.
     pub(super) fn may_wait(&self, client: Client) -> bool {
         let own = self.queue.len_of(client);
-        !self.is_busy() || own < share(WAITING).limit(self.queue.len() - own)
+        !self.is_busy() || own < limit(client, WAITING, self.queue.len() - own)
     }
 
     /// Returns the number of HTTP/2 connections and of the streams in use on them.
@@ -238,10 +238,11 @@ impl<T> State<T> {
         let now = Instant::now();
         let streams_each = match self.protocol {
             Protocol::Http1 => return waiting,
-            Protocol::Unknown => usize::MAX,
-            Protocol::Http2 => self.streams_each,
+            // One finds out for all. If there is none, the requests that wait fail with it.
+            _ if self.shared.is_empty() => return waiting.min(1),
+            _ => self.streams_each,
         };
-        if !self.shared.is_empty() && self.paused_until.is_some_and(|until| now < until) {
+        if self.paused_until.is_some_and(|until| now < until) {
             return 0;
         }
         let young = self.shared.iter().filter(|one| one.expires > now).count();
@@ -250,13 +251,15 @@ impl<T> State<T> {
         needed.min(self.limits.connections - young.min(self.limits.connections))
     }
 
-    /// Closes connections that are unused for too long, or too old. Reports whether there
-    /// are others.
+    /// Closes connections that are unused for too long, or too old if there are younger
+    /// ones: perhaps no other can be opened. Reports whether there are others.
     pub(super) fn sweep(&mut self) -> bool {
         let now = Instant::now();
         self.idle.retain(|idle| idle.is_usable(now));
+        let may_expire = self.shared.iter().any(|one| one.expires > now);
         self.shared.retain(|one| {
-            one.in_use > 0 || (one.expires > now && now - one.since < IDLE)
+            let is_old = may_expire && one.expires <= now;
+            one.in_use > 0 || (!is_old && now - one.since < IDLE)
         });
         !self.idle.is_empty() || !self.shared.is_empty()
     }
@@ -266,6 +269,12 @@ impl<T> State<T> {
     fn lifetime(&self) -> Duration {
         self.limits.age.mul_f64(0.9 + 0.2 * fastrand::f64())
     }
+}
+
+/// Returns how many of all streams, or places in the queue, a client may hold while
+/// others hold some.
+fn limit(client: Client, total: usize, others: usize) -> usize {
+    if client == Client::Gateway { total } else { share(total).limit(others) }
 }
 
 /// Returns how clients share streams, or places in the queue. The reserve is small, so
@@ -299,5 +308,18 @@ mod tests {
             assert!(share(total).limit(alone) > 0, "another client gets none of {total}");
         }
         assert_eq!(share(1).limit(0), 1);
+    }
+
+    #[tokio::test]
+    async fn lost_connections_are_opened_one_at_a_time() {
+        let limits = Limits { connections: 16, age: Duration::from_secs(300) };
+        let mut state = State::<()>::new(limits, true);
+        (state.protocol, state.streams_each) = (Protocol::Http2, 2);
+        let _waiting = [(); 5].map(|()| state.queue.push(Client::Unconfirmed).1);
+        let id = state.next_connection().expect("requests wait for one");
+        state.connecting.started(id, tokio::spawn(async {}).abort_handle());
+        assert_eq!(state.next_connection(), None);
+        state.connecting.ended(id);
+        assert_eq!(state.failed_to_connect(), 5);
     }
 }

@@ -150,7 +150,7 @@ async fn idle_connection_gets_a_goaway() {
     let gateway = serving(&["--max-connection-idle", "0.2"]).await;
     let mut peer = Peer::connect(gateway.address).await.unwrap();
     // In one write, so that the RPC is not late on a busy machine.
-    let rpc = request(1, LIST, &list_request().encode_to_vec());
+    let rpc = request(1, LIST, KEY, &list_request().encode_to_vec());
     let settings = frame(SETTINGS, 0, 0, &[]);
     peer.send(&[PREFACE, &settings, &rpc].concat()).await.unwrap();
     assert_eq!(goaway(&mut peer).await, ANY_STREAM);
@@ -222,7 +222,7 @@ async fn client_that_cancels_often_keeps_its_connection() {
 
 /// Opens an RPC on stream 1, which the upstream holds.
 async fn list(peer: &mut Peer) {
-    let request = request(1, LIST, &list_request().encode_to_vec());
+    let request = request(1, LIST, KEY, &list_request().encode_to_vec());
     peer.send(&request).await.unwrap();
 }
 

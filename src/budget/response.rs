@@ -141,8 +141,8 @@ impl ResponseMemory {
         }
         let ResponseLimits { initial, largest_shared, turn_units, ref turn, .. } =
             *self.limits;
+        let _waiting = self.waiting.try_reserve().map_err(|_| exhausted)?;
         if holds <= initial && bytes <= largest_shared {
-            let _waiting = self.waiting.try_reserve().map_err(|_| exhausted)?;
             let reserved = timeout_at(until, self.shared.reserve_bytes(bytes)).await;
             let reserved = reserved.map_err(|_| exhausted)?;
             self.held().reservation = reserved;

@@ -172,6 +172,21 @@ async fn number_of_waiting_responses_is_limited() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn number_of_responses_that_wait_for_their_turn_is_limited() {
+    let all = capacities();
+    let connection = all.on_connection();
+    let most = all.limits.largest_after_waiting();
+    let waiting: Vec<_> = (0..16).map(|_| start(&connection)).collect();
+    let mut waits: Vec<_> =
+        waiting.iter().map(|rpc| Box::pin(rpc.response.grow_to(most, later()))).collect();
+    let ended = waits.iter_mut().map(FutureExt::now_or_never);
+    let ended: Vec<_> = ended.collect();
+    assert_eq!(ended[0], Some(Ok(())));
+    let rejected = ended.iter().filter(|ended| matches!(ended, Some(Err(_)))).count();
+    assert!((1..15).contains(&rejected), "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn turn_ends_when_its_response_has_been_read() {
     let all = capacities();
     let (one, another) = (start(&all), start(&all));

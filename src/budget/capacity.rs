@@ -1,8 +1,11 @@
 //! One kind of thing that clients make the gateway hold, counted in units.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
 };
 
 use super::{Exhausted, FairShare, waiting::Queue};
@@ -187,6 +190,12 @@ impl Reservation {
         }
         Ok(())
     }
+
+    /// Adds the units of another reservation of the same client.
+    pub(super) fn join(&self, mut other: Self) {
+        debug_assert!(self.is_of(&other.capacity), "they are of one client");
+        self.units.fetch_add(mem::take(other.units.get_mut()), SeqCst);
+    }
 }
 
 impl Drop for Reservation {
@@ -199,7 +208,7 @@ impl Drop for Reservation {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::{mem, thread};
+    use std::thread;
 
     use std::sync::atomic::Ordering::Relaxed;
 

@@ -130,9 +130,17 @@ impl ExpectedResponse<'_> {
         self.memory.start_again();
     }
 
-    /// Shrinks to a message of `bytes`, whose JSON is dropped.
-    pub(crate) fn shrink_to(&self, bytes: usize) {
-        self.memory.shrink_to(bytes);
+    /// Holds a message of `bytes`, whose JSON is dropped, until the client has read it.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Reserve::reserve).
+    pub(crate) async fn hold_message(
+        &self,
+        bytes: usize,
+        until: Instant,
+    ) -> Result<(), Exhausted> {
+        self.memory.hold_message(bytes, until).await
     }
 
     fn remember(&self, needed: usize) {
@@ -171,6 +179,7 @@ mod tests {
             unit: UNIT,
             turn_units: 0,
             turn: Arc::new(Semaphore::new(0)),
+            messages: Arc::new(Semaphore::new(0)),
         };
         let waiting = capacity.for_connection();
         ResponseMemory::new(

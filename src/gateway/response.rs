@@ -79,7 +79,8 @@ impl Translator {
             }
         };
         drop(translation);
-        memory.shrink_to(message.len());
+        let held = memory.hold_message(message.len(), wait_until(deadline)).await;
+        held.map_err(Error::NoMemory)?;
         Ok(message)
     }
 

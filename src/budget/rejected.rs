@@ -4,7 +4,8 @@
 //! Polytomic waiting too, and a connection to it; one that gets none was work for nothing.
 //! The same request is likely to get a response of the same size. So it waits for memory
 //! before it is sent, and is not sent if it gets none: a client that does not read causes
-//! few requests.
+//! few requests. One whose response is too large for the shared memory is sent in any
+//! case, because the turn is not for responses that have not arrived.
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
@@ -41,7 +42,8 @@ impl RejectedResponses {
     }
 
     /// Reserves what the last response to `request` with the same `credentials` needed,
-    /// if there was no memory for that. Other credentials may get another response.
+    /// if there was no memory for that and the shared memory can have it. Other
+    /// credentials may get another response.
     ///
     /// # Errors
     ///
@@ -55,7 +57,7 @@ impl RejectedResponses {
     ) -> Result<ExpectedResponse<'a>, Exhausted> {
         let request = self.hasher.hash_one((request, credentials));
         if let Some(needed) = self.needed.get(&request) {
-            memory.grow_to(needed, until).await?;
+            memory.expect(needed, until).await?;
         }
         Ok(ExpectedResponse { memory, request, rejected: self })
     }

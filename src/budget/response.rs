@@ -171,6 +171,24 @@ impl ResponseMemory {
         self.try_grow_to(bytes)
     }
 
+    /// Waits for `bytes` that a response is expected to need, if they are few enough for
+    /// the shared memory. The turn is for responses that have arrived: one that has not
+    /// would keep it while Polytomic works.
+    ///
+    /// # Errors
+    ///
+    /// As [`grow_to`](Self::grow_to).
+    pub(super) async fn expect(
+        &self,
+        bytes: usize,
+        until: Instant,
+    ) -> Result<(), Exhausted> {
+        if bytes <= self.limits.largest_shared {
+            self.grow_to(bytes, until).await?;
+        }
+        Ok(())
+    }
+
     /// Holds a message of `bytes`, whose JSON is dropped, and no turn. A message that was
     /// made within the turn waits for shared memory or for that of messages: it stays
     /// until the client has read it, and the turn must not.

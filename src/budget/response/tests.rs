@@ -205,6 +205,16 @@ async fn number_of_responses_that_wait_for_their_turn_is_limited() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn expected_response_takes_no_turn() {
+    let all = capacities();
+    let (expected, arrived) = (start(&all), start(&all));
+    let _full = fill(&all, MIB);
+    let most = all.limits.largest_after_waiting();
+    assert_eq!(expected.response.expect(most, later()).await, Ok(()));
+    assert_eq!(arrived.response.grow_to(most, later()).now_or_never(), Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn turn_ends_before_its_response_has_been_read() {
     let all = capacities();
     let (one, another) = (start(&all), start(&all));

@@ -144,7 +144,7 @@ impl Upstream {
             let circuit = Circuit::All;
             return Err(Error::CircuitOpen { circuit, retry_after: Duration::ZERO });
         }
-        let limits = self.limits(until, OPTIONAL_LIMIT, ());
+        let limits = self.limits(until, until, OPTIONAL_LIMIT, ());
         self.exchange(request, limits, Report::new(None)).await?.collect().await
     }
 
@@ -163,8 +163,14 @@ impl Upstream {
         }
     }
 
-    fn limits<R>(&self, until: Instant, bytes: usize, reserve: R) -> Limits<R> {
-        Limits { until, read_timeout: self.read_timeout, bytes, reserve }
+    fn limits<R>(
+        &self,
+        until: Instant,
+        deadline: Instant,
+        bytes: usize,
+        reserve: R,
+    ) -> Limits<R> {
+        Limits { until, deadline, read_timeout: self.read_timeout, bytes, reserve }
     }
 }
 
@@ -187,8 +193,8 @@ impl Admission<'_> {
     /// Sends a request, once, and waits for the head of its response.
     ///
     /// The exchange must end by `until`, and may hold as many bytes of the body as
-    /// `reserve` reserves. Dropping the future ends the
-    /// request.
+    /// `reserve` reserves. It may take longer by the time that it waits for those, up to
+    /// the `deadline`. Dropping the future ends the request.
     ///
     /// # Errors
     ///
@@ -197,9 +203,11 @@ impl Admission<'_> {
         self,
         request: Request,
         until: Instant,
+        deadline: Instant,
         reserve: R,
     ) -> Result<Exchange<R>, Error> {
-        let limits = self.upstream.limits(until, self.upstream.response_limit, reserve);
+        let bytes = self.upstream.response_limit;
+        let limits = self.upstream.limits(until, deadline, bytes, reserve);
         self.upstream.exchange(request, limits, Report::new(Some(self.permit))).await
     }
 }

@@ -9,6 +9,7 @@
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
+    sync::Arc,
     time::Duration,
 };
 
@@ -50,7 +51,7 @@ impl RejectedResponses {
     /// If there is still not as much by `until`.
     pub(crate) async fn reserve<'a>(
         &'a self,
-        memory: &'a ResponseMemory,
+        memory: &'a Arc<ResponseMemory>,
         request: impl Hash,
         credentials: &str,
         until: Instant,
@@ -66,7 +67,7 @@ impl RejectedResponses {
 /// The memory of a response, whose request is known.
 #[derive(Debug)]
 pub struct ExpectedResponse<'a> {
-    memory: &'a ResponseMemory,
+    memory: &'a Arc<ResponseMemory>,
     request: u64,
     rejected: &'a RejectedResponses,
 }
@@ -127,9 +128,17 @@ impl ExpectedResponse<'_> {
         self.memory.grow_to(needed, until).await
     }
 
-    /// Shrinks to what a response holds before its size is known.
+    /// Returns the memory, for work that its RPC may abandon.
+    pub(crate) fn shared(&self) -> Arc<ResponseMemory> {
+        Arc::clone(self.memory)
+    }
+
+    /// Shrinks to what a response holds before its size is known. Not while abandoned
+    /// work still uses it.
     pub(crate) fn start_again(&self) {
-        self.memory.start_again();
+        if Arc::strong_count(self.memory) == 1 {
+            self.memory.start_again();
+        }
     }
 
     /// Holds a message of `bytes`, whose JSON is dropped, until the client has read it.
@@ -154,8 +163,6 @@ impl ExpectedResponse<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::sync::Arc;
-
     use tokio::{sync::Semaphore, task::yield_now};
 
     use super::{
@@ -168,7 +175,7 @@ mod tests {
     const HOLDER: &str = "0123456789abcdef";
 
     /// Returns the memory of a response for which there are this many bytes.
-    fn memory(bytes: usize) -> ResponseMemory {
+    fn memory(bytes: usize) -> Arc<ResponseMemory> {
         let total = bytes / UNIT;
         let share = FairShare { total, reserved: 0, floor: total, guaranteed: 1 };
         let capacity = SharedCapacity::new(Exhausted::ResponseMemory, share, UNIT);
@@ -184,14 +191,14 @@ mod tests {
             messages: Arc::new(Semaphore::new(0)),
         };
         let waiting = capacity.for_connection();
-        ResponseMemory::new(
+        Arc::new(ResponseMemory::new(
             open.unwrap(),
             held.unwrap(),
             capacity,
             waiting,
             Arc::new(limits),
             None,
-        )
+        ))
     }
 
     fn soon() -> Instant {

@@ -58,7 +58,8 @@
 //! | static mode: all use the gateway's own key | the connection |
 //!
 //! * An RPC is in flight from when its client is known ([`ReceivedRpc::start`]). Keys that
-//!   share a connection take nothing from each other.
+//!   share a connection share its 100 streams, what is guaranteed to it, and the
+//!   capacities `receiving`, `metadata`, `auxiliary` and `watches`; confirmed keys no more.
 //! * Nothing is guaranteed to a key, because keys have no maximum number. What is
 //!   guaranteed to a connection also serves an RPC whose key holds its share. A response
 //!   that outgrows it counts for the key.

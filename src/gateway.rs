@@ -146,7 +146,7 @@ impl Gateway {
         key: Option<Result<Key, Violation>>,
         received: ReceivedRpc<'_>,
         record: &mut Record,
-    ) -> Result<(Bytes, ResponseMemory), Failure> {
+    ) -> Result<(Bytes, Arc<ResponseMemory>), Failure> {
         let most = self.settings.timeouts.of(rpc);
         let stated = Deadline::new(metadata, record.started, most);
         // A malformed timeout is reported with all other violations, to clients that

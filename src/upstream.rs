@@ -146,7 +146,7 @@ impl Upstream {
             let circuit = Circuit::All;
             return Err(Error::CircuitOpen { circuit, retry_after: Duration::ZERO });
         }
-        let limits = self.limits(until, OPTIONAL_LIMIT, ());
+        let limits = self.limits(until, until, OPTIONAL_LIMIT, ());
         let sending =
             self.exchange(Client::LookUp, request, until, limits, Report::new(None));
         sending.await?.collect().await
@@ -169,8 +169,14 @@ impl Upstream {
         }
     }
 
-    fn limits<R>(&self, until: Instant, bytes: usize, reserve: R) -> Limits<R> {
-        Limits { until, read_timeout: self.read_timeout, bytes, reserve }
+    fn limits<R>(
+        &self,
+        until: Instant,
+        deadline: Instant,
+        bytes: usize,
+        reserve: R,
+    ) -> Limits<R> {
+        Limits { until, deadline, read_timeout: self.read_timeout, bytes, reserve }
     }
 }
 
@@ -197,8 +203,9 @@ impl Admission<'_> {
     /// Sends a request, once, and waits for the head of its response.
     ///
     /// The request waits for a connection until `unsent_until`. The exchange must end by
-    /// `until`, and may hold as many bytes of the body as `reserve` reserves. Dropping
-    /// the future ends the request.
+    /// `until`, and may hold as many bytes of the body as `reserve` reserves. It may take
+    /// longer by the time that it waits for those, up to the `deadline`. Dropping the
+    /// future ends the request.
     ///
     /// # Errors
     ///
@@ -208,9 +215,11 @@ impl Admission<'_> {
         request: Request,
         unsent_until: Instant,
         until: Instant,
+        deadline: Instant,
         reserve: R,
     ) -> Result<Exchange<R>, Error> {
-        let limits = self.upstream.limits(until, self.upstream.response_limit, reserve);
+        let bytes = self.upstream.response_limit;
+        let limits = self.upstream.limits(until, deadline, bytes, reserve);
         let client = self.permit.client();
         let report = Report::new(Some(self.permit));
         self.upstream.exchange(client, request, unsent_until, limits, report).await

@@ -48,6 +48,8 @@ pub struct Shares {
     pub response_unit: usize,
     /// Units of response memory for one response at a time, in addition.
     pub response_turn: usize,
+    /// Units for messages that were made in that turn and do not fit elsewhere.
+    pub response_messages: usize,
     /// Responses that wait for shared memory.
     pub waiting: FairShare,
 }
@@ -106,6 +108,7 @@ impl Settings {
             response_memory,
             response_unit,
             response_turn,
+            response_messages: response_turn / 2,
             waiting: FairShare {
                 total: waiting,
                 reserved: waiting / 4,
@@ -117,7 +120,8 @@ impl Settings {
 
     /// Returns how the memory for responses is shared, the bytes of a unit, and the
     /// units of the turn. What is guaranteed comes out of the memory too: up to a
-    /// quarter of it. So does the turn: another quarter.
+    /// quarter of it. So does the turn, another quarter, and half of that for its
+    /// messages.
     fn response_memory(&self) -> (FairShare, usize, usize) {
         let clients = self.max_connections.max(1);
         let each = self.response_memory / 4 / clients;
@@ -125,7 +129,8 @@ impl Settings {
         let guaranteed = (each / unit).clamp(1, GUARANTEED_RESPONSE);
         let units = self.response_memory / unit;
         let turn = (units / 4).min(MOST_TURN);
-        let total = units.saturating_sub(turn).saturating_sub(clients * guaranteed);
+        let total =
+            units.saturating_sub(turn + turn / 2).saturating_sub(clients * guaranteed);
         let floor = FLOOR * guaranteed;
         (FairShare { total, reserved: total / 4, floor, guaranteed }, unit, turn)
     }
@@ -154,6 +159,7 @@ impl Shares {
             unit,
             turn_units: units,
             turn: Arc::new(Semaphore::new(self.response_turn)),
+            messages: Arc::new(Semaphore::new(self.response_messages)),
         }
     }
 }
@@ -299,11 +305,17 @@ mod tests {
         for (memory, connections) in
             [(256 * MIB, 1024), (8 * MIB, 1024), (256 * MIB, 20_000), (MIB, 1)]
         {
-            let Shares { response_memory, response_unit, response_turn, .. } =
-                settings(memory, connections).shares();
+            let Shares {
+                response_memory,
+                response_unit,
+                response_turn,
+                response_messages,
+                ..
+            } = settings(memory, connections).shares();
             let guaranteed = connections * response_memory.guaranteed;
-            let most =
-                (response_memory.total + guaranteed + response_turn) * response_unit;
+            let units =
+                response_memory.total + guaranteed + response_turn + response_messages;
+            let most = units * response_unit;
             assert!(most <= memory, "{most} of {memory}");
             assert!(most > memory - response_unit, "{most} of {memory}");
             assert!(guaranteed * response_unit <= memory / 4, "{memory}");

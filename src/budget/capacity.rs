@@ -1,8 +1,11 @@
 //! One kind of thing that clients make the gateway hold, counted in units.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
 };
 
 use super::{Exhausted, FairShare, waiting::Queue};
@@ -21,6 +24,15 @@ pub struct SharedCapacity {
 enum Client {
     Connection,
     Key,
+}
+
+/// When units were rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rejected {
+    Immediately,
+    /// Others were faster. The client held the units for a moment, in which one of its
+    /// waiters may have been passed over.
+    AfterAll,
 }
 
 #[derive(Debug)]
@@ -81,6 +93,14 @@ impl SharedCapacity {
         Ok(Reservation { capacity: self.clone(), units: AtomicUsize::new(units) })
     }
 
+    /// As [`try_reserve_bytes`](Self::try_reserve_bytes), for the queue, whose lock is
+    /// held: it serves nobody.
+    pub(super) fn try_reserve_queued(&self, bytes: usize) -> Option<Reservation> {
+        let units = self.units(bytes);
+        self.try_acquire(units).ok()?;
+        Some(Reservation { capacity: self.clone(), units: AtomicUsize::new(units) })
+    }
+
     /// Reserves units for `bytes` of those that are guaranteed to the client, however
     /// many others hold.
     pub(super) fn try_reserve_guaranteed(&self, bytes: usize) -> Option<Reservation> {
@@ -124,6 +144,15 @@ impl SharedCapacity {
     }
 
     fn acquire(&self, units: usize) -> Result<(), Exhausted> {
+        self.try_acquire(units).map_err(|rejected| {
+            if rejected == Rejected::AfterAll {
+                self.shared.queue.serve();
+            }
+            self.error()
+        })
+    }
+
+    fn try_acquire(&self, units: usize) -> Result<(), Rejected> {
         let used = &self.shared.used;
         // What is rejected must not be counted, not even for a moment: the client's
         // other RPCs would be rejected for it.
@@ -133,13 +162,13 @@ impl SharedCapacity {
                 let held = held + units;
                 self.allows(held, used.load(SeqCst) + units).then_some(held)
             })
-            .map_err(|_| self.error())?;
+            .map_err(|_| Rejected::Immediately)?;
         let acquired = used.fetch_update(SeqCst, SeqCst, |used| {
             self.allows(before + units, used + units).then_some(used + units)
         });
         if acquired.is_err() {
             self.held.fetch_sub(units, SeqCst);
-            return Err(self.error());
+            return Err(Rejected::AfterAll);
         }
         Ok(())
     }
@@ -187,6 +216,12 @@ impl Reservation {
         }
         Ok(())
     }
+
+    /// Adds the units of another reservation of the same client.
+    pub(super) fn join(&self, mut other: Self) {
+        debug_assert!(self.is_of(&other.capacity), "they are of one client");
+        self.units.fetch_add(mem::take(other.units.get_mut()), SeqCst);
+    }
 }
 
 impl Drop for Reservation {
@@ -199,7 +234,7 @@ impl Drop for Reservation {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::{mem, thread};
+    use std::thread;
 
     use std::sync::atomic::Ordering::Relaxed;
 

@@ -4,10 +4,12 @@
 //! Polytomic waiting too, and a connection to it; one that gets none was work for nothing.
 //! The same request is likely to get a response of the same size. So it waits for memory
 //! before it is sent, and is not sent if it gets none: a client that does not read causes
-//! few requests.
+//! few requests. One whose response is too large for the shared memory is sent in any
+//! case, because the turn is not for responses that have not arrived.
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
+    sync::Arc,
     time::Duration,
 };
 
@@ -41,21 +43,22 @@ impl RejectedResponses {
     }
 
     /// Reserves what the last response to `request` with the same `credentials` needed,
-    /// if there was no memory for that. Other credentials may get another response.
+    /// if there was no memory for that and the shared memory can have it. Other
+    /// credentials may get another response.
     ///
     /// # Errors
     ///
     /// If there is still not as much by `until`.
     pub(crate) async fn reserve<'a>(
         &'a self,
-        memory: &'a ResponseMemory,
+        memory: &'a Arc<ResponseMemory>,
         request: impl Hash,
         credentials: &str,
         until: Instant,
     ) -> Result<ExpectedResponse<'a>, Exhausted> {
         let request = self.hasher.hash_one((request, credentials));
         if let Some(needed) = self.needed.get(&request) {
-            memory.grow_to(needed, until).await?;
+            memory.expect(needed, until).await?;
         }
         Ok(ExpectedResponse { memory, request, rejected: self })
     }
@@ -64,7 +67,7 @@ impl RejectedResponses {
 /// The memory of a response, whose request is known.
 #[derive(Debug)]
 pub struct ExpectedResponse<'a> {
-    memory: &'a ResponseMemory,
+    memory: &'a Arc<ResponseMemory>,
     request: u64,
     rejected: &'a RejectedResponses,
 }
@@ -125,14 +128,30 @@ impl ExpectedResponse<'_> {
         self.memory.grow_to(needed, until).await
     }
 
-    /// Shrinks to what a response holds before its size is known.
-    pub(crate) fn start_again(&self) {
-        self.memory.start_again();
+    /// Returns the memory, for work that its RPC may abandon.
+    pub(crate) fn shared(&self) -> Arc<ResponseMemory> {
+        Arc::clone(self.memory)
     }
 
-    /// Shrinks to a message of `bytes`, whose JSON is dropped.
-    pub(crate) fn shrink_to(&self, bytes: usize) {
-        self.memory.shrink_to(bytes);
+    /// Shrinks to what a response holds before its size is known. Not while abandoned
+    /// work still uses it.
+    pub(crate) fn start_again(&self) {
+        if Arc::strong_count(self.memory) == 1 {
+            self.memory.start_again();
+        }
+    }
+
+    /// Holds a message of `bytes`, whose JSON is dropped, until the client has read it.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Reserve::reserve).
+    pub(crate) async fn hold_message(
+        &self,
+        bytes: usize,
+        until: Instant,
+    ) -> Result<(), Exhausted> {
+        self.memory.hold_message(bytes, until).await
     }
 
     fn remember(&self, needed: usize) {
@@ -143,8 +162,6 @@ impl ExpectedResponse<'_> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use std::sync::Arc;
 
     use tokio::{sync::Semaphore, task::yield_now};
 
@@ -158,7 +175,7 @@ mod tests {
     const HOLDER: &str = "0123456789abcdef";
 
     /// Returns the memory of a response for which there are this many bytes.
-    fn memory(bytes: usize) -> ResponseMemory {
+    fn memory(bytes: usize) -> Arc<ResponseMemory> {
         let total = bytes / UNIT;
         let share = FairShare { total, reserved: 0, floor: total, guaranteed: 1 };
         let capacity = SharedCapacity::new(Exhausted::ResponseMemory, share, UNIT);
@@ -171,16 +188,17 @@ mod tests {
             unit: UNIT,
             turn_units: 0,
             turn: Arc::new(Semaphore::new(0)),
+            messages: Arc::new(Semaphore::new(0)),
         };
         let waiting = capacity.for_connection();
-        ResponseMemory::new(
+        Arc::new(ResponseMemory::new(
             open.unwrap(),
             held.unwrap(),
             capacity,
             waiting,
             Arc::new(limits),
             None,
-        )
+        ))
     }
 
     fn soon() -> Instant {

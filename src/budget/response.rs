@@ -14,19 +14,31 @@
 //!    first kind, waits for its turn. One response at a time has the turn, in the order
 //!    in which they came, and the turn has memory of its own: a quarter of all.
 //!
-//! A response that has its turn never waits for memory: if it needs more still, it fails.
-//! Neither does one that holds all that it needs. So both end, by Polytomic's last byte
-//! or their deadline, and return what they hold when their client has read them or its
-//! connection is closed for not reading (`--write-timeout`). The turn then passes on, so
-//! every response of the second kind gets it. When those have ended too, nothing is left
-//! but waiters of the first kind, and what one of them needs is free. No circle of
-//! responses that wait for each other is possible.
+//! A response that has its turn never waits to read on: if it needs more still, it fails.
+//! Neither does one that holds all that it needs. So both have their message by
+//! Polytomic's last byte or their deadline.
+//!
+//! A message stays until its client has read it or its connection is closed for not
+//! reading (`--write-timeout`). So that no reader keeps the turn from others, a message
+//! that was made within the turn gets other memory before it is sent: what its response
+//! held of the shared memory, more of that, or that of messages, an eighth of all, which
+//! nothing else uses. While clients read, the last is free again after some time. So the
+//! turn passes on, and every response of the second kind gets it. When those have ended
+//! too, nothing is left but waiters of the first kind, and what one of them needs is
+//! free. No circle of responses that wait for each other is possible.
+//!
+//! Two cases are not covered: a message above an eighth of the memory, which is larger
+//! than its JSON, and clients that do not read, whose messages keep that eighth. Then a message waits for shared memory with its turn, while others may hold
+//! some and wait for the turn. That ends in time: each waits for half of what is left
+//! until its deadline, then fails.
 
 use std::{
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures_util::future::{Either, select};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
@@ -52,6 +64,8 @@ pub struct ResponseMemory {
 struct Held {
     reservation: Reservation,
     turn: Option<OwnedSemaphorePermit>,
+    /// What was reserved of [`ResponseLimits::messages`].
+    message: Option<OwnedSemaphorePermit>,
 }
 
 /// How large responses may become.
@@ -68,6 +82,8 @@ pub(super) struct ResponseLimits {
     /// The units of the turn. The response that has the turn holds them all.
     pub(super) turn_units: u32,
     pub(super) turn: Arc<Semaphore>,
+    /// Units for messages that were made within the turn.
+    pub(super) messages: Arc<Semaphore>,
 }
 
 /// A JSON response and the message made of it are in memory together; the message is
@@ -83,7 +99,7 @@ impl ResponseMemory {
         limits: Arc<ResponseLimits>,
         key: Option<Arc<Key>>,
     ) -> Self {
-        let held = Mutex::new(Held { reservation, turn: None });
+        let held = Mutex::new(Held { reservation, turn: None, message: None });
         Self { held, shared, waiting, limits, _open: open, _key: key }
     }
 
@@ -141,8 +157,8 @@ impl ResponseMemory {
         }
         let ResponseLimits { initial, largest_shared, turn_units, ref turn, .. } =
             *self.limits;
+        let _waiting = self.waiting.try_reserve().map_err(|_| exhausted)?;
         if holds <= initial && bytes <= largest_shared {
-            let _waiting = self.waiting.try_reserve().map_err(|_| exhausted)?;
             let reserved = timeout_at(until, self.shared.reserve_bytes(bytes)).await;
             let reserved = reserved.map_err(|_| exhausted)?;
             self.held().reservation = reserved;
@@ -155,17 +171,64 @@ impl ResponseMemory {
         self.try_grow_to(bytes)
     }
 
-    /// Shrinks to a message of `bytes`, whose JSON is dropped.
-    pub(super) fn shrink_to(&self, bytes: usize) {
-        let mut held = self.held();
-        let beyond = bytes.saturating_sub(held.reservation.bytes());
-        let held = &mut *held;
-        if self.resize(&mut held.reservation, bytes).is_ok() {
-            held.turn = None;
-        } else if let Some(mut turn) = held.turn.take() {
-            // The next turn begins when the client has read this response.
-            held.turn = turn.split(beyond.div_ceil(self.limits.unit));
+    /// Waits for `bytes` that a response is expected to need, if they are few enough for
+    /// the shared memory. The turn is for responses that have arrived: one that has not
+    /// would keep it while Polytomic works.
+    ///
+    /// # Errors
+    ///
+    /// As [`grow_to`](Self::grow_to).
+    pub(super) async fn expect(
+        &self,
+        bytes: usize,
+        until: Instant,
+    ) -> Result<(), Exhausted> {
+        if bytes <= self.limits.largest_shared {
+            self.grow_to(bytes, until).await?;
         }
+        Ok(())
+    }
+
+    /// Holds a message of `bytes`, whose JSON is dropped, and no turn. A message that was
+    /// made within the turn waits for shared memory or for that of messages: it stays
+    /// until the client has read it, and the turn must not.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory by `until`.
+    pub(super) async fn hold_message(
+        &self,
+        bytes: usize,
+        until: Instant,
+    ) -> Result<(), Exhausted> {
+        let (exhausted, beyond) = {
+            let held = &mut *self.held();
+            let Err(exhausted) = self.resize(&mut held.reservation, bytes) else {
+                held.turn = None;
+                return Ok(());
+            };
+            let counts = held.reservation.is_of(&self.shared);
+            let holds = if counts { held.reservation.bytes() } else { 0 };
+            (exhausted, bytes - holds)
+        };
+        let ResponseLimits { unit, ref messages, .. } = *self.limits;
+        let units = u32::try_from(beyond.div_ceil(unit)).map_err(|_| exhausted)?;
+        let shared = pin!(self.shared.reserve_bytes(beyond));
+        let message = pin!(Arc::clone(messages).acquire_many_owned(units));
+        let reserved = timeout_at(until, select(shared, message)).await;
+        let reserved = reserved.map_err(|_| exhausted)?;
+        let held = &mut *self.held();
+        match reserved {
+            Either::Left((shared, _)) if held.reservation.is_of(&self.shared) => {
+                held.reservation.join(shared);
+            }
+            Either::Left((shared, _)) => held.reservation = shared,
+            Either::Right((message, _)) => {
+                held.message = Some(message.expect("the semaphore is never closed"));
+            }
+        }
+        held.turn = None;
+        Ok(())
     }
 
     /// What is guaranteed to a connection is for small responses. A larger one counts
@@ -185,7 +248,7 @@ impl ResponseMemory {
     /// Shrinks to what a response holds before its size is known.
     pub(super) fn start_again(&self) {
         let held = &mut *self.held();
-        held.turn = None;
+        (held.turn, held.message) = (None, None);
         if held.reservation.bytes() > self.limits.initial {
             let shrunk = held.reservation.resize_to(self.limits.initial);
             debug_assert_eq!(shrunk, Ok(()), "to shrink needs no units");

@@ -18,7 +18,7 @@ pub struct ReceivedRpc<'a> {
 #[derive(Debug)]
 pub struct RpcReservation {
     /// What its response holds until the client has read it.
-    pub response: ResponseMemory,
+    pub response: Arc<ResponseMemory>,
     _in_flight: Reservation,
     _unconfirmed: Option<(Reservation, Arc<Key>)>,
 }
@@ -74,14 +74,14 @@ impl<'a> ReceivedRpc<'a> {
         )?;
         drop(self.receiving);
         Ok(RpcReservation {
-            response: ResponseMemory::new(
+            response: Arc::new(ResponseMemory::new(
                 open,
                 bytes,
                 key.map_or(response_memory, |key| &key.response_memory).clone(),
                 key.map_or(waiting, |key| &key.waiting).clone(),
                 Arc::clone(limits),
                 of_key,
-            ),
+            )),
             _in_flight: in_flight,
             _unconfirmed: unconfirmed,
         })

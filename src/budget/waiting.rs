@@ -1,7 +1,9 @@
 //! Reservations that wait for units, served in the order in which they came.
 //!
 //! One that its client may not hold yet is passed over: it would hold up the others for
-//! a client that does not read.
+//! a client that does not read. What does not wait asks for units without a look at the
+//! queue. So while smaller or later reservations find units, one that needs many may wait
+//! until its time is over.
 
 use std::{
     collections::VecDeque,
@@ -31,8 +33,8 @@ struct Waiter {
 }
 
 impl Queue {
-    /// Reserves units for `bytes` as soon as the client may hold them. Dropping the
-    /// future leaves the queue.
+    /// Reserves units for `bytes` as soon as the client may hold them, and no waiter before
+    /// it takes them. Dropping the future leaves the queue.
     pub(super) async fn reserve(
         &self,
         client: &SharedCapacity,
@@ -43,7 +45,7 @@ impl Queue {
         let _leave = Leave(self);
         let receiver = {
             let mut waiters = self.waiters();
-            if let Ok(reservation) = client.try_reserve_bytes(bytes) {
+            if let Some(reservation) = client.try_reserve_queued(bytes) {
                 return reservation;
             }
             let (reserved, receiver) = oneshot::channel();
@@ -63,7 +65,7 @@ impl Queue {
             let mut waiters = self.waiters();
             let mut index = 0;
             while let Some(waiter) = waiters.get(index) {
-                let Ok(reservation) = waiter.client.try_reserve_bytes(waiter.bytes)
+                let Some(reservation) = waiter.client.try_reserve_queued(waiter.bytes)
                 else {
                     index += 1;
                     continue;

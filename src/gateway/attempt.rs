@@ -22,6 +22,8 @@ struct Ends {
     /// If it may have taken effect. Another attempt would only meet the first, and
     /// Polytomic responds to it with 409.
     sent: Instant,
+    /// The deadline of the RPC, for what waits for the gateway's memory.
+    rpc: Instant,
 }
 
 impl Gateway {
@@ -44,7 +46,7 @@ impl Gateway {
                 deadline.of_attempt(self.settings.attempt_timeout)
             };
             let sent = if rpc.binding.is_safe() { unsent } else { deadline.at() };
-            let ends = Ends { unsent, sent };
+            let ends = Ends { unsent, sent, rpc: deadline.at() };
             let attempt =
                 self.attempt(rpc, request.clone(), &credentials, ends, memory, record);
             let failure = match deadline.bound(attempt).await {
@@ -88,11 +90,12 @@ impl Gateway {
         let admission = self.upstream.admit(self.holder(&request, credentials))?;
         let cancel = record.attempt();
         request.cancel.clone_from(&cancel);
-        let sending = admission.send(request, ends.unsent, ends.sent, memory);
+        let Ends { unsent, sent, rpc: deadline } = ends;
+        let sending = admission.send(request, unsent, sent, deadline, memory);
         let exchange = abandon_unsent(sending, cancel, ends.unsent).await?;
         record.responded(exchange.status());
         let response = exchange.collect().await?;
-        self.translator.translate(rpc, response, credentials, memory, ends.sent).await
+        self.translator.translate(rpc, response, credentials, memory, ends.rpc).await
     }
 
     /// Returns for whom a request is sent, as far as failures are concerned.

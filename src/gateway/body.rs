@@ -1,5 +1,7 @@
 //! The body of a successful response.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::record::Record;
@@ -12,20 +14,24 @@ use crate::budget::ResponseMemory;
 #[derive(Debug)]
 pub struct Body {
     message: Bytes,
-    memory: ResponseMemory,
+    memory: Arc<ResponseMemory>,
     record: Record,
 }
 
 impl Body {
     /// Returns the body of a unary RPC.
-    pub(super) fn new(message: Bytes, memory: ResponseMemory, record: Record) -> Self {
+    pub(super) fn new(
+        message: Bytes,
+        memory: Arc<ResponseMemory>,
+        record: Record,
+    ) -> Self {
         Self { message, memory, record }
     }
 
     /// Returns the only message, which ends the RPC, and the memory that it holds until
     /// the client has read it.
     #[must_use]
-    pub fn into_message(self) -> (Bytes, ResponseMemory) {
+    pub fn into_message(self) -> (Bytes, Arc<ResponseMemory>) {
         self.record.succeed();
         (self.message, self.memory)
     }

@@ -68,7 +68,7 @@ impl Translator {
         let json = translation.response.body.len();
         let mut room = json.max(LEAST_ROOM);
         let message = loop {
-            match self.run(&translation, room).await {
+            match self.run(&translation, room, memory.shared()).await {
                 // The message is made anew: JSON rarely grows, and then once or twice.
                 Err(Failure::Response(error)) if error.is_too_large() => {
                     let until = wait_until(deadline);
@@ -79,25 +79,29 @@ impl Translator {
             }
         };
         drop(translation);
-        memory.shrink_to(message.len());
+        let held = memory.hold_message(message.len(), wait_until(deadline)).await;
+        held.map_err(Error::NoMemory)?;
         Ok(message)
     }
 
-    async fn run(
+    async fn run<M: Send + 'static>(
         &self,
         translation: &Translation,
         room: usize,
+        memory: M,
     ) -> Result<Bytes, Failure> {
         if translation.response.body.len().max(room) <= LARGEST_IN_PLACE {
             return translation.run(room);
         }
         let translation = translation.clone();
-        self.on_thread(move || translation.run(room)).await
+        self.on_thread(memory, move || translation.run(room)).await
     }
 
-    /// Does work on a thread that serves no RPC.
-    async fn on_thread<T: Send + 'static>(
+    /// Does work on a thread that serves no RPC. The work holds `memory` to its end, even
+    /// if its RPC has ended before.
+    async fn on_thread<M: Send + 'static, T: Send + 'static>(
         &self,
+        memory: M,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
         let permit = Arc::clone(&self.threads).acquire_owned().await;
@@ -105,9 +109,11 @@ impl Translator {
         // Work that its RPC has abandoned holds its permit to the end, too.
         let working = spawn_blocking(move || {
             let _permit = permit;
-            work()
+            // The result is of this memory, too.
+            (work(), memory)
         });
-        working.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+        let done = working.await;
+        done.unwrap_or_else(|error| resume_unwind(error.into_panic())).0
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) async fn serve(
             let (metadata, body, _) = response.into_parts();
             let (message, memory) = body.into_message();
             let response = success(metadata.into_headers(), message);
-            response.map(|body| capacities.unread.watch(body, Arc::new(memory)))
+            response.map(|body| capacities.unread.watch(body, memory))
         }
         Err(status) => status.into_http(),
     }

@@ -4,9 +4,10 @@
 //! and for one that is streamed: the deadline, the time that Polytomic may be silent,
 //! the size limit, the memory budget, and the report to the circuit breaker.
 
-use std::{mem, time::Duration};
+use std::{mem, pin::pin, time::Duration};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::StatusCode;
 use http_body::Body as _;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
@@ -17,7 +18,7 @@ use super::{
     breaker::{Evidence, Permit},
     classify,
 };
-use crate::budget::{Reserve, wait_until};
+use crate::budget::{Exhausted, Reserve, wait_until};
 
 /// The body of a response. Dropping it ends the exchange.
 pub(super) type Body = UnsyncBoxBody<Bytes, Error>;
@@ -25,8 +26,10 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Error>;
 /// The bounds of a response.
 #[derive(Debug)]
 pub(super) struct Limits<R> {
-    /// The end of the attempt.
+    /// The end of the attempt. It moves by the time that the response waits for memory.
     pub(super) until: Instant,
+    /// The end of the RPC, which bounds that.
+    pub(super) deadline: Instant,
     /// Maximum time between two chunks of the body.
     pub(super) read_timeout: Duration,
     /// Maximum bytes of the body.
@@ -49,6 +52,8 @@ pub struct Exchange<R> {
 #[derive(Debug)]
 pub(super) struct Report {
     started: Instant,
+    /// Whether the response has waited for the gateway's memory.
+    has_waited: bool,
     permit: Option<Permit>,
 }
 
@@ -140,10 +145,22 @@ impl<R: Reserve> Exchange<R> {
         let reserved = if bytes > limit {
             Err(Error::TooLarge { limit })
         } else {
-            let until = wait_until(self.limits.until);
-            self.limits.reserve.reserve(bytes, until).await.map_err(Error::NoMemory)
+            self.wait_for_memory(bytes).await.map_err(Error::NoMemory)
         };
         reserved.inspect_err(|error| self.report.send(Err(error)))
+    }
+
+    async fn wait_for_memory(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        let Limits { deadline, ref reserve, ref mut until, .. } = self.limits;
+        let mut reserving = pin!(reserve.reserve(bytes, wait_until(deadline)));
+        if let Some(reserved) = reserving.as_mut().now_or_never() {
+            return reserved;
+        }
+        let started = Instant::now();
+        let reserved = reserving.await;
+        *until = (*until + started.elapsed()).min(deadline);
+        self.report.has_waited = true;
+        reserved
     }
 }
 
@@ -161,12 +178,16 @@ impl Report {
     /// Returns the report of an exchange that starts now. Without a permit there is
     /// nothing to report.
     pub(super) fn new(permit: Option<Permit>) -> Self {
-        Self { started: Instant::now(), permit }
+        Self { started: Instant::now(), has_waited: false, permit }
     }
 
     /// Reports how the exchange ended.
     pub(super) fn send(&mut self, ending: Result<StatusCode, &Error>) {
         let Some(permit) = self.permit.take() else { return };
+        if self.has_waited && matches!(ending, Err(Error::Timeout | Error::Reset(_))) {
+            // Polytomic may have given up on a reader that paused.
+            return;
+        }
         if let Some(failed) = classify::is_outage(ending, self.started.elapsed()) {
             permit.record(match ending {
                 Err(Error::Connect(_)) => Evidence::Unreachable,

@@ -22,15 +22,13 @@ use kit::{
 const LONG: Duration = Duration::from_secs(300);
 
 /// A sixteenth of the default limits, and time enough on a busy machine.
-const LIMITS: [&str; 9] = [
+const LIMITS: [&str; 7] = [
     "--no-key-check",
     "--answer-limit",
     "2097152",
     "--answer-memory",
     "16777216",
     "--timeout",
-    "600",
-    "--attempt-timeout",
     "600",
 ];
 

@@ -13,7 +13,7 @@ const MIB: usize = 1 << 20;
 const KIB: usize = 1 << 10;
 
 /// The connections of the model, and the RPCs on each: as many as may wait together.
-const CONNECTIONS: usize = 5;
+const CONNECTIONS: usize = 4;
 const RPCS: usize = 4;
 
 /// Time that no response needs. The clock is paused: it only moves on if all wait.
@@ -23,7 +23,7 @@ fn capacities() -> Capacities {
     Capacities::new(&Settings {
         response_memory: 16 * MIB,
         max_in_flight: 1024,
-        max_connections: 32,
+        max_connections: 20,
     })
 }
 
@@ -70,21 +70,49 @@ impl Plan {
             arrived = self.json.min(2 * arrived);
         }
         response.grow_to(self.json + self.message, later()).await?;
-        response.shrink_to(self.message);
+        response.hold_message(self.message, later()).await?;
         pause(unread).await;
         Ok(())
     }
 }
 
-fn plans() -> impl Strategy<Value = Vec<Plan>> {
-    let sizes = prop_oneof![1..64 * KIB, 64 * KIB..MIB, MIB..=2 * MIB];
-    let plan = (sizes, any::<bool>(), 0..=200_usize, any::<[u8; 3]>()).prop_map(
+/// Plans of responses with up to `most` bytes of JSON, and messages up to `percent` of
+/// that.
+fn plans(most: usize, percent: usize) -> impl Strategy<Value = Vec<Plan>> {
+    let sizes = prop_oneof![1..64 * KIB, 64 * KIB..MIB, MIB..=most];
+    let plan = (sizes, any::<bool>(), 0..=percent, any::<[u8; 3]>()).prop_map(
         |(json, states_length, percent, pauses)| {
             let message = (json * percent / 100).min(4 * MIB - json);
             Plan { json, states_length, message, pauses }
         },
     );
     prop::collection::vec(plan, CONNECTIONS * RPCS)
+}
+
+/// Runs the plans at the same time. Returns how each ended, and when the last did.
+fn run(plans: Vec<Plan>) -> (Vec<Result<(), Exhausted>>, Duration) {
+    let mut runtime = Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let started = Instant::now();
+        let all = capacities();
+        let connections: Vec<_> = (0..CONNECTIONS).map(|_| all.on_connection()).collect();
+        let responses = plans.into_iter().enumerate().map(|(index, plan)| {
+            let connection = connections[index % CONNECTIONS].clone();
+            tokio::spawn(async move { plan.run(connection).await })
+        });
+        let responses: Vec<_> = responses.collect();
+        let mut results = Vec::new();
+        for response in responses {
+            results.push(response.await.unwrap());
+        }
+        let took = started.elapsed();
+        // Nothing is left behind.
+        let largest = all.limits.largest_after_waiting();
+        let rpc = start(&all);
+        assert!(rpc.response.grow_to(largest, later()).now_or_never().is_some());
+        (results, took)
+    })
 }
 
 proptest! {
@@ -95,26 +123,16 @@ proptest! {
     })]
 
     #[test]
-    fn no_response_waits_for_ever(plans in plans()) {
-        let mut runtime = Builder::new_current_thread();
-        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(async {
-            let all = capacities();
-            let connections: Vec<_> =
-                (0..CONNECTIONS).map(|_| all.on_connection()).collect();
-            let responses = plans.into_iter().enumerate().map(|(index, plan)| {
-                let connection = connections[index % CONNECTIONS].clone();
-                tokio::spawn(async move { plan.run(connection).await })
-            });
-            let responses: Vec<_> = responses.collect();
-            for response in responses {
-                assert_eq!(response.await.unwrap(), Ok(()));
-            }
-            // Nothing is left behind.
-            let largest = all.limits.largest_after_waiting();
-            let rpc = start(&all);
-            assert!(rpc.response.grow_to(largest, later()).now_or_never().is_some());
-        });
+    fn all_responses_get_memory(plans in plans(2 * MIB, 100)) {
+        let (results, _) = run(plans);
+        prop_assert!(results.iter().all(Result::is_ok), "{results:?}");
+    }
+
+    #[test]
+    fn no_response_waits_for_ever(plans in plans(2 * MIB, 200)) {
+        let (_, took) = run(plans);
+        // Each waits once for memory, and once more with its turn.
+        prop_assert!(took <= 2 * AGES + Duration::from_secs(1), "{took:?}");
     }
 }
 
@@ -172,21 +190,80 @@ async fn number_of_waiting_responses_is_limited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn turn_ends_when_its_response_has_been_read() {
+async fn number_of_responses_that_wait_for_their_turn_is_limited() {
+    let all = capacities();
+    let connection = all.on_connection();
+    let most = all.limits.largest_after_waiting();
+    let waiting: Vec<_> = (0..16).map(|_| start(&connection)).collect();
+    let mut waits: Vec<_> =
+        waiting.iter().map(|rpc| Box::pin(rpc.response.grow_to(most, later()))).collect();
+    let ended = waits.iter_mut().map(FutureExt::now_or_never);
+    let ended: Vec<_> = ended.collect();
+    assert_eq!(ended[0], Some(Ok(())));
+    let rejected = ended.iter().filter(|ended| matches!(ended, Some(Err(_)))).count();
+    assert!((1..15).contains(&rejected), "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn expected_response_takes_no_turn() {
+    let all = capacities();
+    let (expected, arrived) = (start(&all), start(&all));
+    let _full = fill(&all, MIB);
+    let most = all.limits.largest_after_waiting();
+    assert_eq!(expected.response.expect(most, later()).await, Ok(()));
+    assert_eq!(arrived.response.grow_to(most, later()).now_or_never(), Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn turn_ends_before_its_response_has_been_read() {
     let all = capacities();
     let (one, another) = (start(&all), start(&all));
-    let _full = fill(&all, MIB);
+    let mut full = fill(&all, MIB);
     // They have read a part, so they wait for their turn.
     for rpc in [&one, &another] {
         rpc.response.try_grow_to(100 * KIB).unwrap();
     }
     let _rest = fill(&all, 100 * KIB);
+    let _unread = all.limits.messages.try_acquire_many(512).unwrap();
     one.response.grow_to(2 * MIB, later()).await.unwrap();
     let mut next = Box::pin(another.response.grow_to(2 * MIB, later()));
     assert_eq!((&mut next).now_or_never(), None);
-    one.response.shrink_to(MIB);
+    let mut message = Box::pin(one.response.hold_message(MIB, later()));
+    assert_eq!((&mut message).now_or_never(), None, "the client's share is full");
+    full.pop();
+    assert_eq!(message.now_or_never(), Some(Ok(())));
+    assert_eq!(next.now_or_never(), Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unread_messages_of_turns_have_memory_of_their_own() {
+    let all = capacities();
+    let _full = fill(&all.on_connection(), MIB);
+    let most = all.limits.largest_after_waiting();
+    let rpcs = [start(&all), start(&all), start(&all)];
+    let _rest = fill(&all, MIB);
+    for rpc in &rpcs[..2] {
+        assert_eq!(rpc.response.grow_to(most, later()).now_or_never(), Some(Ok(())));
+        assert_eq!(rpc.response.hold_message(MIB, later()).now_or_never(), Some(Ok(())));
+    }
+    assert_eq!(rpcs[2].response.grow_to(most, later()).now_or_never(), Some(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_that_finds_no_memory_ends_the_turn_in_time() {
+    let all = capacities();
+    let (one, another) = (start(&all), start(&all));
+    let _full = fill(&all, MIB);
+    let _unread = all.limits.messages.try_acquire_many(512).unwrap();
+    let most = all.limits.largest_after_waiting();
+    one.response.grow_to(most, later()).await.unwrap();
+    let mut next = Box::pin(another.response.grow_to(most, later()));
     assert_eq!((&mut next).now_or_never(), None);
-    drop(one);
+    let until = Instant::now() + Duration::from_secs(5);
+    let held = one.response.hold_message(2 * MIB, until).await;
+    assert_eq!(held, Err(Exhausted::ResponseMemory));
+    assert_eq!(Instant::now().duration_since(until).as_secs(), 0);
+    one.response.start_again();
     assert_eq!(next.now_or_never(), Some(Ok(())));
 }
 

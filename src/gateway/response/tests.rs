@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{panic::AssertUnwindSafe, thread};
+use std::{panic::AssertUnwindSafe, sync::mpsc, thread};
 
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header::AUTHORIZATION};
+use tokio::{sync::oneshot, task::yield_now};
 
 use super::*;
 use crate::{
@@ -45,7 +46,7 @@ async fn only_small_responses_are_translated_in_place() {
     {
         let translation = translation(bytes).await;
         let room = translation.response.body.len();
-        let mut translating = Box::pin(translator.run(&translation, room));
+        let mut translating = Box::pin(translator.run(&translation, room, ()));
         // The runtime of this test has one thread: what is ready at once blocked it.
         let first = (&mut translating).now_or_never();
         assert_eq!(first.is_some(), in_place, "{bytes}");
@@ -63,7 +64,7 @@ async fn half_of_the_processors_translate_at_the_same_time() {
     let most = available_parallelism().map_or(1, usize::from).div_ceil(2);
     let held: Vec<_> =
         (0..most).map(|_| translator.threads.try_acquire().unwrap()).collect();
-    let mut working = Box::pin(translator.on_thread(|| thread::current().id()));
+    let mut working = Box::pin(translator.on_thread((), || thread::current().id()));
     assert_eq!((&mut working).now_or_never(), None);
     drop(held);
     assert_ne!(working.await, thread::current().id());
@@ -72,8 +73,29 @@ async fn half_of_the_processors_translate_at_the_same_time() {
 #[tokio::test]
 async fn panic_on_a_thread_is_one_of_its_rpc() {
     let translator = Translator::new();
-    let work = translator.on_thread(|| panic!("a panic"));
+    let work = translator.on_thread((), || panic!("a panic"));
     let caught: Result<(), _> = AssertUnwindSafe(work).catch_unwind().await;
     assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"a panic"));
     assert!(translator.threads.try_acquire().is_ok());
+}
+
+#[tokio::test]
+async fn abandoned_work_holds_its_memory_to_the_end() {
+    let translator = Translator::new();
+    let memory = Arc::new(());
+    let (proceed, proceeds) = mpsc::channel::<()>();
+    let (start, running) = oneshot::channel();
+    let work = translator.on_thread(Arc::clone(&memory), move || {
+        start.send(()).unwrap();
+        proceeds.recv().unwrap();
+    });
+    let mut work = Box::pin(work);
+    assert_eq!((&mut work).now_or_never(), None);
+    running.await.unwrap();
+    drop(work);
+    assert_eq!(Arc::strong_count(&memory), 2);
+    proceed.send(()).unwrap();
+    while Arc::strong_count(&memory) > 1 {
+        yield_now().await;
+    }
 }

@@ -24,7 +24,7 @@ struct Budget {
 impl Reserve for &Budget {
     async fn reserve(&self, bytes: usize, until: Instant) -> Result<(), Exhausted> {
         assert!(until > Instant::now());
-        assert!(until < Instant::now() + ATTEMPT, "there is time left to read");
+        assert!(until < Instant::now() + 2 * ATTEMPT, "there is time left to read");
         self.reserved.lock().unwrap().push(bytes);
         if bytes <= self.bytes { Ok(()) } else { Err(Exhausted::ResponseMemory) }
     }
@@ -41,6 +41,7 @@ fn exchange<R: Reserve>(chunks: Chunks, limit: usize, reserve: R) -> Exchange<R>
     let response = http::Response::builder().header("x-some", "header").body(body);
     let limits = Limits {
         until: Instant::now() + ATTEMPT,
+        deadline: Instant::now() + 2 * ATTEMPT,
         read_timeout: Duration::from_secs(10),
         bytes: limit,
         reserve,
@@ -97,11 +98,53 @@ async fn memory_is_reserved_for_the_total_so_far() {
 
 #[tokio::test(start_paused = true)]
 async fn silent_body_times_out() {
-    let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Error>>());
-    let response = http::Response::new(silent.boxed_unsync());
-    let mut exchange = exchange(&[], 100, ());
-    exchange.response = response;
+    let mut exchange = silent(());
     let started = Instant::now();
     assert!(matches!(exchange.chunk().await, Err(Error::Timeout)));
     assert_eq!(started.elapsed().as_secs(), 10);
+}
+
+/// A budget that is free after this time.
+struct Later(Duration);
+
+impl Reserve for Later {
+    async fn reserve(&self, _bytes: usize, until: Instant) -> Result<(), Exhausted> {
+        let sleep = tokio::time::sleep(self.0);
+        timeout_at(until, sleep).await.map_err(|_| Exhausted::ResponseMemory)
+    }
+}
+
+fn silent<R: Reserve>(reserve: R) -> Exchange<R> {
+    let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Error>>());
+    let mut exchange = exchange(&[], 100, reserve);
+    exchange.response = http::Response::new(silent.boxed_unsync());
+    exchange
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempt_is_longer_by_the_time_that_it_waits_for_memory() {
+    for (wait, until) in [(0, 60), (45, 105), (59, 119), (61, 120)] {
+        let mut exchange = silent(Later(Duration::from_secs(wait)));
+        let (started, reserved) = (Instant::now(), exchange.reserve(1).await);
+        // Half of the time until the deadline.
+        assert_eq!(reserved.is_ok(), wait < 60, "{wait}");
+        assert_eq!((exchange.limits.until - started).as_secs(), until, "{wait}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_after_a_wait_for_memory_says_nothing_of_polytomic() {
+    for (wait, opens) in [(0, true), (1, false)] {
+        let breaker = Arc::new(Breaker::new());
+        for _ in 0..100 {
+            let mut exchange = silent(Later(Duration::from_secs(wait)));
+            let holder = Holder::of_client("a key".into(), true);
+            let Ok(permit) = breaker.admit(holder) else { break };
+            exchange.report = Report::new(Some(permit));
+            exchange.reserve(1).await.unwrap();
+            assert!(matches!(exchange.chunk().await, Err(Error::Timeout)));
+        }
+        let holder = Holder::of_client("a key".into(), true);
+        assert_eq!(breaker.admit(holder).is_err(), opens, "{wait}");
+    }
 }

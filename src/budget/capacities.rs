@@ -354,8 +354,8 @@ mod tests {
                 .collect()
         };
         // Each holds half of what is free outside the reserve.
-        let held: Vec<Vec<_>> = (0..8).map(|_| hold()).collect();
-        assert!(held.iter().all(|held| held.len() >= 7));
+        let clients: Vec<Vec<_>> = (0..8).map(|_| hold()).collect();
+        assert!(clients.iter().all(|held| held.len() >= 7));
         let fields_and_trailers = (2 + 60) << 10;
         assert!(all.on_connection().try_reserve_metadata(fields_and_trailers).is_ok());
     }

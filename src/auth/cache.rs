@@ -1,11 +1,12 @@
-//! What the gateway knows about a credential, for a while. An entry grants nothing:
-//! Polytomic checks a known key on every RPC. So an entry can be wrong only by
-//! rejecting, and rejections last seconds.
+//! What the gateway knows about a credential. An entry grants nothing: Polytomic checks
+//! a known key on every RPC. So an entry can be wrong only by rejecting, and a key that
+//! Polytomic rejected is asked about again after seconds.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use moka::Expiry;
 use moka::future::Cache as Moka;
 use moka::notification::RemovalCause;
 use tokio::time::Instant;
@@ -14,9 +15,17 @@ use super::Credentials;
 use super::hash::CredentialHash;
 use super::stats::Counters;
 
-/// Time that an identity is kept. A revoked key does not wait for its end: Polytomic
-/// rejects the next RPC, and that 401 leads to a look-up, which replaces the entry.
-pub(super) const IDENTITY_TTL: Duration = Duration::from_secs(60);
+/// Time after which Polytomic is asked again who owns a key. The identity stays in use
+/// until it answers: otherwise whoever makes `/api/me` slow, or uses up the rate of
+/// look-ups, would take the identity from every client.
+pub(super) const REFRESH_AFTER: Duration = Duration::from_secs(60);
+
+/// Time that an identity is kept after the last look-up of an unused key.
+const IDENTITY_IDLE: Duration = Duration::from_secs(3_600);
+
+/// Time that it is kept that a key has no known owner: longer than until the next
+/// look-up is due, so that no RPC waits for that.
+const UNANSWERED_TTL: Duration = Duration::from_secs(60);
 
 /// Time that a 401 is kept: long enough that a client which loops with a dead key does
 /// not use up Polytomic's rate limit, and short because only a rejection can be wrong.
@@ -35,15 +44,17 @@ pub(super) struct Cache {
 /// What is known about a credential.
 #[derive(Clone, Debug)]
 pub(super) enum State {
-    /// Polytomic stated the owner, or is not asked.
+    /// Polytomic stated the owner.
     Known {
         credentials: Credentials,
+        /// When to ask again.
+        due: Instant,
         /// Until when a 401 to an RPC is no reason to ask again.
         settled_until: Instant,
     },
-    /// Polytomic did not say who the owner is.
+    /// Polytomic did not say who the owner is. Holds no credential either: the key may
+    /// be made up.
     Unanswered {
-        credentials: Credentials,
         /// When to ask again.
         due: Instant,
     },
@@ -53,11 +64,36 @@ pub(super) enum State {
 }
 
 /// An entry has its own expiry, checked on reading, because a test cannot pause moka's
-/// clock. moka's time to live only removes entries that are not read any more.
+/// clock. moka's only removes entries that are not read any more.
 #[derive(Clone, Debug)]
 struct Entry {
-    expires_at: Instant,
+    added_at: Instant,
     state: State,
+}
+
+/// When moka removes an entry.
+#[derive(Debug)]
+struct ByState;
+
+impl Expiry<CredentialHash, Entry> for ByState {
+    fn expire_after_create(
+        &self,
+        _hash: &CredentialHash,
+        entry: &Entry,
+        _created_at: std::time::Instant,
+    ) -> Option<Duration> {
+        Some(entry.ttl().unwrap_or(IDENTITY_IDLE))
+    }
+
+    fn expire_after_update(
+        &self,
+        _hash: &CredentialHash,
+        entry: &Entry,
+        _updated_at: std::time::Instant,
+        _remaining: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(entry.ttl().unwrap_or(IDENTITY_IDLE))
+    }
 }
 
 impl Cache {
@@ -66,7 +102,7 @@ impl Cache {
         let entries = Moka::builder()
             .name("auth")
             .max_capacity(MAX_ENTRIES)
-            .time_to_live(IDENTITY_TTL.max(REJECTION_TTL))
+            .expire_after(ByState)
             .eviction_listener(move |_hash, entry: Entry, cause| match cause {
                 RemovalCause::Size => removed.evicted.add(),
                 RemovalCause::Expired => removed.expired.add(),
@@ -83,35 +119,26 @@ impl Cache {
         entry.is_live().then_some(entry.state)
     }
 
-    /// Keeps credentials for [`IDENTITY_TTL`]. Until `settled_until`, a 401 to an RPC is
-    /// no reason to ask Polytomic again.
+    /// Keeps credentials whose owner Polytomic stated. Until `settled_until`, a 401 to an
+    /// RPC is no reason to ask it again.
     pub(super) async fn insert(&self, credentials: &Credentials, settled_until: Instant) {
         let credentials = credentials.clone();
         let hash = credentials.hash();
-        let state = State::Known { credentials, settled_until };
-        self.entries.insert(hash, Entry::new(state, IDENTITY_TTL)).await;
+        let due = Instant::now() + REFRESH_AFTER;
+        let state = State::Known { credentials, due, settled_until };
+        self.entries.insert(hash, Entry::new(state)).await;
     }
 
     /// Records that Polytomic did not say who the owner is, and should be asked again
     /// when `due`. An owner that it stated before is kept.
-    pub(super) async fn insert_unanswered(
-        &self,
-        credentials: &Credentials,
-        due: Instant,
-    ) {
-        let hash = credentials.hash();
-        let held = self.entries.get(&hash).await.filter(Entry::is_live);
-        let entry =
-            if let Some(Entry { expires_at, state: State::Known { credentials, .. } }) =
-                held
-            {
-                let state = State::Known { credentials, settled_until: due };
-                Entry { expires_at, state }
-            } else {
-                let credentials = credentials.clone();
-                Entry::new(State::Unanswered { credentials, due }, IDENTITY_TTL)
-            };
-        self.entries.insert(hash, entry).await;
+    pub(super) async fn insert_unanswered(&self, hash: CredentialHash, due: Instant) {
+        let state = match self.get(&hash).await {
+            Some(State::Known { credentials, .. }) => {
+                State::Known { credentials, due, settled_until: due }
+            }
+            _ => State::Unanswered { due },
+        };
+        self.entries.insert(hash, Entry::new(state)).await;
     }
 
     /// Records for [`REJECTION_TTL`] that Polytomic does not know a credential.
@@ -121,7 +148,7 @@ impl Cache {
         {
             self.counters.rejected.add();
         }
-        self.entries.insert(hash, Entry::new(State::Rejected, REJECTION_TTL)).await;
+        self.entries.insert(hash, Entry::new(State::Rejected)).await;
     }
 
     /// Returns the number of entries, without changes that moka has not applied yet.
@@ -137,12 +164,21 @@ impl Cache {
 }
 
 impl Entry {
-    fn new(state: State, ttl: Duration) -> Self {
-        Self { expires_at: Instant::now() + ttl, state }
+    fn new(state: State) -> Self {
+        Self { added_at: Instant::now(), state }
+    }
+
+    /// Returns how long the entry counts, or `None` if until Polytomic says otherwise.
+    fn ttl(&self) -> Option<Duration> {
+        match self.state {
+            State::Known { .. } => None,
+            State::Unanswered { .. } => Some(UNANSWERED_TTL),
+            State::Rejected => Some(REJECTION_TTL),
+        }
     }
 
     fn is_live(&self) -> bool {
-        Instant::now() < self.expires_at
+        self.ttl().is_none_or(|ttl| self.added_at.elapsed() < ttl)
     }
 }
 

@@ -26,7 +26,16 @@ pub(super) struct InFlight<T>(Mutex<Work<T>>);
 #[derive(Debug)]
 struct Work<T> {
     outcomes: HashMap<CredentialHash, watch::Receiver<Option<T>>>,
-    starts: TokenBucket,
+    new: TokenBucket,
+    confirmed: TokenBucket,
+}
+
+/// Which rate a piece of work is counted against. Anyone can make up new credentials,
+/// so these must not take the rate of those that Polytomic has confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    New,
+    Confirmed,
 }
 
 /// Waits for one piece of work.
@@ -46,10 +55,10 @@ struct RemoveOnDrop<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> InFlight<T> {
-    /// Starts no more work than `rate` allows.
+    /// Starts no more work than `rate` allows, for each [`Standing`].
     pub(super) fn new(rate: Rate) -> Arc<Self> {
-        let starts = TokenBucket::new(rate);
-        Arc::new(Self(Mutex::new(Work { outcomes: HashMap::new(), starts })))
+        let [new, confirmed] = [(); 2].map(|()| TokenBucket::new(rate));
+        Arc::new(Self(Mutex::new(Work { outcomes: HashMap::new(), new, confirmed })))
     }
 
     /// Joins the work for a credential, or starts it in a new task, which outlives its
@@ -57,6 +66,7 @@ impl<T: Clone + Send + Sync + 'static> InFlight<T> {
     pub(super) fn join<W>(
         self: &Arc<Self>,
         hash: CredentialHash,
+        standing: Standing,
         start: impl FnOnce() -> W,
     ) -> Option<Waiter<T>>
     where
@@ -66,7 +76,12 @@ impl<T: Clone + Send + Sync + 'static> InFlight<T> {
         if let Some(outcome) = work.outcomes.get(&hash) {
             return Some(Waiter { outcome: outcome.clone(), is_shared: true });
         }
-        if work.outcomes.len() >= MAX_IN_FLIGHT || !work.starts.try_take() {
+        let is_full = work.outcomes.len() >= MAX_IN_FLIGHT;
+        let starts = match standing {
+            Standing::New => &mut work.new,
+            Standing::Confirmed => &mut work.confirmed,
+        };
+        if is_full || !starts.try_take() {
             return None;
         }
         let (sender, outcome) = watch::channel(None);
@@ -111,6 +126,7 @@ mod tests {
     use std::future::{pending, ready};
 
     use super::super::hash::Hasher;
+    use super::Standing::{Confirmed, New};
     use super::*;
 
     const UNLIMITED: Rate = Rate { per_second: u32::MAX, burst: u32::MAX };
@@ -120,10 +136,12 @@ mod tests {
         let (in_flight, hasher) =
             (InFlight::<u8>::new(UNLIMITED), Hasher::new("", "", ""));
         for number in 0..MAX_IN_FLIGHT {
-            assert!(in_flight.join(hasher.hash(&number.to_string()), pending).is_some());
+            assert!(
+                in_flight.join(hasher.hash(&number.to_string()), New, pending).is_some()
+            );
         }
-        assert!(in_flight.join(hasher.hash("one more"), || ready(1)).is_none());
-        let joined = in_flight.join(hasher.hash("0"), || ready(1)).unwrap();
+        assert!(in_flight.join(hasher.hash("one more"), New, || ready(1)).is_none());
+        let joined = in_flight.join(hasher.hash("0"), New, || ready(1)).unwrap();
         assert!(joined.is_shared);
     }
 
@@ -131,11 +149,20 @@ mod tests {
     async fn work_over_the_rate_is_not_started_but_can_be_joined() {
         let in_flight = InFlight::<u8>::new(Rate { per_second: 1, burst: 1 });
         let hasher = Hasher::new("", "", "");
-        assert!(in_flight.join(hasher.hash("one"), pending).is_some());
-        assert!(in_flight.join(hasher.hash("two"), pending).is_none());
-        assert!(in_flight.join(hasher.hash("one"), pending).unwrap().is_shared);
+        assert!(in_flight.join(hasher.hash("one"), New, pending).is_some());
+        assert!(in_flight.join(hasher.hash("two"), New, pending).is_none());
+        assert!(in_flight.join(hasher.hash("one"), New, pending).unwrap().is_shared);
         tokio::time::advance(std::time::Duration::from_secs(1)).await;
-        assert!(in_flight.join(hasher.hash("two"), pending).is_some());
+        assert!(in_flight.join(hasher.hash("two"), New, pending).is_some());
+    }
+
+    #[tokio::test]
+    async fn new_credentials_do_not_take_the_rate_of_confirmed_ones() {
+        let in_flight = InFlight::<u8>::new(Rate { per_second: 1, burst: 1 });
+        let hasher = Hasher::new("", "", "");
+        assert!(in_flight.join(hasher.hash("one"), New, pending).is_some());
+        assert!(in_flight.join(hasher.hash("two"), New, pending).is_none());
+        assert!(in_flight.join(hasher.hash("three"), Confirmed, pending).is_some());
     }
 
     #[tokio::test]
@@ -143,10 +170,17 @@ mod tests {
         let (in_flight, hasher) =
             (InFlight::<u8>::new(UNLIMITED), Hasher::new("", "", ""));
         let hash = hasher.hash("key");
-        assert_eq!(in_flight.join(hash, || ready(1)).unwrap().outcome().await, Some(1));
-        let panics = in_flight.join(hash, || async { panic!("on purpose") }).unwrap();
+        assert_eq!(
+            in_flight.join(hash, New, || ready(1)).unwrap().outcome().await,
+            Some(1)
+        );
+        let panics =
+            in_flight.join(hash, New, || async { panic!("on purpose") }).unwrap();
         assert_eq!(panics.outcome().await, None);
-        assert_eq!(in_flight.join(hash, || ready(2)).unwrap().outcome().await, Some(2));
+        assert_eq!(
+            in_flight.join(hash, New, || ready(2)).unwrap().outcome().await,
+            Some(2)
+        );
     }
 
     /// moka's single flight would leave one task per cancelled waiter.
@@ -155,7 +189,7 @@ mod tests {
         let (in_flight, hasher) =
             (InFlight::<u8>::new(UNLIMITED), Hasher::new("", "", ""));
         for _ in 0..1_000 {
-            drop(in_flight.join(hasher.hash("key"), pending).unwrap());
+            drop(in_flight.join(hasher.hash("key"), New, pending).unwrap());
         }
         assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 1);
     }

@@ -19,7 +19,8 @@ pub struct Settings {
     pub api_version: String,
     /// Whether to look up the owner of a key with `GET /api/me`.
     pub verify: bool,
-    /// The limit on these look-ups, over all keys. RPCs beyond it continue without.
+    /// The limit on these look-ups, over all keys that Polytomic has not confirmed, and
+    /// again over those that it has. RPCs beyond it continue without.
     pub look_ups: Rate,
 }
 

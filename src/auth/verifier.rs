@@ -1,9 +1,11 @@
-//! Looks up the owner of a key once and caches the result.
+//! Looks up the owner of a key and caches the result.
 //!
 //! This is an optimisation, not a dependency: if the look-up fails, the RPC continues
 //! without an identity, because Polytomic checks the key itself. That the look-up had
 //! no answer is remembered too: a Polytomic that does not answer is not asked by every
-//! RPC.
+//! RPC. An identity once stated is refreshed in the background, and holds until Polytomic
+//! says otherwise: who is counted, and whose class is checked, must not depend on it
+//! answering now.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::cache::{Cache, State};
 use super::credentials::{self, Credentials};
 use super::hash::CredentialHash;
-use super::in_flight::{InFlight, Waiter};
+use super::in_flight::{InFlight, Standing, Waiter};
 use super::look_up::{LookUp, LookUpError, Verdict};
 use super::settings::Rate;
 use super::stats::{Counters, Stats};
@@ -79,19 +81,28 @@ impl Verifier {
         hash: CredentialHash,
         token: &str,
     ) -> Outcome {
+        if !self.verify {
+            // Nothing to remember, and anyone can make up keys.
+            return Ok(self.unverified(hash, credentials::header(token)));
+        }
         let counters = &self.counters;
+        // Where one is due, a look-up starts for which no RPC waits.
         match self.cache.get(&hash).await {
-            Some(State::Known { credentials, .. }) => {
-                counters.hits.add();
-                return Ok(credentials);
-            }
-            Some(State::Unanswered { credentials, due }) => {
+            Some(State::Known { credentials, due, .. }) => {
                 counters.hits.add();
                 if due <= Instant::now() {
-                    // No RPC waits for it.
-                    self.start(hash, credentials.authorization(), Cause::Rpc);
+                    let authorization = credentials.authorization();
+                    self.start(hash, authorization, Cause::Rpc, Standing::Confirmed);
                 }
                 return Ok(credentials);
+            }
+            Some(State::Unanswered { due }) => {
+                counters.hits.add();
+                let authorization = credentials::header(token);
+                if due <= Instant::now() {
+                    self.start(hash, authorization.clone(), Cause::Rpc, Standing::New);
+                }
+                return Ok(self.unverified(hash, authorization));
             }
             Some(State::Rejected) => {
                 counters.negative.add();
@@ -100,13 +111,8 @@ impl Verifier {
             None => {}
         }
         let authorization = credentials::header(token);
-        if !self.verify {
-            counters.misses.add();
-            let credentials = self.unverified(hash, authorization);
-            self.cache.insert(&credentials, Instant::now()).await;
-            return Ok(credentials);
-        }
-        let Some(waiter) = self.start(hash, authorization.clone(), Cause::Rpc) else {
+        let waiter = self.start(hash, authorization.clone(), Cause::Rpc, Standing::New);
+        let Some(waiter) = waiter else {
             counters.look_ups_skipped.add();
             return Ok(self.unverified(hash, authorization));
         };
@@ -126,10 +132,15 @@ impl Verifier {
         }
         let (hash, authorization) = (credentials.hash(), credentials.authorization());
         let cause = Cause::Unauthorized(credentials.generation());
-        if self.settled(&hash, cause).await.is_some() {
+        let held = self.cache.get(&hash).await;
+        let standing = match &held {
+            Some(State::Known { .. }) => Standing::Confirmed,
+            _ => Standing::New,
+        };
+        if held.is_some_and(|state| state.is_settled(cause)) {
             return;
         }
-        if let Some(waiter) = self.start(hash, authorization, cause) {
+        if let Some(waiter) = self.start(hash, authorization, cause, standing) {
             waiter.outcome().await;
         }
     }
@@ -149,32 +160,12 @@ impl Verifier {
         hash: CredentialHash,
         authorization: HeaderValue,
         cause: Cause,
+        standing: Standing,
     ) -> Option<Waiter<Outcome>> {
-        self.in_flight.join(hash, || {
+        self.in_flight.join(hash, standing, || {
             let verifier = Arc::clone(self);
             async move { verifier.look_up(hash, authorization, cause).await }
         })
-    }
-
-    /// Returns what a look-up would find out, if that is known.
-    async fn settled(&self, hash: &CredentialHash, cause: Cause) -> Option<Outcome> {
-        let now = Instant::now();
-        match self.cache.get(hash).await? {
-            State::Rejected => Some(Err(self.rejection())),
-            State::Unanswered { credentials, due } => {
-                (now < due).then_some(Ok(credentials))
-            }
-            State::Known { credentials, settled_until } => {
-                let is_settled = match cause {
-                    Cause::Rpc => true,
-                    // The key has been verified since, or just now.
-                    Cause::Unauthorized(generation) => {
-                        generation != credentials.generation() || now < settled_until
-                    }
-                };
-                is_settled.then_some(Ok(credentials))
-            }
-        }
     }
 
     async fn look_up(
@@ -185,8 +176,14 @@ impl Verifier {
     ) -> Outcome {
         // Another look-up may have ended after the client read the cache and before this
         // one started.
-        if let Some(outcome) = self.settled(&hash, cause).await {
-            return outcome;
+        let held = self.cache.get(&hash).await;
+        match held.filter(|state| state.is_settled(cause)) {
+            Some(State::Known { credentials, .. }) => return Ok(credentials),
+            Some(State::Unanswered { .. }) => {
+                return Ok(self.unverified(hash, authorization));
+            }
+            Some(State::Rejected) => return Err(self.rejection()),
+            None => {}
         }
         self.counters.look_ups.add();
         let response =
@@ -216,10 +213,9 @@ impl Verifier {
                     "key look-up failed; continuing without an identity"
                 );
                 self.counters.look_ups_failed.add();
-                let credentials = self.unverified(hash, authorization);
                 let due = now + NO_ANSWER_TTL + NO_ANSWER_JITTER.mul_f64(fastrand::f64());
-                self.cache.insert_unanswered(&credentials, due).await;
-                Ok(credentials)
+                self.cache.insert_unanswered(hash, due).await;
+                Ok(self.unverified(hash, authorization))
             }
         }
     }
@@ -239,5 +235,22 @@ impl Verifier {
     #[cfg(test)]
     pub(super) async fn run_pending_tasks(&self) {
         self.cache.run_pending_tasks().await;
+    }
+}
+
+impl State {
+    /// Reports whether the answer to a look-up is known already.
+    fn is_settled(&self, cause: Cause) -> bool {
+        let now = Instant::now();
+        match (self, cause) {
+            (Self::Rejected, _) => true,
+            (Self::Unanswered { due } | Self::Known { due, .. }, Cause::Rpc)
+            | (Self::Unanswered { due }, Cause::Unauthorized(_)) => now < *due,
+            (
+                Self::Known { credentials, settled_until, .. },
+                // The key has been verified since, or just now.
+                Cause::Unauthorized(generation),
+            ) => generation != credentials.generation() || now < *settled_until,
+        }
     }
 }

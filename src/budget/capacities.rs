@@ -87,8 +87,9 @@ impl Settings {
             // Separate, so that a flood of health checks rejects no RPC.
             auxiliary: half_reserved(256, FLOOR),
             // Two units beyond the first suffice for a credential of 8 KiB. As many RPCs
-            // as `in_flight` has by default may have one; each client may have one.
-            metadata: FairShare { total: 2048, reserved: 256, floor: 8, guaranteed: 2 },
+            // as `in_flight` has by default may have one; each client may have one. The
+            // floor is one request to reflection, which needs 15 units.
+            metadata: FairShare { total: 2048, reserved: 256, floor: 16, guaranteed: 2 },
             // A watch lasts as long as its client likes. One per connection is usual.
             watches: half_reserved(1024, FLOOR),
             // The reserve is small, so that few busy clients may use most of it. No
@@ -353,6 +354,22 @@ mod tests {
         assert!(reserve(REQUEST_UNIT).unwrap().is_none());
         drop(held);
         assert!(reserve(REQUEST_UNIT + 1).unwrap().is_some());
+    }
+
+    #[test]
+    fn reflection_works_while_others_hold_much_metadata() {
+        let all = Capacities::new(&settings(MIB, 1024));
+        let hold = || {
+            let busy = all.on_connection();
+            (0..)
+                .map_while(|_| busy.try_reserve_metadata(2 * REQUEST_UNIT).ok())
+                .collect()
+        };
+        // Each holds half of what is free outside the reserve.
+        let clients: Vec<Vec<_>> = (0..8).map(|_| hold()).collect();
+        assert!(clients.iter().all(|held| held.len() >= 7));
+        let fields_and_trailers = (2 + 60) << 10;
+        assert!(all.on_connection().try_reserve_metadata(fields_and_trailers).is_ok());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::{sleep, timeout},
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -33,10 +33,13 @@ use super::{
 };
 use crate::{budget::Capacities, grpc::Routes};
 
-/// Maximum time, and bytes, to read from a peer that is turned away: enough for a
-/// request on its way, since bytes left unread would reset the connection, and the
-/// reset can overtake the response.
-const LINGER: (Duration, u64) = (Duration::from_secs(1), 64 * 1024);
+/// Maximum time to read from a peer that is turned away: enough for a request on its
+/// way, since bytes left unread would reset the connection, and the reset can overtake
+/// the response.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// Maximum bytes to read from it.
+const LINGER_BYTES: u64 = 64 * 1024;
 
 /// What all connections share: copies would be most of the memory of a silent one.
 #[derive(Debug)]
@@ -76,9 +79,12 @@ pub(super) async fn serve(
         Ok(other) => {
             let reason = Reason::WrongProtocol(other);
             shared.rejected.record(reason, format_args!("{other} from {peer}"));
-            // It ends soon, so it is none to end for others.
-            drop(newcomer);
-            return Box::pin(turn_away(stream, other)).await;
+            tokio::select! {
+                // The response goes out, also if others need the connection.
+                biased;
+                () = Box::pin(turn_away(stream, other)) => return,
+                () = newcomer.unused(LINGER_TIME) => return,
+            }
         }
         Err(error) => Err(error.into()),
     };
@@ -120,18 +126,17 @@ async fn read_protocol(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Prot
 }
 
 /// Closes the connection of a peer that does not speak HTTP/2, after a response if it
-/// can read one.
+/// can read one. Reads on for as long as the peer sends.
 async fn turn_away(mut stream: TcpStream, protocol: Protocol) {
-    let (time, bytes) = LINGER;
     let turning_away = async {
         if protocol == Protocol::Http1 {
             stream.write_all(HTTP1_RESPONSE).await?;
         }
         stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(bytes), &mut tokio::io::sink()).await
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
     };
     // The peer may go away first, which ends the connection as well.
-    let _ = timeout(time, turning_away).await;
+    let _: io::Result<u64> = turning_away.await;
 }
 
 /// Returns how the peer broke HTTP/2 or a limit of it, if that ended the connection.
@@ -211,6 +216,11 @@ async fn serve_http2(
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         ended = poll_fn(|context| turn.poll(connection.as_mut(), context)) => Ok(ended?),
+        // A silent peer does not end it, and others may need the connection.
+        () = newcomer.unused(first_rpc_timeout(idle)) => {
+            goaway.set(Ending::Unused);
+            Ok(())
+        }
         () = after(grace, sleep(grace)) => Err("RPCs in flight exceeded the grace period".into()),
         // Without a grace period, unread responses still have their timeout.
         () = unread.overdue(limit), if grace.is_zero() => {

@@ -17,7 +17,8 @@ use kit::{
 };
 use prost::Message;
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     time::{Instant, timeout},
 };
 use tonic::Code;
@@ -124,6 +125,46 @@ async fn silent_connections_keep_no_client_out() {
     });
     let reasons = ["ended unused at the connection limit", "connection limit reached"];
     assert_eq!(rejected.collect::<Vec<_>>(), reasons);
+}
+
+#[tokio::test]
+async fn connections_turned_away_keep_no_client_out() {
+    const LIMIT: usize = 4;
+
+    let gateway = serving(&["--max-connections", "4"]).await;
+    for junk in ["GET / HTTP/1.1\r\n\r\n", "junk"] {
+        let mut peers = Vec::new();
+        for _ in 0..LIMIT {
+            let mut peer = TcpStream::connect(gateway.address).await.unwrap();
+            peer.write_all(junk.as_bytes()).await.unwrap();
+            // The gateway has responded, and lingers for the rest of the request.
+            let mut response = Vec::new();
+            let end = peer.read_to_end(&mut response);
+            timeout(HANG_GUARD, end).await.unwrap().unwrap();
+            peers.push(peer);
+        }
+        let mut clients = Vec::new();
+        for _ in 0..LIMIT {
+            clients.push(used(&gateway).await);
+        }
+        drop(clients);
+        drop(await_room(&gateway).await);
+    }
+}
+
+#[tokio::test]
+async fn old_connection_without_an_rpc_keeps_no_client_out() {
+    let flags = ["--max-connections", "1", "--max-connection-age", "0.2"];
+    let gateway =
+        serving(&[&flags[..], &["--max-connection-age-grace", "0"]].concat()).await;
+    let mut peer = silent(&gateway).await;
+    assert_eq!(goaway(&mut peer).await, ANY_STREAM);
+    // It does not answer the PING that would end the connection, nor those by which the
+    // gateway finds out after 30 s or more that a peer is gone.
+    let began = Instant::now();
+    await_room(&gateway).await;
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert_eq!(goaway(&mut peer).await, 0, "no stream was processed");
 }
 
 #[tokio::test]

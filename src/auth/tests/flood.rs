@@ -11,8 +11,9 @@ const KEYS: u64 = 25_000;
 /// Entries in the write buffer of the cache, or not removed yet.
 const SLACK: u64 = 1_000;
 
-async fn flood(settings: Settings, look_up: impl LookUp) {
-    let auth = Authenticator::start(settings, look_up).await.unwrap();
+#[tokio::test]
+async fn flood_of_wrong_keys_keeps_the_entry_in_use() {
+    let auth = Authenticator::start(settings(Mode::Passthrough), OnlyHot).await.unwrap();
     let hot = bearer("hot");
     let mut generation = None;
     for number in 0..KEYS {
@@ -27,14 +28,9 @@ async fn flood(settings: Settings, look_up: impl LookUp) {
     }
     auth.verifier.run_pending_tasks().await;
     assert!(auth.stats().entries <= MAX_ENTRIES);
-    assert!(auth.stats().invalidated_evicted >= KEYS - MAX_ENTRIES);
-}
-
-#[tokio::test]
-async fn flood_of_unverified_keys_keeps_the_entry_in_use() {
-    let mut settings = settings(Mode::Passthrough);
-    settings.verify = false;
-    flood(settings, Polytomic::new()).await;
+    // A slow machine may take longer than a rejection lasts.
+    let removed = auth.stats().invalidated_evicted + auth.stats().invalidated_expired;
+    assert!(removed >= KEYS - MAX_ENTRIES);
 }
 
 /// A Polytomic that knows one key.
@@ -50,9 +46,4 @@ impl LookUp for OnlyHot {
         let partner = || Verdict::Known(identity("hot", Class::Partner));
         Box::pin(ready(Ok(if is_known { partner() } else { Verdict::Unknown })))
     }
-}
-
-#[tokio::test]
-async fn flood_of_wrong_keys_keeps_the_entry_in_use() {
-    flood(settings(Mode::Passthrough), OnlyHot).await;
 }

@@ -51,8 +51,8 @@ struct Plan {
 }
 
 impl Plan {
-    async fn run(&self, connection: Capacities) -> Result<(), Exhausted> {
-        let RpcReservation { response, .. } = start(&connection);
+    async fn run(&self, rpc: RpcReservation) -> Result<(), Exhausted> {
+        let RpcReservation { response, .. } = rpc;
         let [arrive, read, unread] = self.pauses;
         let pause = async |steps| {
             for _ in 0..steps {
@@ -98,8 +98,9 @@ fn run(plans: Vec<Plan>) -> (Vec<Result<(), Exhausted>>, Duration) {
         let all = capacities();
         let connections: Vec<_> = (0..CONNECTIONS).map(|_| all.on_connection()).collect();
         let responses = plans.into_iter().enumerate().map(|(index, plan)| {
-            let connection = connections[index % CONNECTIONS].clone();
-            tokio::spawn(async move { plan.run(connection).await })
+            // Not in the task: an RPC that comes when nothing is free is rejected.
+            let rpc = start(&connections[index % CONNECTIONS]);
+            tokio::spawn(async move { plan.run(rpc).await })
         });
         let responses: Vec<_> = responses.collect();
         let mut results = Vec::new();

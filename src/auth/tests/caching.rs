@@ -82,9 +82,8 @@ async fn identity_outlasts_10_min_of_failing_look_ups() {
         let tried = 54..=300;
         assert!(tried.contains(&polytomic.asked()), "{script:?}: {}", polytomic.asked());
         polytomic.script("one", Script::Unknown);
-        advance(NO_ANSWER_TTL + NO_ANSWER_JITTER).await;
         while auth.credentials(&bearer("one")).await.is_ok() {
-            tokio::task::yield_now().await;
+            advance(SECOND).await;
         }
         assert_eq!(auth.credentials(&bearer("one")).await.unwrap_err(), REJECTED);
     }

@@ -64,7 +64,8 @@ impl Texts<'_> {
     }
 
     pub(super) fn identifier(&self, raw: &str, limit: usize) -> Option<String> {
-        let text = text::identifier(&self.redact(raw, limit), limit);
+        // A name may be a link or a secret, too, which it would not look like later.
+        let text = text::identifier(&self.clean(raw, limit)?, limit);
         (!text.is_empty()).then_some(text)
     }
 

@@ -33,6 +33,7 @@ fn message_is_found_in_every_shape() {
             r#"{"errors":{"name":["is taken","x"],"id":"is bad"}}"#,
             "name: is taken; id: is bad",
         ),
+        (r#"{"errors":{"https://app.polytomic.com/a":"is bad"}}"#, "linkremoved: is bad"),
         (r#"{"message":"first","detail":"b","errors":["c"]}"#, "first"),
         (r#"{"extra":[1,{"a":null}],"message":"  two\n lines\t"}"#, "two lines"),
         (

@@ -184,8 +184,8 @@ async fn metadata_that_expands_is_limited_over_all_connections() {
     let mut peers = Vec::new();
     let first = [rpc(LIST, &[]), indexed_field("x", "")].concat();
     let expanded = [rpc(LIST, &[]), repeated_field(EXPANDED)].concat();
-    // Each connection in turn may hold half of what is left.
-    for streams in [80, 40, 20, 10, 6, 3, 2, 2_u32] {
+    // Each connection in turn may hold half of what is left; then, its floor: one.
+    for streams in [80, 40, 20, 10, 6, 3, 2, 2_u32].into_iter().chain([1; 25]) {
         let mut peer = Peer::greet(gateway.address).await.unwrap();
         peer.send(&frame(HEADERS, END_HEADERS, 1, &first)).await.unwrap();
         let open = |number| frame(HEADERS, END_HEADERS, 2 * number + 1, &expanded);

@@ -20,8 +20,9 @@
 //!
 //! Every attempt of a create carries the same idempotency key, under which Polytomic
 //! records the first outcome. An RPC that may exist is `UNKNOWN`, whatever its last
-//! attempt ended with. An RPC is `NOT_SENT` only if no attempt was sent. Polytomic's own error responses have a `key`: a proxy without
-//! a server behind it responds with 404 too.
+//! attempt ended with. An RPC is `NOT_SENT` only if no attempt was sent. Polytomic's own
+//! error responses have a `key`: a proxy without a server behind it responds with 404
+//! too.
 
 use http::StatusCode;
 

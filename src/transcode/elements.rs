@@ -62,12 +62,17 @@ impl Elements {
     /// Starts at the first byte of a response to `rpc`, of at most `largest` bytes.
     #[must_use]
     pub fn new(rpc: &Arc<Rpc>, largest: usize) -> Self {
-        Self {
-            rpc: Arc::clone(rpc),
-            arrival: Arrival::new(largest),
-            envelope: Envelope::default(),
-            turn: 0,
-        }
+        Self::start(rpc, Arrival::new(largest, largest))
+    }
+
+    /// As [`new`](Self::new), of any length, with elements of at most `largest` bytes.
+    #[must_use]
+    pub fn of_stream(rpc: &Arc<Rpc>, largest: usize) -> Self {
+        Self::start(rpc, Arrival::new(usize::MAX, largest))
+    }
+
+    fn start(rpc: &Arc<Rpc>, arrival: Arrival) -> Self {
+        Self { rpc: Arc::clone(rpc), arrival, envelope: Envelope::default(), turn: 0 }
     }
 
     /// Returns how many bytes of JSON this may hold at most once a chunk of `chunk` bytes
@@ -75,6 +80,12 @@ impl Elements {
     #[must_use]
     pub fn held_with(&self, chunk: usize) -> usize {
         self.arrival.held_with(chunk)
+    }
+
+    /// Returns how many bytes are kept of an element that was incomplete when it was read.
+    #[must_use]
+    pub fn incomplete(&self) -> usize {
+        self.arrival.incomplete()
     }
 
     /// Returns how many bytes of JSON the next call looks at, at most.

@@ -10,6 +10,10 @@ use crate::transcode::json;
 /// Bytes by which the rest of a chunk grows at least, to be read with the next chunk.
 const LEAST: usize = 4096;
 
+/// Maximum bytes of a rest that is read again with every chunk, so that an element is read
+/// as soon as it has arrived. One that is larger may need the chunk after its last.
+const SMALL: usize = 32 * 1024;
+
 /// A part of the text, in chunks.
 #[derive(Debug)]
 pub(super) struct Arrival {
@@ -29,13 +33,15 @@ pub(super) struct Arrival {
     received: usize,
     consumed: usize,
     largest: usize,
+    largest_element: usize,
     ended: bool,
     /// Why the text ends where it does, if that is an error.
     cut: Option<json::Error>,
 }
 
 impl Arrival {
-    pub(super) fn new(largest: usize) -> Self {
+    /// Expects a text of up to `largest` bytes, with elements of up to `largest_element`.
+    pub(super) fn new(largest: usize, largest_element: usize) -> Self {
         Self {
             chunk: Bytes::new(),
             rest: Vec::new(),
@@ -46,6 +52,7 @@ impl Arrival {
             received: 0,
             consumed: 0,
             largest,
+            largest_element,
             ended: false,
             cut: None,
         }
@@ -94,6 +101,11 @@ impl Arrival {
     /// Returns how many bytes have been consumed.
     pub(super) fn consumed(&self) -> usize {
         self.consumed
+    }
+
+    /// Returns how many bytes are kept of what was incomplete when it was read.
+    pub(super) fn incomplete(&self) -> usize {
+        self.rest.len()
     }
 
     /// Returns how many bytes this may hold once a chunk of `chunk` bytes is pushed.
@@ -180,7 +192,9 @@ impl Arrival {
             return;
         }
         self.forget_chunk();
-        self.worth = 2 * self.rest.len();
+        let length = self.rest.len();
+        let doubled = if length <= SMALL { length + 1 } else { 2 * length };
+        self.worth = doubled.min(self.largest_element.max(length + 1));
     }
 
     /// The rest has a copy of it.

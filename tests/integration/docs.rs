@@ -36,10 +36,9 @@ fn flags_page_lists_every_flag() {
 
 #[test]
 fn rpcs_page_lists_every_rpc() {
-    let mut table =
-        "| RPC | REST request | body | response | API versions |\n\
+    let mut table = "| RPC | REST request | body | response | API versions |\n\
          | --- | --- | --- | --- | --- |\n"
-            .to_owned();
+        .to_owned();
     for rpc in Contract::compile(DESCRIPTOR_SET).unwrap().rpcs() {
         let body = match &rpc.binding.body {
             Body::None => "none".to_owned(),

@@ -62,6 +62,9 @@ pub struct Rpc {
     pub response: Schema,
     /// Whether the RPC responds with a stream.
     pub is_streaming: bool,
+    /// The name of the RPC of the service that streams what this one responds with, if
+    /// there is one.
+    pub stream: Option<String>,
     /// What an error of the RPC is about, if the `.proto` file states it.
     pub resource: Option<ResourceReference>,
     /// What the `.proto` file states beyond the REST form.
@@ -120,8 +123,10 @@ impl Contract {
             return Err(Error::Empty);
         }
         rpcs.sort_by(|a, b| a.path.cmp(&b.path));
-        for (index, rpc) in rpcs.iter_mut().enumerate() {
-            rpc.index = index;
+        for index in 0..rpcs.len() {
+            let stream = rpcs.iter().find(|other| rpcs[index].is_streamed_by(other));
+            rpcs[index].stream = stream.map(|stream| stream.name.clone());
+            rpcs[index].index = index;
         }
         Ok(Self { rpcs: rpcs.into_iter().map(Arc::new).collect() })
     }
@@ -167,8 +172,19 @@ impl Rpc {
             request,
             response,
             is_streaming: method.is_server_streaming(),
+            stream: None,
             options: Options::read(method)?,
         })
+    }
+
+    /// Reports whether another RPC streams the response to the same REST request.
+    fn is_streamed_by(&self, other: &Self) -> bool {
+        let call =
+            |rpc: &Self| (rpc.binding.method.clone(), rpc.binding.template.clone());
+        !self.is_streaming
+            && other.is_streaming
+            && self.service == other.service
+            && call(self) == call(other)
     }
 
     /// Returns the path of the gRPC request, `/package.Service/Rpc`.

@@ -10,6 +10,7 @@ mod idempotency;
 mod identity;
 mod metadata;
 mod outcome;
+mod oversized;
 mod prepare;
 mod record;
 mod response;
@@ -33,7 +34,7 @@ pub use self::{
     timeouts::Timeouts,
 };
 use self::{
-    deadline::Deadline, idempotency::Key, prepare::prepare,
+    deadline::Deadline, idempotency::Key, oversized::Oversized, prepare::prepare,
     record::Record, response::Translator, retry::Retries, stream::Reading,
 };
 use crate::{
@@ -55,6 +56,7 @@ pub struct Gateway {
     retries: Retries,
     rejected_responses: RejectedResponses,
     translator: Translator,
+    oversized: Oversized,
 }
 
 /// What a successful attempt yields.
@@ -87,6 +89,7 @@ impl Gateway {
     ) -> Self {
         let retries = Retries::new(settings.attempts);
         let rejected_responses = RejectedResponses::new();
+        let oversized = Oversized::new(&contract);
         Self {
             contract,
             authenticator,
@@ -95,6 +98,7 @@ impl Gateway {
             retries,
             rejected_responses,
             translator: Translator::new(),
+            oversized,
         }
     }
 
@@ -138,6 +142,9 @@ impl Gateway {
         let work = self.perform(rpc, &metadata, &message, key, received, &mut record);
         match catch_panic(work).await {
             Ok((answer, reserved)) => {
+                if let Answer::Message(message) = &answer {
+                    self.oversized.check(rpc, message.len());
+                }
                 let metadata = record.metadata();
                 let body = body(answer, reserved, record);
                 Ok(tonic::Response::from_parts(metadata, body, Extensions::new()))

@@ -297,6 +297,13 @@ fn stream_has_the_elements_of_a_list_as_its_messages() {
 }
 
 #[test]
+fn list_knows_the_rpc_that_streams_it() {
+    let contract = Contract::compile(DESCRIPTOR_SET).unwrap();
+    let streams: Vec<_> = contract.rpcs().map(|rpc| rpc.stream.as_deref()).collect();
+    assert_eq!(streams, [None, Some("StreamPartnerSharedConnections"), None]);
+}
+
+#[test]
 fn streams_that_rest_does_not_have_are_rejected() {
     let get = r#"get: "/a""#;
     for (case, rule, fields, expected) in [

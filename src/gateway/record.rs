@@ -162,6 +162,7 @@ impl Record {
             fingerprint: self.fingerprint(),
             api_version: text(&self.api_version),
             options: self.rpc.as_ref().map_or(Options::NONE, |rpc| &rpc.options),
+            stream: self.rpc.as_ref().and_then(|rpc| rpc.stream.as_deref()),
             ..Context::new(text(&self.request_id))
         }
     }

@@ -29,11 +29,7 @@ pub struct Message {
 }
 
 impl Message {
-    pub(super) fn new(
-        bytes: Bytes,
-        memory: Arc<ResponseMemory>,
-        record: Record,
-    ) -> Self {
+    pub(super) fn new(bytes: Bytes, memory: Arc<ResponseMemory>, record: Record) -> Self {
         Self { bytes, memory, record }
     }
 

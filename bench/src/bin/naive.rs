@@ -10,6 +10,7 @@ use gateway_bench::{
     proto::{
         CreatePartnerSharedConnectionRequest, CreatePartnerSharedConnectionResponse,
         ListPartnerSharedConnectionsRequest, ListPartnerSharedConnectionsResponse,
+        StreamPartnerSharedConnectionsRequest, StreamPartnerSharedConnectionsResponse,
         partner_shared_connections_service_server::{
             PartnerSharedConnectionsService, PartnerSharedConnectionsServiceServer,
         },
@@ -24,6 +25,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tonic::{
     Request, Response, Status,
+    codegen::BoxStream,
     metadata::MetadataMap,
     transport::{Server, server::TcpIncoming},
 };
@@ -77,6 +79,16 @@ impl PartnerSharedConnectionsService for Forwarder {
         let (metadata, _, message) = request.into_parts();
         let url = self.url(&message.org_id, &message.connection_id);
         send(self.client.get(url), &metadata).await
+    }
+
+    type StreamPartnerSharedConnectionsStream =
+        BoxStream<StreamPartnerSharedConnectionsResponse>;
+
+    async fn stream_partner_shared_connections(
+        &self,
+        _: Request<StreamPartnerSharedConnectionsRequest>,
+    ) -> Result<Response<Self::StreamPartnerSharedConnectionsStream>, Status> {
+        Err(Status::unimplemented("a list is not streamed"))
     }
 
     async fn create_partner_shared_connection(

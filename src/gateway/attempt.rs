@@ -94,8 +94,7 @@ impl Gateway {
         let sending = admission.send(request, unsent, sent, deadline, memory);
         let exchange = abandon_unsent(sending, cancel, ends.unsent).await?;
         record.responded(exchange.status());
-        let response = exchange.collect().await?;
-        self.translator.translate(rpc, response, credentials, memory, ends.rpc).await
+        self.translator.receive(rpc, exchange, credentials, memory, ends.rpc).await
     }
 
     /// Returns for whom a request is sent, as far as failures are concerned.

@@ -20,5 +20,5 @@ pub use self::{
     elements::{Elements, Progress, TURN},
     error::{RequestError, Violation},
     request::{Resource, RestRequest, request},
-    response::{MAX_DEPTH, ResponseError, response},
+    response::{MAX_DEPTH, ResponseError, SLACK, response},
 };

@@ -437,7 +437,7 @@ mod tests {
     async fn response_of_the_largest_size_is_received() {
         for settings in [settings(8 * MIB, 1024), settings(256 * MIB, 1)] {
             let largest = settings.largest_response();
-            let needed = ResponseMemory::needed_for(largest);
+            let needed = 2 * largest;
             let all = Capacities::new(&settings);
             let later = Instant::now() + Duration::from_secs(1);
             let rpc = start(&all, Connection).unwrap();

@@ -72,10 +72,10 @@ pub struct ExpectedResponse<'a> {
     rejected: &'a RejectedResponses,
 }
 
-/// Reserves memory for a body while it arrives.
+/// Reserves memory for a response while it arrives.
 pub trait Reserve {
-    /// Reserves memory for a total of `bytes` of JSON, and for a message of as many.
-    /// Waits for it, and meanwhile no more of the body must be read.
+    /// Reserves a total of `bytes`. Waits for them, and meanwhile no more of the body must
+    /// be read.
     ///
     /// # Errors
     ///
@@ -96,28 +96,14 @@ impl Reserve for () {
 
 impl Reserve for &ExpectedResponse<'_> {
     async fn reserve(&self, bytes: usize, until: Instant) -> Result<(), Exhausted> {
-        self.grow_to(ResponseMemory::needed_for(bytes), until).await
+        self.grow_to(bytes, until).await
     }
 }
 
 impl ExpectedResponse<'_> {
-    /// Grows for a message that needs more than `room` bytes, while its JSON of `json`
-    /// bytes is in memory. Returns how many there are for the message.
-    ///
-    /// # Errors
-    ///
-    /// As [`reserve`](Reserve::reserve).
-    pub(crate) async fn grow_for_message(
-        &self,
-        json: usize,
-        room: usize,
-        until: Instant,
-    ) -> Result<usize, Exhausted> {
-        let largest = self.memory.largest().saturating_sub(json);
-        // Beyond the largest it is an error.
-        let larger = if room < largest { (2 * room).min(largest) } else { 2 * room };
-        self.grow_to(json.saturating_add(larger), until).await?;
-        Ok(larger)
+    /// Returns the maximum bytes that the response can hold.
+    pub(crate) fn largest(&self) -> usize {
+        self.memory.largest()
     }
 
     async fn grow_to(&self, needed: usize, until: Instant) -> Result<(), Exhausted> {
@@ -141,17 +127,14 @@ impl ExpectedResponse<'_> {
         self.memory.expect(bytes, until).await
     }
 
-    /// Returns the memory, for work that its RPC may abandon.
+    /// Returns the memory, for a stream, which outlives its attempt.
     pub(crate) fn shared(&self) -> Arc<ResponseMemory> {
         Arc::clone(self.memory)
     }
 
-    /// Shrinks to what a response holds before its size is known. Not while abandoned
-    /// work still uses it.
+    /// Shrinks to what a response holds before its size is known.
     pub(crate) fn start_again(&self) {
-        if Arc::strong_count(self.memory) == 1 {
-            self.memory.start_again();
-        }
+        self.memory.start_again();
     }
 
     /// Holds a message of `bytes`, whose JSON is dropped, until the client has read it.
@@ -218,11 +201,11 @@ mod tests {
         Instant::now() + Duration::from_millis(10)
     }
 
-    /// Has `request` rejected for a JSON response of 2 MiB.
+    /// Has `request` rejected for a response of 4 MiB.
     async fn reject(responses: &RejectedResponses, request: &str) {
         let memory = memory(MIB);
         let response = responses.reserve(&memory, request, HOLDER, soon()).await.unwrap();
-        let rejected = (&response).reserve(2 * MIB, soon()).await;
+        let rejected = (&response).reserve(4 * MIB, soon()).await;
         assert_eq!(rejected, Err(Exhausted::ResponseMemory));
     }
 
@@ -251,17 +234,6 @@ mod tests {
         reject(&responses, "/a").await;
         assert!(is_sent(&responses, "/b", HOLDER, 3 * UNIT).await);
         assert!(is_sent(&responses, "/a", "another", 3 * UNIT).await);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn message_that_found_no_memory_is_remembered() {
-        let responses = RejectedResponses::new();
-        let memory = memory(MIB);
-        let response = responses.reserve(&memory, "/a", HOLDER, soon()).await.unwrap();
-        (&response).reserve(UNIT, soon()).await.unwrap();
-        let rejected = response.grow_for_message(UNIT, MIB, soon()).await;
-        assert_eq!(rejected, Err(Exhausted::ResponseMemory));
-        assert!(!is_sent(&responses, "/a", HOLDER, MIB).await);
     }
 
     #[tokio::test]

@@ -9,7 +9,9 @@
 //!
 //! 1. A response that has read nothing yet waits for all that it needs, in the queue of
 //!    the shared memory. It holds its initial memory only, and the waiters together hold
-//!    up to an eighth of what is shared.
+//!    up to an eighth of what is shared. Smaller responses that come later may find memory
+//!    before it does, again and again. So after half of its time it waits for its turn,
+//!    too.
 //! 2. A response that has read a part, or that needs more than it could get besides the
 //!    first kind, waits for its turn. One response at a time has the turn, in the order
 //!    in which they came, and the turn has memory of its own: a quarter of all.
@@ -32,18 +34,21 @@
 //! some and wait for the turn. That ends in time: each waits for half of what is left
 //! until its deadline, then fails.
 
+mod limits;
+
 use std::{
+    future::pending,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use futures_util::future::{Either, select};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep_until, timeout_at},
 };
 
+pub(super) use self::limits::ResponseLimits;
 use super::{Exhausted, Reservation, SharedCapacity, keys::Key};
 
 /// What an RPC's response holds, until the client has read it.
@@ -68,26 +73,9 @@ struct Held {
     message: Option<OwnedSemaphorePermit>,
 }
 
-/// How large responses may become.
-#[derive(Debug)]
-pub(super) struct ResponseLimits {
-    /// Bytes that a response holds before its size is known.
-    pub(super) initial: usize,
-    /// Maximum bytes of shared memory for a response without others.
-    pub(super) largest_alone: usize,
-    /// Maximum bytes for which a response waits in the queue of the shared memory.
-    pub(super) largest_shared: usize,
-    /// Bytes per unit of the turn.
-    pub(super) unit: usize,
-    /// The units of the turn. The response that has the turn holds them all.
-    pub(super) turn_units: u32,
-    pub(super) turn: Arc<Semaphore>,
-    /// Units for messages that were made within the turn.
-    pub(super) messages: Arc<Semaphore>,
-}
-
-/// A JSON response and the message made of it are in memory together; the message is
-/// rarely larger.
+/// A message is rarely larger than its JSON, of which only parts are in memory with it. A
+/// limit that allows for twice its size holds for a message that grows while it is made,
+/// and for JSON that is one large value.
 const JSON_AND_MESSAGE: usize = 2;
 
 impl ResponseMemory {
@@ -101,11 +89,6 @@ impl ResponseMemory {
     ) -> Self {
         let held = Mutex::new(Held { reservation, turn: None, message: None });
         Self { held, shared, waiting, limits, _open: open, _key: key }
-    }
-
-    /// Returns the bytes that are needed for `json` bytes of a response.
-    pub(super) fn needed_for(json: usize) -> usize {
-        json.saturating_mul(JSON_AND_MESSAGE)
     }
 
     /// Returns the maximum bytes of JSON for which `memory` bytes are enough.
@@ -159,26 +142,39 @@ impl ResponseMemory {
         if bytes > largest {
             return Err(Exhausted::TooLarge { largest });
         }
-        let (holds, has_turn) = {
+        let holds = {
             let held = self.held();
-            (held.reservation.bytes(), held.turn.is_some())
+            if held.turn.is_some() {
+                return Err(exhausted);
+            }
+            held.reservation.bytes()
         };
-        if has_turn {
-            return Err(exhausted);
-        }
         let ResponseLimits { initial, largest_shared, turn_units, ref turn, .. } =
             *self.limits;
         let _waiting = self.waiting.try_reserve().map_err(|_| exhausted)?;
-        if holds <= initial && bytes <= largest_shared {
-            let reserved = timeout_at(until, self.shared.reserve_bytes(bytes)).await;
-            let reserved = reserved.map_err(|_| exhausted)?;
-            self.held().reservation = reserved;
-            return Ok(());
+        let may_share = holds <= initial && bytes <= largest_shared;
+        let shared = async {
+            if may_share {
+                self.shared.reserve_bytes(bytes).await
+            } else {
+                pending().await
+            }
+        };
+        let turn = async {
+            if may_share {
+                sleep_until(half_until(until)).await;
+            }
+            let turn = Arc::clone(turn).acquire_many_owned(turn_units).await;
+            turn.expect("the semaphore is never closed")
+        };
+        let (shared, turn) = (pin!(shared), pin!(turn));
+        match timeout_at(until, select(shared, turn)).await.map_err(|_| exhausted)? {
+            Either::Left((reserved, _)) => {
+                self.held().reservation = reserved;
+                return Ok(());
+            }
+            Either::Right((turn, _)) => self.held().turn = Some(turn),
         }
-        let turn = timeout_at(until, Arc::clone(turn).acquire_many_owned(turn_units));
-        let turn = turn.await.map_err(|_| exhausted)?;
-        let turn = turn.expect("the semaphore is never closed");
-        self.held().turn = Some(turn);
         self.try_grow_to(bytes)
     }
 
@@ -194,9 +190,13 @@ impl ResponseMemory {
         bytes: usize,
         until: Instant,
     ) -> Result<(), Exhausted> {
-        if bytes <= self.limits.largest_shared {
-            self.grow_to(bytes, until).await?;
+        let Err(exhausted) = self.try_grow_to(bytes) else { return Ok(()) };
+        if bytes > self.limits.largest_shared {
+            return Ok(());
         }
+        let _waiting = self.waiting.try_reserve().map_err(|_| exhausted)?;
+        let reserved = timeout_at(until, self.shared.reserve_bytes(bytes)).await;
+        self.held().reservation = reserved.map_err(|_| exhausted)?;
         Ok(())
     }
 
@@ -277,25 +277,14 @@ impl ResponseMemory {
     }
 }
 
-impl ResponseLimits {
-    /// Returns the maximum bytes that a response can hold, if there are no others.
-    pub(super) fn largest(&self) -> usize {
-        self.largest_after_waiting().max(self.largest_alone)
-    }
-
-    /// Returns the maximum bytes that a response can hold after a wait, whatever others
-    /// hold.
-    pub(super) fn largest_after_waiting(&self) -> usize {
-        let turn = self.turn_units as usize * self.unit + self.initial;
-        turn.max(self.largest_shared)
-    }
-}
-
 /// Returns when to stop waiting for memory if the response is due at `deadline`: after
 /// half of the time, so that it can still arrive.
 pub(crate) fn wait_until(deadline: Instant) -> Instant {
-    let left: Duration = deadline.saturating_duration_since(Instant::now());
-    deadline - left / 2
+    half_until(deadline)
+}
+
+fn half_until(moment: Instant) -> Instant {
+    moment - moment.saturating_duration_since(Instant::now()) / 2
 }
 
 #[cfg(test)]

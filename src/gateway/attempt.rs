@@ -100,10 +100,9 @@ impl Gateway {
             let reading = Reading::start(rpc, exchange, memory, deadline).await?;
             return Ok(Answer::Stream(Box::new(reading)));
         }
-        let response = exchange.collect().await?;
-        let translating =
-            self.translator.translate(rpc, response, credentials, memory, deadline.at());
-        Ok(Answer::Message(translating.await?))
+        let receiving =
+            self.translator.receive(rpc, exchange, credentials, memory, deadline.at());
+        Ok(Answer::Message(receiving.await?))
     }
 
     /// Returns for whom a request is sent, as far as failures are concerned.

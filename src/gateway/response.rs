@@ -1,25 +1,28 @@
 //! From Polytomic's response to the response message, or to the failure that it is.
 //!
-//! A large response takes milliseconds to translate, in which its thread serves no other
-//! RPC. So it is translated on a thread of its own kind: those that may block.
+//! The message is made while its JSON arrives, so only the message and a part of the JSON
+//! are in memory. The work is done in turns, between which the thread serves other RPCs.
+//! What cannot be divided, because it is one large value, is done where the runtime moves
+//! the other RPCs to another thread.
 
-use std::{panic::resume_unwind, sync::Arc, thread::available_parallelism};
+use std::{sync::Arc, thread::available_parallelism};
 
 use bytes::Bytes;
-use tokio::{sync::Semaphore, task::spawn_blocking, time::Instant};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::Semaphore,
+    task::{block_in_place, yield_now},
+    time::Instant,
+};
 
 use crate::{
     auth::Credentials,
-    budget::{ExpectedResponse, wait_until},
+    budget::{ExpectedResponse, Reserve, wait_until},
     contract::Rpc,
     status::{Content, ErrorResponse, Failure, content},
-    transcode,
-    upstream::{Error, Response},
+    transcode::{self, Elements, Progress, ResponseError, SLACK, TURN},
+    upstream::{Error, Exchange},
 };
-
-/// Maximum bytes of a body that is translated where it was received. The slowest JSON, a
-/// list of digits, takes 10 ns per byte: 0.7 ms in all.
-const LARGEST_IN_PLACE: usize = 64 * 1024;
 
 /// Bytes that there are for a message in any case, however short its JSON is.
 const LEAST_ROOM: usize = 1024;
@@ -31,115 +34,153 @@ const LARGEST_UNCUT: usize = 64 * 1024;
 /// Translates responses into messages.
 #[derive(Debug)]
 pub(super) struct Translator {
-    /// The threads for large responses: half of the processors, so that the other half
-    /// serves RPCs.
-    threads: Arc<Semaphore>,
-}
-
-/// A response and what it is translated with.
-#[derive(Clone)]
-struct Translation {
-    rpc: Arc<Rpc>,
-    response: Response,
-    credentials: Credentials,
+    /// The threads for work that takes long: half of the processors, so that the other
+    /// half serves RPCs.
+    threads: Semaphore,
 }
 
 impl Translator {
     pub(super) fn new() -> Self {
         let processors = available_parallelism().map_or(1, usize::from);
-        Self { threads: Arc::new(Semaphore::new(processors.div_ceil(2))) }
+        Self { threads: Semaphore::new(processors.div_ceil(2)) }
     }
 
-    /// Translates Polytomic's response into the wire bytes of the response message, by
-    /// the `deadline`.
+    /// Reads Polytomic's response and translates it into the wire bytes of the response
+    /// message, by the `deadline`.
     ///
     /// The credentials are those that the request was sent with: an error response that
     /// contains the key must not reach the client with it.
-    pub(super) async fn translate(
+    pub(super) async fn receive(
         &self,
         rpc: &Arc<Rpc>,
-        response: Response,
+        mut exchange: Exchange<&ExpectedResponse<'_>>,
         credentials: &Credentials,
         memory: &ExpectedResponse<'_>,
         deadline: Instant,
     ) -> Result<Bytes, Failure> {
-        let (rpc, credentials) = (Arc::clone(rpc), credentials.clone());
-        let translation = Translation { rpc, response, credentials };
-        let json = translation.response.body.len();
-        let mut room = json.max(LEAST_ROOM);
-        let message = loop {
-            match self.run(&translation, room, memory.shared()).await {
-                // The message is made anew: JSON rarely grows, and then once or twice.
-                Err(Failure::Response(error)) if error.is_too_large() => {
-                    let until = wait_until(deadline);
-                    let larger = memory.grow_for_message(json, room, until).await;
-                    room = larger.map_err(Error::NoMemory)?;
+        let message = match content(exchange.status(), rpc.binding.is_safe()) {
+            Content::Error => {
+                return Err(self.error_response(exchange, credentials).await);
+            }
+            Content::Empty => {
+                exchange.drain().await?;
+                transcode::response(&rpc.response, b"{}", LEAST_ROOM)
+                    .map_err(Failure::Response)?
+            }
+            Content::Message => {
+                if let Err(error) = exchange.check_json() {
+                    exchange.drain().await?;
+                    return Err(error.into());
                 }
-                result => break result?,
+                self.message(rpc, exchange, memory).await?
             }
         };
-        drop(translation);
         let held = memory.hold_message(message.len(), wait_until(deadline)).await;
         held.map_err(Error::NoMemory)?;
-        Ok(message)
+        Ok(message.into())
     }
 
-    async fn run<M: Send + 'static>(
+    async fn error_response<R: Reserve>(
         &self,
-        translation: &Translation,
-        room: usize,
-        memory: M,
-    ) -> Result<Bytes, Failure> {
-        if translation.response.body.len().max(room) <= LARGEST_IN_PLACE {
-            return translation.run(room);
-        }
-        let translation = translation.clone();
-        self.on_thread(memory, move || translation.run(room)).await
-    }
-
-    /// Does work on a thread that serves no RPC. The work holds `memory` to its end, even
-    /// if its RPC has ended before.
-    async fn on_thread<M: Send + 'static, T: Send + 'static>(
-        &self,
-        memory: M,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> T {
-        let permit = Arc::clone(&self.threads).acquire_owned().await;
-        let permit = permit.expect("the semaphore is never closed");
-        // Work that its RPC has abandoned holds its permit to the end, too.
-        let working = spawn_blocking(move || {
-            let _permit = permit;
-            // The result is of this memory, too.
-            (work(), memory)
-        });
-        let done = working.await;
-        done.unwrap_or_else(|error| resume_unwind(error.into_panic())).0
-    }
-}
-
-impl Translation {
-    fn run(&self, room: usize) -> Result<Bytes, Failure> {
-        let Self { rpc, response, credentials } = self;
-        let json: &[u8] = match content(response.status, rpc.binding.is_safe()) {
-            Content::Error => {
-                let redactor = credentials.redactor();
-                let error = ErrorResponse::new(
-                    response.status,
-                    &response.headers,
-                    &response.body,
-                    &|text| redactor.redact(text).into_owned(),
-                );
-                return Err(Failure::ErrorResponse(Box::new(error)));
-            }
-            Content::Empty => b"{}",
-            Content::Message => response.json()?,
+        exchange: Exchange<R>,
+        credentials: &Credentials,
+    ) -> Failure {
+        let response = match exchange.collect().await {
+            Ok(response) => response,
+            Err(error) => return error.into(),
         };
-        let mut message =
-            transcode::response(&rpc.response, json, room).map_err(Failure::Response)?;
+        let redactor = credentials.redactor();
+        let read = || {
+            let redact = |text: &str| redactor.redact(text).into_owned();
+            ErrorResponse::new(
+                response.status,
+                &response.headers,
+                &response.body,
+                &redact,
+            )
+        };
+        Failure::ErrorResponse(Box::new(self.work(response.body.len(), read).await))
+    }
+
+    async fn message(
+        &self,
+        rpc: &Arc<Rpc>,
+        mut exchange: Exchange<&ExpectedResponse<'_>>,
+        memory: &ExpectedResponse<'_>,
+    ) -> Result<Vec<u8>, Failure> {
+        let (largest, is_stated) = exchange.largest()?;
+        let mut elements = Elements::new(rpc, largest);
+        // A message is rarely larger than its JSON.
+        let room = if is_stated { largest.max(LEAST_ROOM) } else { LEAST_ROOM };
+        let mut held = largest.min(TURN);
+        let mut message = Vec::new();
+        // The rest of what was read of the socket together.
+        let mut chunk = Bytes::new();
+        exchange.reserve(room + SLACK + held).await?;
+        message.reserve_exact(room + SLACK);
+        loop {
+            let window = elements.window();
+            let read = if window > TURN {
+                self.work(window, || elements.read(&mut message)).await
+            } else {
+                elements.read(&mut message)
+            };
+            match read {
+                Ok(Progress::Input) => {
+                    if chunk.is_empty() {
+                        let Some(next) = exchange.limited_chunk().await? else {
+                            elements.end();
+                            continue;
+                        };
+                        chunk = next;
+                    }
+                    let piece = chunk.split_to(chunk.len().min(TURN));
+                    let holds = elements.held_with(piece.len());
+                    if holds > held {
+                        held = holds;
+                        exchange.reserve(message.capacity() + held).await?;
+                    }
+                    elements.push(piece);
+                }
+                Ok(Progress::Room(least)) => {
+                    // Both are in memory while the message is moved.
+                    let moved = message.capacity() + held;
+                    let largest = memory.largest().saturating_sub(moved);
+                    let larger = least.max((2 * message.capacity()).min(largest));
+                    exchange.reserve(moved + larger).await?;
+                    message.reserve_exact(larger - message.len());
+                }
+                Ok(Progress::Turn) => yield_now().await,
+                Ok(Progress::Element) => {}
+                Ok(Progress::End) => break,
+                Err(error) => return Err(failed(&mut exchange, error).await),
+            }
+        }
         if message.len() > LARGEST_UNCUT {
             message.shrink_to_fit();
         }
-        Ok(message.into())
+        Ok(message)
+    }
+
+    /// Does work on `bytes`, which cannot be divided. Other tasks of the thread go on.
+    async fn work<T>(&self, bytes: usize, work: impl FnOnce() -> T) -> T {
+        if bytes <= TURN
+            || Handle::current().runtime_flavor() != RuntimeFlavor::MultiThread
+        {
+            return work();
+        }
+        let _permit =
+            self.threads.acquire().await.expect("the semaphore is never closed");
+        block_in_place(work)
+    }
+}
+
+/// Returns the failure of a response that is no message. A response that breaks off is
+/// one that broke off, wherever it was wrong before.
+async fn failed<R: Reserve>(exchange: &mut Exchange<R>, error: ResponseError) -> Failure {
+    match exchange.drain().await {
+        Ok(()) => Failure::Response(error),
+        Err(broken) => broken.into(),
     }
 }
 

@@ -22,9 +22,10 @@ use crate::contract::{Field, Kind, Schema};
 pub(super) use self::object::{Members, check_set};
 pub use self::{error::ResponseError, free_form::MAX_DEPTH};
 
-/// The most bytes that are written between two looks at the room: a scalar with its tags,
-/// and four bytes of length for each message that ends, of up to 100.
-pub(super) const SLACK: usize = 512;
+/// Bytes that the output must have in addition to its room: the most that are written
+/// between two looks at the room. They are a scalar with its tags, and four bytes of length
+/// for each message that ends, of up to 100.
+pub const SLACK: usize = 512;
 
 /// Transcodes the JSON of a response into the wire bytes of its message, of about `room`
 /// bytes at most. Allocates no more.

@@ -48,6 +48,8 @@ pub struct Exchange<R> {
     response: http::Response<Body>,
     limits: Limits<R>,
     report: Report,
+    /// Bytes of the body that were read.
+    received: usize,
 }
 
 /// The one result of an exchange for the circuit breaker.
@@ -65,7 +67,7 @@ impl<R: Reserve> Exchange<R> {
         limits: Limits<R>,
         report: Report,
     ) -> Self {
-        Self { response, limits, report }
+        Self { response, limits, report, received: 0 }
     }
 
     /// Returns the HTTP status.
@@ -74,7 +76,7 @@ impl<R: Reserve> Exchange<R> {
         self.response.status()
     }
 
-    /// Returns an error if the headers state that the body is not plain JSON.
+    /// Checks that the headers do not state a body other than plain JSON.
     ///
     /// # Errors
     ///
@@ -87,10 +89,10 @@ impl<R: Reserve> Exchange<R> {
     /// reader's.
     #[must_use]
     pub fn into_chunks(self) -> Exchange<()> {
-        let Self { response, limits, report } = self;
+        let Self { response, limits, report, received } = self;
         let Limits { until, deadline, read_timeout, bytes, .. } = limits;
         let limits = Limits { until, deadline, read_timeout, bytes, reserve: () };
-        Exchange { response, limits, report }
+        Exchange { response, limits, report, received }
     }
 
     /// Returns the maximum bytes of a body, or of an element of one that is not kept.
@@ -111,7 +113,22 @@ impl<R: Reserve> Exchange<R> {
         Self { response, ..self }
     }
 
-    /// Reads the next chunk of the body, or `None` at its end.
+    /// Returns the maximum bytes of the body, and whether the body states that it has as
+    /// many. Otherwise it is the limit.
+    ///
+    /// # Errors
+    ///
+    /// If the stated length exceeds the limit.
+    pub fn largest(&mut self) -> Result<(usize, bool), Error> {
+        let Some(stated) = self.response.body().size_hint().exact() else {
+            return Ok((self.limits.bytes, false));
+        };
+        let stated = usize::try_from(stated).unwrap_or(usize::MAX);
+        self.check_size(stated)?;
+        Ok((stated, true))
+    }
+
+    /// Reads the next chunk of the body, or `None` at its end. There is no limit of size.
     ///
     /// # Errors
     ///
@@ -129,23 +146,46 @@ impl<R: Reserve> Exchange<R> {
         chunk
     }
 
+    /// As [`chunk`](Self::chunk), of a body within the size limit.
+    ///
+    /// # Errors
+    ///
+    /// As [`chunk`](Self::chunk), and if the body exceeds the limit.
+    pub async fn limited_chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        let chunk = self.chunk().await?;
+        self.received += chunk.as_ref().map_or(0, Bytes::len);
+        self.check_size(self.received)?;
+        Ok(chunk)
+    }
+
+    /// Reads the rest of the body, which is not needed, so that its connection can be
+    /// used again and the end of the exchange is known.
+    ///
+    /// # Errors
+    ///
+    /// As [`limited_chunk`](Self::limited_chunk).
+    pub async fn drain(&mut self) -> Result<(), Error> {
+        while self.limited_chunk().await?.is_some() {}
+        Ok(())
+    }
+
     /// Reads the whole body, within the memory that is reserved for it. While it waits
     /// for memory it reads no further.
     ///
     /// # Errors
     ///
-    /// If [`chunk`](Self::chunk) fails, or the body exceeds the size limit or the
-    /// memory budget; without reading it, if its stated length does.
+    /// If [`limited_chunk`](Self::limited_chunk) fails, or the body exceeds the memory
+    /// budget; without reading it, if its stated length does.
     pub async fn collect(mut self) -> Result<Response, Error> {
-        let stated = self.response.body().size_hint().exact().unwrap_or(0);
-        let mut reserved = usize::try_from(stated).unwrap_or(usize::MAX);
+        let (stated, is_stated) = self.largest()?;
+        let mut reserved = if is_stated { stated } else { 0 };
         self.reserve(reserved).await?;
 
         // A body of one chunk is not copied.
-        let mut whole = self.chunk().await?.unwrap_or_default();
+        let mut whole = self.limited_chunk().await?.unwrap_or_default();
         reserved = self.reserve_for(whole.len(), reserved).await?;
         let mut body = Vec::new();
-        while let Some(chunk) = self.chunk().await? {
+        while let Some(chunk) = self.limited_chunk().await? {
             let length = body.len() + whole.len() + chunk.len();
             reserved = self.reserve_for(length, reserved).await?;
             if body.capacity() < length {
@@ -178,15 +218,26 @@ impl<R: Reserve> Exchange<R> {
         Ok(larger)
     }
 
-    /// Reserves memory for this many bytes of the body, if they are within the limit.
-    async fn reserve(&mut self, bytes: usize) -> Result<(), Error> {
-        let limit = self.limits.bytes;
-        let reserved = if bytes > limit {
-            Err(Error::TooLarge { limit })
-        } else {
-            self.wait_for_memory(bytes).await.map_err(Error::NoMemory)
-        };
+    /// Reserves memory for a total of `bytes`. While it waits, the exchange may take
+    /// longer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoMemory`].
+    pub async fn reserve(&mut self, bytes: usize) -> Result<(), Error> {
+        let reserved = self.wait_for_memory(bytes).await.map_err(Error::NoMemory);
         reserved.inspect_err(|error| self.report.send(Err(error)))
+    }
+
+    /// Checks that a body of this many bytes is within the limit.
+    fn check_size(&mut self, bytes: usize) -> Result<(), Error> {
+        let limit = self.limits.bytes;
+        if bytes <= limit {
+            return Ok(());
+        }
+        let error = Error::TooLarge { limit };
+        self.report.send(Err(&error));
+        Err(error)
     }
 
     async fn wait_for_memory(&mut self, bytes: usize) -> Result<(), Exhausted> {

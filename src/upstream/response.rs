@@ -42,11 +42,12 @@ impl Response {
     ///
     /// [`Error::Malformed`].
     pub fn json(&self) -> Result<&[u8], Error> {
-        check_json(&self.headers).map(|()| &*self.body)
+        check_json(&self.headers)?;
+        Ok(&self.body)
     }
 }
 
-/// Returns an error if the headers state that the body is not plain JSON.
+/// Checks that headers do not state a body other than plain JSON.
 pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Error> {
     let encoding = headers.get(CONTENT_ENCODING);
     if encoding.is_some_and(|encoding| encoding != "identity") {
@@ -54,9 +55,7 @@ pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Error> {
             "it is compressed, which the gateway did not ask for",
         ));
     }
-    let Some(content_type) = headers.get(CONTENT_TYPE) else {
-        return Ok(());
-    };
+    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let content_type = content_type.to_str().unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default();
     let essence = essence.trim().to_ascii_lowercase();

@@ -17,8 +17,10 @@ use kit::{
     Caller, Gateway, Origin,
     caller::{self, ID, LIST, METADATA, list_request},
     connection::Connection,
+    fake::{Fake, JSON, Response, Script, Step},
     origin, over_both,
 };
+use polytomic_gateway::proto::ListPartnerSharedConnectionsResponse;
 
 const LONG: Duration = Duration::from_secs(300);
 
@@ -125,6 +127,65 @@ async fn response_that_never_fits_is_rejected_immediately() {
         assert_eq!(reply.error_metadata("retryable").as_deref(), Some("false"));
         assert_eq!(reply.error_metadata("outcome").as_deref(), Some("COMPLETED"));
         assert!(started.elapsed() < Duration::from_secs(10), "it waited");
+    })
+    .await;
+}
+
+/// What was translated before is dropped, also if it was wrong: the list is read again
+/// from its start.
+#[tokio::test]
+async fn list_that_breaks_off_is_read_again() {
+    let whole = list(300_000);
+    let wrong = [br#"{"data":[{"id":1},"#, &whole[br#"{"data":["#.len()..]].concat();
+    over_both(async |protocol| {
+        for begun in [&whole[..200_000], &wrong[..200_000]] {
+            let length = whole.len().to_string();
+            let headers = [JSON[0], ("content-length", &length)];
+            let mut breaks_off = vec![Step::Head(Response::new(200, &headers, b""))];
+            breaks_off.extend(begun.chunks(10_000).map(|part| Step::Data(part.to_vec())));
+            breaks_off.push(Step::Close);
+            let responds = vec![Step::Respond(Response::new(200, JSON, &whole))];
+            let script = Script::new(protocol, vec![breaks_off, responds]);
+            let fake = Fake::playing(script).await;
+            let gateway = Gateway::on(&fake).await;
+            let reply = Caller::list(gateway.address).send().await;
+            assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
+            let read =
+                ListPartnerSharedConnectionsResponse::decode(reply.body.slice(5..));
+            let expected = whole.windows(4).filter(|text| text == br#""id""#).count();
+            assert_eq!(read.unwrap().connections.len(), expected);
+            assert_eq!(fake.seen().len(), 2);
+        }
+    })
+    .await;
+}
+
+/// However much was right before.
+#[tokio::test]
+async fn large_list_with_a_wrong_end_is_an_error() {
+    let whole = list(300_000);
+    let cut = &whole[..whole.len() - 1];
+    over_both(async |protocol| {
+        for (body, problem) in [
+            (cut.to_vec(), "the JSON ends early"),
+            ([&whole, &b"{}"[..]].concat(), "more text after its end"),
+            ([cut, br#","data":null}"#].concat(), "data: occurs twice"),
+            ([cut, b",\"x\":\"\xff\"}"].concat(), "not UTF-8"),
+        ] {
+            for states_length in [true, false] {
+                let body = Bytes::from(body.clone());
+                let respond = move |_| {
+                    let body = body.clone();
+                    async move { origin::json(&body, states_length) }
+                };
+                let origin = Origin::start(protocol, respond).await;
+                let gateway = Gateway::on_origin(&origin, &LIMITS).await;
+                let reply = Caller::list(gateway.address).send().await;
+                assert_eq!(reply.reason(), "UPSTREAM_BAD_RESPONSE");
+                assert!(reply.message().contains(problem), "{}", reply.message());
+                assert!(reply.body.is_empty());
+            }
+        }
     })
     .await;
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use tokio::{runtime::Builder, task::yield_now};
@@ -163,10 +165,28 @@ async fn responses_get_memory_in_the_order_in_which_they_came() {
     }
 }
 
+/// Small responses that come and go may leave too little for a large one for ever.
+#[tokio::test(start_paused = true)]
+async fn response_that_others_overtake_gets_its_turn() {
+    let all = capacities();
+    let _small: Vec<_> = (0..4).map(|_| fill(&all.on_connection(), 200 * KIB)).collect();
+    let until = Instant::now() + Duration::from_secs(5);
+    for _ in 0..3 {
+        let large = start(&all.on_connection());
+        let bytes = all.limits.largest_shared;
+        assert_eq!(large.response.grow_to(bytes, until).await, Ok(()));
+    }
+    let early = start(&all.on_connection());
+    let expected = early.response.expect(MIB, until).await;
+    assert_eq!(expected, Err(Exhausted::ResponseMemory), "it has not arrived");
+}
+
 #[tokio::test(start_paused = true)]
 async fn wait_ends_in_time_and_leaves_the_queue() {
     let connection = capacities().on_connection();
     let mut full = fill(&connection, MIB);
+    let turn = Arc::clone(&connection.limits.turn);
+    let _turn = turn.try_acquire_many_owned(connection.limits.turn_units).unwrap();
     let late = start(&connection);
     let until = Instant::now() + Duration::from_secs(5);
     let waited = late.response.grow_to(MIB, until).await;

@@ -53,6 +53,8 @@ impl Envelope {
                 transcoder.json.end()?;
                 return Ok(if is_last { Progress::End } else { Progress::Input });
             }
+            // White space is not kept, however much there is. Its end is for the step.
+            let _ = transcoder.json.peek();
             let consumed = transcoder.json.position();
             let written = transcoder.out.len();
             let mut next = *self;

@@ -226,6 +226,22 @@ fn turn_is_at_most_64_kib_of_small_elements() {
     }
 }
 
+#[test]
+fn white_space_is_not_kept() {
+    let spaces = " ".repeat(LEAST);
+    let mut elements = Elements::new(rpc(LIST), usize::MAX);
+    let mut out = Vec::with_capacity(4 * LEAST);
+    for token in ["", r#"{"x":1"#, r#","data":[{}"#, ",", "{}", "]", "}", ""] {
+        for chunk in [token, &spaces, &spaces, &spaces] {
+            elements.push(Bytes::copy_from_slice(chunk.as_bytes()));
+            while elements.read(&mut out).unwrap() != Progress::Input {}
+        }
+        assert_eq!(elements.held_with(0), 0, "{token}");
+    }
+    elements.end();
+    assert_eq!(elements.read(&mut out).unwrap(), Progress::End);
+}
+
 /// What is not whole is read again when its text has doubled: a step of `n` bytes is read
 /// up to `2 n` bytes in all, in chunks of any size.
 #[test]

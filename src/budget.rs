@@ -84,6 +84,7 @@ mod keys;
 mod rejected;
 mod response;
 mod rpc;
+mod started;
 mod unread;
 mod waiting;
 
@@ -96,5 +97,6 @@ pub use self::{
     rejected::{ExpectedResponse, RejectedResponses, Reserve},
     response::ResponseMemory,
     rpc::{Client, ReceivedRpc, RpcReservation},
+    started::Started,
     unread::UnreadResponses,
 };

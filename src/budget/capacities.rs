@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Exhausted, FairShare, ReceivedRpc, Reservation, ResponseMemory, SharedCapacity,
-    UnreadResponses,
+    Started, UnreadResponses,
     keys::{Key, Keys},
     response::ResponseLimits,
 };
@@ -186,6 +186,8 @@ pub struct Capacities {
     pub(super) keys: Arc<Keys>,
     max_connections: usize,
     pub(crate) unread: UnreadResponses,
+    /// Whether an RPC of the connection has started.
+    pub(crate) started: Started,
 }
 
 impl Capacities {
@@ -222,6 +224,7 @@ impl Capacities {
             max_connections: settings.max_connections,
             keys: Arc::new(keys),
             unread: UnreadResponses::default(),
+            started: Started::default(),
         }
     }
 
@@ -241,6 +244,7 @@ impl Capacities {
             max_connections: self.max_connections,
             keys: Arc::clone(&self.keys),
             unread: UnreadResponses::default(),
+            started: Started::default(),
         }
     }
 

@@ -84,7 +84,7 @@ mod keys;
 mod rejected;
 mod response;
 mod rpc;
-mod started;
+mod standing;
 mod unread;
 mod waiting;
 
@@ -97,6 +97,6 @@ pub use self::{
     rejected::{ExpectedResponse, RejectedResponses, Reserve},
     response::ResponseMemory,
     rpc::{Client, ReceivedRpc, RpcReservation},
-    started::Started,
+    standing::Standing,
     unread::UnreadResponses,
 };

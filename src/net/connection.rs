@@ -166,7 +166,7 @@ async fn serve_http2(
     let reader = PREFACE.chain(YieldingReader::new(reader, turn.clone()));
     let stream = tokio::io::join(reader, GoawayWriter::new(writer, goaway.clone()));
     let mut capacities = shared.capacities.on_connection();
-    capacities.started = evictable.started();
+    capacities.standing = evictable.standing();
     let capacities = Arc::new(capacities);
     let unread = capacities.unread.clone();
     let evictable = Arc::new(evictable);
@@ -204,11 +204,11 @@ async fn serve_http2(
         }
         ending = evictable.ends(first_rpc_timeout(idle)) => {
             if ending == Ending::Unused {
-                debug!(%peer, reason = "unused", "closing connection with GOAWAY");
+                debug!(%peer, reason = ending.reason(), "closing connection with GOAWAY");
                 goaway.set(ending);
                 return Ok(());
             }
-            ("connection limit", grace)
+            (ending.reason(), grace)
         }
         () = shared.draining.cancelled() => ("drain", Duration::ZERO),
         () = after(age, sleep(age)) => ("age", grace),

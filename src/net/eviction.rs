@@ -21,14 +21,15 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{goaway::Ending, streams::Streams};
-use crate::budget::Started;
+use crate::budget::Standing;
 
 /// Minimum time without an open stream, after which a connection with RPCs ends for
 /// another: a client in the middle of its work takes less between two RPCs.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Time, up to twice that, for a peer without an open stream to answer the PING between
-/// two GOAWAYs. A client answers within a round trip; others need the connection.
+/// two GOAWAYs. A client answers within a round trip; others need the connection. Also the
+/// time for requests to start, if the metadata of others were rejected.
 const PONG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Maximum time for requests to start as RPCs, on a connection that ends for another:
@@ -63,7 +64,7 @@ struct Rank {
 struct Activity {
     evicted: CancellationToken,
     arrived: Instant,
-    started: Started,
+    standing: Standing,
     streams: Streams,
 }
 
@@ -73,7 +74,7 @@ impl EvictionQueue {
         let activity = Arc::new(Activity {
             evicted: CancellationToken::new(),
             arrived: Instant::now(),
-            started: Started::default(),
+            standing: Standing::default(),
             streams: Streams::default(),
         });
         let mut queue = self.lock();
@@ -130,7 +131,7 @@ impl Rank {
 
 impl Activity {
     fn rank(&self, number: u64, now: Instant) -> Rank {
-        let has_rpcs = self.started.get();
+        let has_rpcs = self.standing.has_started();
         let unused_since =
             if has_rpcs { self.streams.unused_since(now) } else { self.arrived };
         Rank { has_rpcs, unused_since, number }
@@ -150,8 +151,8 @@ pub(super) struct Evictable {
 
 impl Evictable {
     /// Returns where the start of an RPC is to be recorded.
-    pub(super) fn started(&self) -> Started {
-        self.activity.started.clone()
+    pub(super) fn standing(&self) -> Standing {
+        self.activity.standing.clone()
     }
 
     /// Returns what counts the streams.
@@ -164,25 +165,36 @@ impl Evictable {
         *self.is_used.get_or_init(|| true)
     }
 
-    /// Completes once the connection has to end: for another, or because it has carried
-    /// no request within `limit`.
+    /// Completes once the connection has to end: for another, because its metadata were
+    /// rejected too often, or because it has carried no request within `limit`.
     pub(super) async fn ends(&self, limit: Duration) -> Ending {
-        let _ = timeout(limit, self.activity.evicted.cancelled()).await;
-        if !*self.is_used.get_or_init(|| false) {
-            return Ending::Unused;
+        let Activity { evicted, standing, .. } = &*self.activity;
+        let used = async {
+            let _ = timeout(limit, evicted.cancelled()).await;
+            if *self.is_used.get_or_init(|| false) {
+                evicted.cancelled().await;
+                return Ending::Evicted;
+            }
+            Ending::Unused
+        };
+        tokio::select! {
+            ending = used => ending,
+            () = standing.unwanted() => Ending::Unwanted,
         }
-        self.activity.evicted.cancelled().await;
-        Ending::Evicted
     }
 
     /// Completes once a connection that has been sent a GOAWAY has to end without its
     /// peer: it was unused for `limit`, or others need it and no RPC is lost.
     pub(super) async fn ends_at_once(&self, limit: Duration) -> Ending {
         let ending = self.ends(limit).await;
-        if ending == Ending::Evicted {
+        let start_timeout = match ending {
+            Ending::Unwanted => PONG_TIMEOUT,
+            _ => START_TIMEOUT,
+        };
+        if ending != Ending::Unused {
             let unstarted = async {
-                sleep(START_TIMEOUT).await;
-                if self.activity.started.get() {
+                sleep(start_timeout).await;
+                if self.activity.standing.has_started() {
                     pending::<()>().await;
                 }
             };
@@ -227,7 +239,7 @@ mod tests {
     }
 
     async fn rpc(connection: &Evictable) {
-        connection.started().set();
+        connection.standing().start();
         junk(connection).await;
     }
 
@@ -265,7 +277,7 @@ mod tests {
         open.streams().execute(ended.map(|_| ()));
         advance(Duration::from_secs(1)).await;
         rpc(&first).await;
-        advance(IDLE - Duration::from_millis(1001)).await;
+        advance(Duration::from_millis(3999)).await;
         assert!(!queue.evict_first());
         advance(Duration::from_millis(1)).await;
         assert!(queue.evict_first() && is_evicted(&second));
@@ -320,7 +332,7 @@ mod tests {
             let (end, ended) = oneshot::channel::<()>();
             busy.streams().execute(ended.map(|_| ()));
             sleep(START_TIMEOUT / 2).await;
-            busy.started().set();
+            busy.standing().start();
             sleep(LIMIT).await;
             end.send(()).unwrap();
         });

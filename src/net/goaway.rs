@@ -31,17 +31,29 @@ pub(super) enum Ending {
     /// Another needs it, and its peer has not answered a GOAWAY in time. This one names
     /// the last stream that was read, so that a client sends later ones again.
     Evicted,
+    /// The metadata of too many requests were rejected. As if it were evicted.
+    Unwanted,
     /// Its peer has reset too many streams.
     TooManyResets,
 }
 
 impl Ending {
+    /// Returns the reason, for the log.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Unused => "unused",
+            Self::Evicted => "connection limit",
+            Self::Unwanted => "large metadata",
+            Self::TooManyResets => "too many resets",
+        }
+    }
+
     /// Returns the frame (RFC 9113, section 6.8): a header of 9 bytes, the last stream,
     /// the error code and debug data.
     fn frame(self, last_stream: u32) -> Vec<u8> {
         let (last, code, debug) = match self {
             Self::Unused => (0, Reason::NO_ERROR, &b""[..]),
-            Self::Evicted => (last_stream, Reason::NO_ERROR, &b""[..]),
+            Self::Evicted | Self::Unwanted => (last_stream, Reason::NO_ERROR, &b""[..]),
             Self::TooManyResets => {
                 (ANY_STREAM, Reason::ENHANCE_YOUR_CALM, &b"too_many_resets"[..])
             }

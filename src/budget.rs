@@ -84,6 +84,7 @@ mod keys;
 mod rejected;
 mod response;
 mod rpc;
+mod standing;
 mod unread;
 mod waiting;
 
@@ -96,5 +97,6 @@ pub use self::{
     rejected::{ExpectedResponse, RejectedResponses, Reserve},
     response::ResponseMemory,
     rpc::{Client, ReceivedRpc, RpcReservation},
+    standing::Standing,
     unread::UnreadResponses,
 };

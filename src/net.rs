@@ -8,9 +8,9 @@
 mod accept;
 mod addresses;
 mod connection;
+mod eviction;
 mod goaway;
 mod limits;
-mod newcomers;
 mod protocol;
 mod rejected;
 mod resets;

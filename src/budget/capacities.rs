@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Exhausted, FairShare, ReceivedRpc, Reservation, ResponseMemory, SharedCapacity,
-    UnreadResponses,
+    Standing, UnreadResponses,
     keys::{Key, Keys},
     response::ResponseLimits,
 };
@@ -186,6 +186,7 @@ pub struct Capacities {
     pub(super) keys: Arc<Keys>,
     max_connections: usize,
     pub(crate) unread: UnreadResponses,
+    pub(crate) standing: Standing,
 }
 
 impl Capacities {
@@ -222,6 +223,7 @@ impl Capacities {
             max_connections: settings.max_connections,
             keys: Arc::new(keys),
             unread: UnreadResponses::default(),
+            standing: Standing::default(),
         }
     }
 
@@ -241,6 +243,7 @@ impl Capacities {
             max_connections: self.max_connections,
             keys: Arc::clone(&self.keys),
             unread: UnreadResponses::default(),
+            standing: Standing::default(),
         }
     }
 
@@ -255,7 +258,8 @@ impl Capacities {
         bytes: usize,
     ) -> Result<Option<Reservation>, Exhausted> {
         let large = bytes.checked_sub(REQUEST_UNIT).filter(|large| *large > 0);
-        large.map(|large| self.metadata.try_reserve_bytes(large)).transpose()
+        let reserved = large.map(|large| self.metadata.try_reserve_bytes(large));
+        reserved.transpose().inspect_err(|_| self.standing.reject())
     }
 
     /// Returns an RPC whose message has been received within this reservation.

@@ -46,6 +46,8 @@ impl<'a> ReceivedRpc<'a> {
     ///
     /// Names the capacity that is in use.
     pub fn start(self, client: Client<'_>) -> Result<RpcReservation, Exhausted> {
+        // Also if there is no room: the client may be one of many that are busy.
+        self.connection.standing.start();
         let Capacities { in_flight, open_rpcs, response_memory, waiting, limits, .. } =
             self.connection;
         let (of_key, unconfirmed) = match client {

@@ -35,7 +35,8 @@ pub(super) struct BudgetFlags {
     answer_memory: usize,
 
     /// Maximum concurrent connections. At the maximum, a new connection ends the oldest
-    /// that has carried no RPC, or is closed if there is none
+    /// without an RPC of a known client, then the one idle longest, for 5 seconds or more.
+    /// If there is none, the new one is closed
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_MAX_CONNECTIONS",

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     addresses::Addresses,
     connection::{self, Shared},
+    eviction::EvictionQueue,
     limits::Settings,
-    newcomers::Newcomers,
     rejected::{Reason, Rejected},
 };
 use crate::{budget::Capacities, grpc::Routes};
@@ -28,7 +28,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Connections {
     shared: Arc<Shared>,
     open: JoinSet<()>,
-    newcomers: Arc<Newcomers>,
+    evictions: Arc<EvictionQueue>,
     addresses: Arc<Addresses>,
 }
 
@@ -45,7 +45,7 @@ impl Connections {
         Self {
             shared: Arc::new(shared),
             open: JoinSet::new(),
-            newcomers: Arc::default(),
+            evictions: Arc::default(),
             addresses,
         }
     }
@@ -113,21 +113,21 @@ impl Connections {
             rejected.record(Reason::ConnectionLimit, self.max_connections());
             return;
         }
-        let (shared, newcomer) = (Arc::clone(&self.shared), self.newcomers.add());
+        let (shared, evictable) = (Arc::clone(&self.shared), self.evictions.add());
         self.open.spawn(async move {
-            connection::serve(stream, peer, shared, newcomer).await;
+            connection::serve(stream, peer, shared, evictable).await;
             drop(counted);
         });
     }
 
-    /// Reports whether there is room for another connection, which may end one that has
-    /// carried no RPC.
+    /// Reports whether there is room for another connection, which may end one that is
+    /// not needed.
     fn has_room(&self) -> bool {
         let (open, limit) = (self.open.len(), self.max_connections());
         if open < limit {
             return true;
         }
-        let evicted = open < self.most_open() && self.newcomers.evict_oldest();
+        let evicted = open < self.most_open() && self.evictions.evict_first();
         if evicted {
             self.shared.rejected.record(Reason::Evicted, limit);
         }

@@ -22,13 +22,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
+    eviction::Evictable,
     goaway::{Ending, Goaway, GoawayWriter},
     limits::{self, FIRST_RPC_TIMEOUT, Settings},
-    newcomers::Newcomer,
     protocol::{HTTP1_RESPONSE, PREFACE, Protocol},
     rejected::{Reason, Rejected},
     resets::ResetLimiter,
-    streams::Streams,
     yielding::{Turn, YieldingReader},
 };
 use crate::{budget::Capacities, grpc::Routes};
@@ -57,14 +56,14 @@ pub(super) async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
     shared: Arc<Shared>,
-    newcomer: Newcomer,
+    evictable: Evictable,
 ) {
     let handshake = shared.settings.handshake_timeout;
     let protocol = tokio::select! {
         // A connection whose preface has arrived is served, also during a drain.
         biased;
         read = await_protocol(&mut stream) => read,
-        () = newcomer.unused(handshake) => {
+        _ = evictable.ends(handshake) => {
             Err(io::Error::other("no HTTP/2 preface, and others need the connection"))
         }
         // hyper would wait for the preface, and the drain for hyper (hyperium/hyper#4170).
@@ -73,7 +72,7 @@ pub(super) async fn serve(
     let goaway = Goaway::default();
     let ended = match protocol {
         Ok(Protocol::Http2) => {
-            let serving = serve_http2(stream, peer, &shared, newcomer, goaway.clone());
+            let serving = serve_http2(stream, peer, &shared, evictable, goaway.clone());
             Box::pin(serving).await
         }
         Ok(other) => {
@@ -83,7 +82,7 @@ pub(super) async fn serve(
                 // The response goes out, also if others need the connection.
                 biased;
                 () = Box::pin(turn_away(stream, other)) => return,
-                () = newcomer.unused(LINGER_TIME) => return,
+                _ = evictable.ends(LINGER_TIME) => return,
             }
         }
         Err(error) => Err(error.into()),
@@ -157,7 +156,7 @@ async fn serve_http2(
     stream: TcpStream,
     peer: SocketAddr,
     shared: &Shared,
-    newcomer: Newcomer,
+    evictable: Evictable,
     goaway: Goaway,
 ) -> Result<(), BoxError> {
     let settings = &shared.settings;
@@ -166,16 +165,18 @@ async fn serve_http2(
     let reader = ResetLimiter::new(reader, goaway.clone());
     let reader = PREFACE.chain(YieldingReader::new(reader, turn.clone()));
     let stream = tokio::io::join(reader, GoawayWriter::new(writer, goaway.clone()));
-    let capacities = Arc::new(shared.capacities.on_connection());
+    let mut capacities = shared.capacities.on_connection();
+    capacities.standing = evictable.standing();
+    let capacities = Arc::new(capacities);
     let unread = capacities.unread.clone();
-    let newcomer = Arc::new(newcomer);
+    let evictable = Arc::new(evictable);
     let service = service_fn({
-        let (routes, newcomer) = (Arc::clone(&shared.routes), Arc::clone(&newcomer));
+        let (routes, evictable) = (Arc::clone(&shared.routes), Arc::clone(&evictable));
         move |request| {
             let (routes, capacities) = (Arc::clone(&routes), Arc::clone(&capacities));
             // Not in the future: until its task runs, the metadata would wait uncounted.
             let admitted =
-                newcomer.may_serve().then(|| routes.admit(&capacities, request));
+                evictable.may_serve().then(|| routes.admit(&capacities, request));
             // Boxed, so that its memory is free while the response is being written.
             Box::pin(async move {
                 Ok::<_, Infallible>(match admitted {
@@ -187,7 +188,7 @@ async fn serve_http2(
             })
         }
     });
-    let streams = Streams::default();
+    let streams = evictable.streams();
     let http2 = limits::http2(streams.clone());
     let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), service));
 
@@ -201,10 +202,13 @@ async fn serve_http2(
         ended = poll_fn(|context| turn.poll(connection.as_mut(), context)) => {
             return Ok(ended?);
         }
-        () = newcomer.unused(first_rpc_timeout(idle)) => {
-            debug!(%peer, reason = "unused", "closing connection with GOAWAY");
-            goaway.set(Ending::Unused);
-            return Ok(());
+        ending = evictable.ends(first_rpc_timeout(idle)) => {
+            if ending == Ending::Unused {
+                debug!(%peer, reason = ending.reason(), "closing connection with GOAWAY");
+                goaway.set(ending);
+                return Ok(());
+            }
+            (ending.reason(), grace)
         }
         () = shared.draining.cancelled() => ("drain", Duration::ZERO),
         () = after(age, sleep(age)) => ("age", grace),
@@ -217,8 +221,8 @@ async fn serve_http2(
     tokio::select! {
         ended = poll_fn(|context| turn.poll(connection.as_mut(), context)) => Ok(ended?),
         // A silent peer does not end it, and others may need the connection.
-        () = newcomer.unused(first_rpc_timeout(idle)) => {
-            goaway.set(Ending::Unused);
+        ending = evictable.ends_at_once(first_rpc_timeout(idle)) => {
+            goaway.set(ending);
             Ok(())
         }
         () = after(grace, sleep(grace)) => Err("RPCs in flight exceeded the grace period".into()),

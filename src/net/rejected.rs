@@ -20,7 +20,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) enum Reason {
     AcceptFailed,
     ConnectionLimit,
-    /// At the limit, the oldest connection without an RPC has ended for another.
+    /// At the limit, a connection that was not needed has ended for another.
     Evicted,
     AddressLimit,
     WrongProtocol(Protocol),
@@ -60,7 +60,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::AcceptFailed => "accept failed",
             Self::ConnectionLimit => "connection limit reached",
-            Self::Evicted => "ended unused at the connection limit",
+            Self::Evicted => "ended for another at the connection limit",
             Self::AddressLimit => "connection limit of an address reached",
             Self::WrongProtocol(_) => "wrong protocol",
             Self::Http2 => "HTTP/2 limit or error",

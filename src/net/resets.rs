@@ -27,6 +27,12 @@ const BURST: u32 = 500;
 /// second for as long as it likes, twice its streams: about 1 % of a processor.
 const FORGOTTEN_AFTER: Duration = Duration::from_millis(5);
 
+/// The type of `HEADERS` (RFC 9113, section 6.2).
+const HEADERS: u8 = 1;
+
+/// The bits of a frame's header that are the stream (RFC 9113, section 4.1).
+const STREAM_ID: u32 = 0x7fff_ffff;
+
 /// The type of `RST_STREAM` (RFC 9113, section 6.4).
 const RST_STREAM: u8 = 3;
 
@@ -60,6 +66,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for ResetLimiter<R> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.reader).poll_read(context, buffer);
         let resets = this.frames.resets_in(&buffer.filled()[before..]);
+        this.goaway.opened(this.frames.last_stream);
         if resets > 0 && !this.resets.allow(resets, Instant::now()) {
             this.goaway.set(Ending::TooManyResets);
             return Poll::Ready(Err(io::Error::other("too many streams were reset")));
@@ -77,6 +84,8 @@ struct Frames {
     filled: usize,
     /// The bytes of the payload that are still to come.
     payload: usize,
+    /// The last stream that the peer has opened.
+    last_stream: u32,
 }
 
 impl Frames {
@@ -92,9 +101,14 @@ impl Frames {
             self.filled += taken;
             bytes = &bytes[taken..];
             if self.filled == HEADER {
-                let [a, b, c, kind, ..] = self.header;
+                let [a, b, c, kind, _, stream @ ..] = self.header;
                 self.payload = u32::from_be_bytes([0, a, b, c]) as usize;
                 self.filled = 0;
+                if kind == HEADERS {
+                    // Trailers are on a stream that is not the last, or on the same.
+                    let stream = u32::from_be_bytes(stream) & STREAM_ID;
+                    self.last_stream = self.last_stream.max(stream);
+                }
                 resets += u32::from(kind == RST_STREAM);
             }
         }
@@ -132,11 +146,11 @@ mod tests {
 
     use super::*;
 
-    /// Returns a frame without its stream, which does not matter.
+    /// Returns a frame of stream 257, with the reserved bit set.
     fn frame(kind: u8, payload: usize) -> Vec<u8> {
         let [_, a, b, c] = u32::try_from(payload).unwrap().to_be_bytes();
         // A payload that looks like resets.
-        [vec![a, b, c, kind, 0, 0, 0, 0, 1], vec![RST_STREAM; payload]].concat()
+        [vec![a, b, c, kind, 0, 0x80, 0, 1, 1], vec![RST_STREAM; payload]].concat()
     }
 
     #[test]
@@ -149,6 +163,7 @@ mod tests {
             let found: u32 =
                 bytes.chunks(size).map(|piece| frames.resets_in(piece)).sum();
             assert_eq!(found, 2, "pieces of {size} bytes");
+            assert_eq!(frames.last_stream, 257, "pieces of {size} bytes");
         }
     }
 

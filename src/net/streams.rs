@@ -1,26 +1,39 @@
-//! Counts the streams of a connection, to detect that it is idle.
+//! Counts the streams of a connection, to detect that it is idle, and since when.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
 
 use futures_util::FutureExt;
 use hyper::rt::Executor;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Runs and counts the streams of a connection. hyper passes each as a future that
 /// lasts from the request's headers to the last byte of the response.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Streams(Arc<Counts>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
+    since: Instant,
     started: AtomicU64,
     open: AtomicUsize,
+    /// When the last open stream ended, in milliseconds from `since`.
+    ended: AtomicU64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let (since, open) = (Instant::now(), AtomicUsize::default());
+        Self { since, started: AtomicU64::default(), open, ended: AtomicU64::default() }
+    }
 }
 
 impl Streams {
@@ -35,6 +48,14 @@ impl Streams {
                 return;
             }
         }
+    }
+
+    /// Returns when the last stream ended: now, if one is open.
+    pub(super) fn unused_since(&self, now: Instant) -> Instant {
+        if self.0.open.load(Acquire) > 0 {
+            return now;
+        }
+        self.0.since + Duration::from_millis(self.0.ended.load(Relaxed))
     }
 
     fn open(&self) -> Open {
@@ -61,7 +82,9 @@ struct Open(Arc<Counts>);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
+        let ended = self.0.since.elapsed().as_millis();
+        self.0.ended.store(u64::try_from(ended).unwrap_or(u64::MAX), Relaxed);
+        self.0.open.fetch_sub(1, Release);
     }
 }
 

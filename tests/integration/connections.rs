@@ -123,7 +123,8 @@ async fn silent_connections_keep_no_client_out() {
     let rejected = log.all().into_iter().filter_map(|line| {
         (line["message"] == "connections rejected").then(|| line["reason"].clone())
     });
-    let reasons = ["ended unused at the connection limit", "connection limit reached"];
+    let reasons =
+        ["ended for another at the connection limit", "connection limit reached"];
     assert_eq!(rejected.collect::<Vec<_>>(), reasons);
 }
 

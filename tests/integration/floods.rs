@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 use http::Request;
+use prost::Message;
 use tokio::{net::TcpStream, task::yield_now, time::timeout};
 use tonic::Code;
 
 use kit::{
     Caller, Gateway, HANG_GUARD,
-    caller::{LIST, SERVICE},
+    caller::{KEY, LIST, SERVICE, list_request},
     frames::{
-        ACK, CONTINUATIONS, EMPTY_DATA, END_HEADERS, ENHANCE_YOUR_CALM, Flood, Frame,
-        HEADERS, MALFORMED_HEADERS, PING, PINGS, Peer, RAPID_RESET, SETTINGS_FLOOD,
-        frame, indexed_field, repeated_field, rpc,
+        ACK, CONTINUATIONS, DATA, EMPTY_DATA, END_HEADERS, ENHANCE_YOUR_CALM, Flood,
+        Frame, GOAWAY, HEADERS, MALFORMED_HEADERS, PING, PINGS, Peer, RAPID_RESET,
+        SETTINGS_FLOOD, frame, indexed_field, repeated_field, request, rpc,
     },
 };
 
@@ -177,19 +178,25 @@ const EXPANDED: usize = 400;
 
 const NO_METADATA: &str = "Limit of large request metadata reached.";
 
+/// Writes a request that puts a field into the table of the connection, and requests that
+/// repeat it. None of them ends.
+fn expanding(first: u32, number: u32, times: usize) -> Vec<u8> {
+    let indexing = [rpc(LIST, &[]), indexed_field("x", "")].concat();
+    let expanded = [rpc(LIST, &[]), repeated_field(times)].concat();
+    let open = |number| frame(HEADERS, END_HEADERS, first + 2 * number, &expanded);
+    let expanded = (1..=number).flat_map(open);
+    frame(HEADERS, END_HEADERS, first, &indexing).into_iter().chain(expanded).collect()
+}
+
 #[tokio::test]
 async fn metadata_that_expands_is_limited_over_all_connections() {
     let gateway = Gateway::on_sandbox().await;
     await_code(&gateway, Code::Ok).await;
     let mut peers = Vec::new();
-    let first = [rpc(LIST, &[]), indexed_field("x", "")].concat();
-    let expanded = [rpc(LIST, &[]), repeated_field(EXPANDED)].concat();
     // Each connection in turn may hold half of what is left; then, its floor: one.
-    for streams in [80, 40, 20, 10, 6, 3, 2, 2_u32].into_iter().chain([1; 25]) {
+    for streams in [80, 40, 20, 10, 6, 3, 2, 2].into_iter().chain([1; 25]) {
         let mut peer = Peer::greet(gateway.address).await.unwrap();
-        peer.send(&frame(HEADERS, END_HEADERS, 1, &first)).await.unwrap();
-        let open = |number| frame(HEADERS, END_HEADERS, 2 * number + 1, &expanded);
-        peer.send(&(1..=streams).flat_map(open).collect::<Vec<u8>>()).await.unwrap();
+        peer.send(&expanding(1, streams, EXPANDED)).await.unwrap();
         await_read(&mut peer).await;
         peers.push(peer);
     }
@@ -200,6 +207,45 @@ async fn metadata_that_expands_is_limited_over_all_connections() {
     assert_eq!(large.send().await.code(), Code::Ok);
     drop(peers);
     await_code(&gateway, Code::Ok).await;
+}
+
+/// Fields of one byte each, of which 64 requests hold what one connection may.
+const MOST_EXPANDED: usize = 450;
+
+#[tokio::test]
+async fn connection_whose_metadata_are_often_rejected_ends() {
+    let gateway = Gateway::on_sandbox().await;
+    let mut peer = Peer::greet(gateway.address).await.unwrap();
+    peer.send(&expanding(1, 99, MOST_EXPANDED)).await.unwrap();
+    // Nothing is lost of what is on its way.
+    let is_end = |frame: &Frame| frame.kind == GOAWAY;
+    let first = timeout(SOON, peer.reader.find(is_end)).await.unwrap().unwrap();
+    assert_eq!(first.goaway(), Some((0x7fff_ffff, 0, String::new())));
+    // The rest of its requests does not come, and no PONG.
+    let second = timeout(SOON, peer.reader.find(is_end)).await.unwrap().unwrap();
+    assert_eq!(second.goaway(), Some((199, 0, String::new())));
+    assert_eq!(timeout(SOON, peer.reader.next()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn client_with_an_rpc_keeps_its_connection_if_metadata_are_rejected() {
+    let gateway = Gateway::on_sandbox().await;
+    let mut peer = Peer::greet(gateway.address).await.unwrap();
+    let message = list_request().encode_to_vec();
+    peer.send(&request(1, LIST, KEY, &message)).await.unwrap();
+    let is_response = |frame: &Frame| frame.kind == DATA;
+    assert!(timeout(SOON, peer.reader.find(is_response)).await.unwrap().is_some());
+    peer.send(&expanding(3, 99, MOST_EXPANDED)).await.unwrap();
+    let mut rejected = 0;
+    while rejected < 33 {
+        let frame = timeout(SOON, peer.reader.next()).await.unwrap().unwrap();
+        assert_ne!(frame.kind, GOAWAY);
+        rejected += usize::from(frame.kind == HEADERS && frame.stream > 3);
+    }
+    peer.send(&request(301, LIST, KEY, &message)).await.unwrap();
+    let is_next = |frame: &Frame| [GOAWAY, DATA].contains(&frame.kind);
+    let next = timeout(SOON, peer.reader.find(is_next)).await.unwrap().unwrap();
+    assert_eq!((next.kind, next.stream), (DATA, 301));
 }
 
 #[tokio::test]

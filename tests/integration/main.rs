@@ -9,6 +9,7 @@ mod bad_responses;
 mod blocked_log;
 mod circuits;
 mod command_line;
+mod connection_limit;
 mod connections;
 mod contract;
 mod conventions;

@@ -10,10 +10,10 @@ use std::{collections::VecDeque, future::pending, net::SocketAddr, time::Duratio
 use crate::balanced::list;
 use bytes::Bytes;
 use kit::{
-    caller::METADATA,
+    caller::{KEY, METADATA},
     connection::Connection,
     frames::{
-        END_HEADERS, END_STREAM, Flood, Frame, HEADERS, PREFACE, Peer, frame,
+        self, END_HEADERS, END_STREAM, Flood, Frame, HEADERS, PREFACE, Peer, frame,
         indexed_field, repeated_field, rpc,
     },
 };
@@ -131,18 +131,19 @@ pub(crate) enum Expanding {
 /// Fields of one byte each that fit into a header list of 16 KiB, at 33 bytes each.
 const EXPANDING: usize = 450;
 
-/// Opens 60 × 60 streams with hundreds of header fields, of one byte
-/// each once they are in the table of the connection.
+/// Opens streams with hundreds of header fields, of one byte each once they are in the
+/// table of the connection.
 pub(crate) async fn send_expanding(
     address: SocketAddr,
     path: &str,
     expanding: Expanding,
+    [connections, streams]: [u32; 2],
     until: Instant,
 ) {
     let mut pace = pace();
     let mut peers = Vec::new();
     let expanded = repeated_field(EXPANDING);
-    for _ in 0..60 {
+    for _ in 0..connections {
         let mut peer = Peer::greet(address).await.unwrap();
         let first = [rpc(path, &[]), indexed_field("x", "")].concat();
         peer.send(&frame(HEADERS, END_HEADERS, 1, &first)).await.unwrap();
@@ -159,7 +160,7 @@ pub(crate) async fn send_expanding(
             ]
             .concat()
         };
-        for first in (1..60).step_by(OPENED as usize) {
+        for first in (1..streams).step_by(OPENED as usize) {
             pace.tick().await;
             let batch: Vec<u8> = (first..first + OPENED).flat_map(open).collect();
             // A failure means that the gateway has ended the connection.
@@ -168,7 +169,7 @@ pub(crate) async fn send_expanding(
         peers.push(peer);
     }
     sleep_until(until).await;
-    close(peers, 1).await;
+    close(peers, OPENED as usize).await;
 }
 
 /// Opens 10,000 connections, and sends half a preface on every second one.
@@ -189,16 +190,25 @@ pub(crate) async fn idle(address: SocketAddr, until: Instant) {
     close(peers, OPENED as usize).await;
 }
 
-/// Opens 10,000 connections that say SETTINGS and nothing else. Returns how many of some
-/// clients that then connect have an RPC served.
-pub(crate) async fn silent(address: SocketAddr, until: Instant) -> usize {
+/// Opens 10,000 connections, each of which sends SETTINGS and perhaps one request. Returns
+/// how many of some clients that then connect have an RPC served.
+pub(crate) async fn silent(
+    address: SocketAddr,
+    request: Option<&str>,
+    until: Instant,
+) -> usize {
     let mut pace = pace();
     let mut peers = VecDeque::new();
+    let request = request.map(|path| frames::request(1, path, KEY, &[]));
     for number in 0..10_000 {
         if number % OPENED == 0 {
             pace.tick().await;
         }
-        if let Ok(peer) = Peer::greet(address).await {
+        if let Ok(mut peer) = Peer::greet(address).await {
+            if let Some(request) = &request {
+                // A failure means that the gateway has ended the connection.
+                let _ = peer.send(request).await;
+            }
             peers.push_back(peer);
         }
         // The gateway has ended the others.

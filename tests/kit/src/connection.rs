@@ -25,7 +25,13 @@ impl Connection {
     pub async fn open(
         address: SocketAddr,
     ) -> Result<(Self, Driver), Box<dyn Error + Send + Sync>> {
-        let stream = TcpStream::connect(address).await?;
+        Self::over(TcpStream::connect(address).await?).await
+    }
+
+    /// Begins HTTP/2 on a stream.
+    pub async fn over(
+        stream: TcpStream,
+    ) -> Result<(Self, Driver), Box<dyn Error + Send + Sync>> {
         stream.set_nodelay(true)?;
         let (send, connection) = h2::client::handshake(stream).await?;
         Ok((Self { send }, tokio::spawn(connection)))

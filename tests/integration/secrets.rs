@@ -140,6 +140,10 @@ fn echoes(text: &str) -> Vec<String> {
         format!("{}...", &text[..text.len() / 2 + 2]),
         format!("...{}", &text[text.len() / 2 - 2..]),
         text.chars().flat_map(|c| [c, '\u{200b}']).collect(),
+        // An identifier loses what stands between.
+        text.chars().flat_map(|c| [c, ' ']).collect(),
+        text.chars().flat_map(|c| [c, '\u{301}']).collect(),
+        each(&|byte| format!("{byte:02x}:")),
     ]
 }
 

@@ -139,6 +139,9 @@ fn add(
                 details.set_bad_request(violations);
             }
         }
+        // A proxy knows nothing of resources and quotas.
+        Attach::Resource | Attach::Quota
+            if !response.is_some_and(ErrorResponse::is_polytomics) => {}
         Attach::Resource => {
             if let Some((kind, name)) = context.resource {
                 let description =

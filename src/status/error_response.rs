@@ -16,10 +16,12 @@ use crate::transcode::Violation;
 /// Bytes of Polytomic's `key` and request id that are kept.
 const KEY: usize = 128;
 
-/// The statuses that say something about the account, IDs, fields, keys or versions, if
-/// Polytomic sent them.
-const VERDICTS: [u16; 15] =
-    [400, 401, 402, 403, 404, 405, 410, 412, 413, 422, 423, 424, 426, 428, 451];
+/// The statuses that say something about the account, IDs, fields, keys, versions or the
+/// gateway's request, if Polytomic sent them.
+const VERDICTS: [u16; 22] = [
+    400, 401, 402, 403, 404, 405, 406, 410, 411, 412, 413, 414, 415, 417, 418, 422, 423,
+    424, 426, 428, 431, 451,
+];
 
 /// An error response, reduced to what clients may see.
 #[derive(Clone, Debug)]
@@ -101,6 +103,11 @@ impl ErrorResponse {
             retry_after: retry_after(headers, now),
             has_body: !body.trim_ascii().is_empty(),
         }
+    }
+
+    /// Reports whether the response is in Polytomic's error format.
+    pub(super) const fn is_polytomics(&self) -> bool {
+        self.is_polytomics
     }
 
     /// Reports whether the response would be a verdict on IDs, fields or keys, but is

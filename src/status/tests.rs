@@ -318,11 +318,11 @@ fn overload_without_a_wait_gets_that_of_the_gateway() {
 
 #[test]
 fn subject_of_a_quota_is_the_fingerprint() {
-    let status = translated(responded(429, ""), &list());
+    let status = translated(responded(429, "{}"), &list());
     let quota = status.get_details_quota_failure().unwrap();
     assert_eq!(quota.violations[0].subject, "the client's credentials");
     let known = Context { fingerprint: Some("a1b2c3d4"), ..list() };
-    let status = translated(responded(429, ""), &known);
+    let status = translated(responded(429, "{}"), &known);
     assert_eq!(
         status.get_details_quota_failure().unwrap().violations[0].subject,
         "a1b2c3d4"

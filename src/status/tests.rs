@@ -219,19 +219,21 @@ fn create_with_an_unknown_outcome_returns_its_key_and_the_next_step() {
     let cases = [
         (
             Retry::SameKey,
-            format!("retry with idempotency key {KEY}, or list first"),
+            format!("retry with idempotency key {KEY}, within 24 hours"),
             true,
             None,
         ),
         (
             Retry::ReturnedKey,
-            format!("retry with idempotency key {KEY}, or list first"),
+            format!("retry with idempotency key {KEY}, within 24 hours"),
             false,
             Some("-1"),
         ),
         (
-            Retry::ListFirst,
-            format!("list first; to retry, use idempotency key {KEY} again"),
+            Retry::SameKeyOnceFixed,
+            format!(
+                "once the cause is fixed, retry with idempotency key {KEY}, within 24 hours"
+            ),
             false,
             Some("-1"),
         ),
@@ -262,10 +264,10 @@ fn create_with_an_unknown_outcome_returns_its_key_and_the_next_step() {
 }
 
 #[test]
-fn create_with_an_unknown_outcome_and_no_key_advises_to_list() {
+fn change_with_an_unknown_outcome_and_no_key_warns_of_a_retry() {
     let context = Context { idempotency_key: None, ..in_doubt(Retry::ReturnedKey) };
     let status = translated(responded(502, ""), &context);
-    assert!(status.message().ends_with("taken effect: list before retrying."));
+    assert!(status.message().ends_with("taken effect: a retry may take effect again."));
 }
 
 #[test]
@@ -376,7 +378,7 @@ fn all_violations_are_reported_together() {
 #[test]
 fn panic_is_returned_as_internal_error_only() {
     for panic in [Failure::Panic, Auth::Internal.into()] {
-        let status = translated(panic, &in_doubt(Retry::ListFirst));
+        let status = translated(panic, &in_doubt(Retry::SameKeyOnceFixed));
         assert_eq!(status.message(), "internal error");
         assert_eq!(metadata(&status)["outcome"], "UNKNOWN");
     }

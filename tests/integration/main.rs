@@ -30,6 +30,7 @@ mod protection;
 mod reflection;
 mod retries;
 mod secrets;
+mod slow_creates;
 mod statuses;
 mod unsent;
 mod untaken;

@@ -21,6 +21,7 @@ mod fairness;
 mod faults;
 mod floods;
 mod health;
+mod key_look_ups;
 mod large_responses;
 mod log_schema;
 mod metadata;

@@ -71,13 +71,16 @@ impl ErrorResponse {
         let texts = Texts(redact);
         let error = sketch.get("error");
         let nested = |name| error.and_then(|error| error.get(name));
-        let message =
-            [sketch.get("message"), nested("message"), error, sketch.get("detail")]
-                .into_iter()
-                .flatten()
-                .filter_map(Sketch::text)
-                .find_map(|text| texts.message(text))
-                .or_else(|| texts.errors(sketch.get("errors")?));
+        let errors = sketch.get("errors");
+        let candidates =
+            [sketch.get("message"), nested("message"), nested("detail"), error];
+        let message = candidates
+            .into_iter()
+            .chain([sketch.get("detail"), errors])
+            .flatten()
+            .filter_map(Sketch::text)
+            .find_map(|text| texts.message(text))
+            .or_else(|| texts.errors(errors?));
         let key = [sketch.get("key"), nested("key")]
             .into_iter()
             .flatten()

@@ -27,8 +27,9 @@ const IDENTITY_IDLE: Duration = Duration::from_secs(3_600);
 /// look-up is due, so that no RPC waits for that.
 const UNANSWERED_TTL: Duration = Duration::from_secs(60);
 
-/// Time that a 401 is kept: long enough that a client which loops with a dead key does
-/// not use up Polytomic's rate limit, and short because only a rejection can be wrong.
+/// Time that a 401 is kept, or that a key is of a class that Polytomic rejects: long
+/// enough that a client which loops with such a key does not use up Polytomic's rate
+/// limit, and short because only a rejection can be wrong.
 pub(super) const REJECTION_TTL: Duration = Duration::from_secs(5);
 
 /// Maximum number of entries. It bounds the memory that a flood of made-up keys takes;
@@ -170,7 +171,11 @@ impl Entry {
 
     /// Returns how long the entry counts, or `None` if until Polytomic says otherwise.
     fn ttl(&self) -> Option<Duration> {
-        match self.state {
+        match &self.state {
+            // Polytomic would reject it, until it says otherwise of the key.
+            State::Known { credentials, .. } if credentials.check_partner().is_err() => {
+                Some(REJECTION_TTL)
+            }
             State::Known { .. } => None,
             State::Unanswered { .. } => Some(UNANSWERED_TTL),
             State::Rejected => Some(REJECTION_TTL),

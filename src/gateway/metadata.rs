@@ -17,9 +17,27 @@ pub(super) const VERSION: HeaderName = HeaderName::from_static("x-polytomic-vers
 const MAX_REQUEST_ID: usize = 128;
 
 /// What proxies and programs write in place of an ID that they do not have, without
-/// punctuation: `-`, `<nil>`, `(null)`, `n/a`.
-const PLACEHOLDERS: [&str; 8] =
-    ["", "na", "nan", "nil", "none", "null", "undefined", "unknown"];
+/// punctuation: `-`, `n/a`, `not-set`.
+const PLACEHOLDERS: [&str; 15] = [
+    "",
+    "empty",
+    "false",
+    "missing",
+    "na",
+    "nan",
+    "nil",
+    "none",
+    "notset",
+    "null",
+    "requestid",
+    "undefined",
+    "unknown",
+    "unset",
+    "xrequestid",
+];
+
+/// What stands around the name of a variable, and in no usual ID.
+const BRACKETS: &[u8] = b"{}<>[]()";
 
 /// Returns the client's request ID, or a new one if it has none that is usable.
 pub(super) fn request_id(metadata: &HeaderMap) -> HeaderValue {
@@ -42,17 +60,21 @@ pub(super) fn client_request_id(metadata: &HeaderMap) -> Option<&HeaderValue> {
     (is_alone && is_short && is_visible && !is_placeholder(id.as_bytes())).then_some(id)
 }
 
-/// Reports whether a value stands for a missing ID: a [placeholder](PLACEHOLDERS),
-/// only zeros (such as the nil UUID), or a variable that was not replaced.
+/// Reports whether a value stands for a missing ID: a [placeholder](PLACEHOLDERS), only
+/// zeros, eight or more of one character (such as the nil UUID and the largest one), or a
+/// variable that was not replaced.
 fn is_placeholder(id: &[u8]) -> bool {
     let core: Vec<u8> = id
         .iter()
         .filter(|byte| byte.is_ascii_alphanumeric())
         .map(u8::to_ascii_lowercase)
         .collect();
+    let is_only = |first: &u8| core.iter().all(|byte| byte == first);
     PLACEHOLDERS.iter().any(|placeholder| core == placeholder.as_bytes())
-        || core.iter().all(|byte| *byte == b'0')
-        || id.first().is_some_and(|first| b"$%{".contains(first))
+        || is_only(&b'0')
+        || core.len() >= 8 && core.first().is_some_and(is_only)
+        || id.first().is_some_and(|first| b"$%".contains(first))
+        || id.iter().any(|byte| BRACKETS.contains(byte))
 }
 
 /// Envoy's count of its tries, the first included, if it is configured to count.
@@ -89,14 +111,17 @@ pub(super) fn is_retry_of_client(metadata: &HeaderMap) -> bool {
 }
 
 /// Reports whether metadata has a number above `most`, which may be too long to parse.
+/// A proxy may have joined several with commas.
 fn exceeds(metadata: &HeaderMap, name: HeaderName, most: u32) -> bool {
-    let is_above = |count: &HeaderValue| {
-        let digits = count.as_bytes();
-        let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        let count = count.to_str().ok().and_then(|count| count.parse::<u32>().ok());
-        is_number && count.is_none_or(|count| count > most)
+    let is_above = |count: &str| {
+        let count = count.trim();
+        let is_number =
+            !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
+        is_number && count.parse::<u32>().map_or(true, |count| count > most)
     };
-    metadata.get_all(name).iter().any(is_above)
+    let texts =
+        metadata.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).any(is_above)
 }
 
 /// Returns the version of the API that the client requests, if it does.
@@ -194,6 +219,9 @@ mod tests {
             ("x-envoy-attempt-count", "2", true),
             ("x-envoy-attempt-count", "1", false),
             ("x-envoy-attempt-count", "many", false),
+            ("x-envoy-attempt-count", "1, 2", true),
+            ("x-envoy-attempt-count", "1,1", false),
+            ("grpc-previous-rpc-attempts", "0,1", true),
         ] {
             let metadata = map(&[(name, count)]);
             assert_eq!(is_retry(&metadata), repeat, "{name}: {count}");
@@ -216,8 +244,8 @@ mod tests {
 
     #[test]
     fn a_request_id_is_kept_if_it_is_usable() {
-        let longest = "x".repeat(128);
-        for good in ["a/b:c-1", "1", "r-0", "nil-1", "Unknown-2", &longest] {
+        let longest = "xy".repeat(64);
+        for good in ["a/b:c-1", "1", "aaaa", "r-0", "nil-1", "Unknown-2", &longest] {
             assert_eq!(request_id(&map(&[("x-request-id", good)])), good);
         }
         let long = "x".repeat(129);
@@ -239,6 +267,15 @@ mod tests {
             "${request_id}",
             "%REQ(X-REQUEST-ID)%",
             "{request_id}",
+            "#{id}",
+            "<request_id>",
+            "[id]",
+            "unset",
+            "not-set",
+            "X-Request-ID",
+            "REQUEST_ID",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff",
+            "xxxxxxxx",
         ];
         for bad in unfit.into_iter().chain(placeholders) {
             let metadata = map(&[("x-request-id", bad)]);

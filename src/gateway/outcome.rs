@@ -150,7 +150,7 @@ impl Effect {
             return Retry::ListThenNewKey;
         }
         match (may_end_better, is_repeatable) {
-            (false, _) => Retry::ListFirst,
+            (false, _) => Retry::SameKeyOnceFixed,
             (true, true) => Retry::SameKey,
             (true, false) => Retry::ReturnedKey,
         }

@@ -40,10 +40,9 @@ const VIOLATIONS: usize = 768;
 const FIELD: usize = 64;
 const DESCRIPTION: usize = 256;
 
-const LIST: &str = "the outcome is unknown: list first";
-const RETRY_OR_LIST: &str =
-    "the outcome is unknown: retry with this idempotency key, or list first";
-const LIST_FIRST: &str = "the outcome is unknown: list first, a retry with this idempotency key replays the error";
+const UNKNOWN: &str = "the outcome is unknown: a retry may take effect again";
+const SAME_KEY: &str = "the outcome is unknown: retry with this idempotency key";
+const NEW_KEY: &str = "the outcome is unknown: list first, a retry with this idempotency key replays the error";
 
 /// Collects the details of a failure; `wait` is the client's wait before a retry.
 pub(super) fn collect(
@@ -66,9 +65,9 @@ pub(super) fn collect(
     }
     if context.retry.is_in_doubt() && !details.has_help_links() {
         let title = match (context.idempotency_key, context.retry) {
-            (None, _) => LIST,
-            (Some(_), Retry::ListThenNewKey) => LIST_FIRST,
-            (Some(_), _) => RETRY_OR_LIST,
+            (None, _) => UNKNOWN,
+            (Some(_), Retry::ListThenNewKey) => NEW_KEY,
+            (Some(_), _) => SAME_KEY,
         };
         details.add_help_link(title, IDEMPOTENCY);
     }
@@ -139,6 +138,9 @@ fn add(
                 details.set_bad_request(violations);
             }
         }
+        // A proxy knows nothing of resources and quotas.
+        Attach::Resource | Attach::Quota
+            if !response.is_some_and(ErrorResponse::is_polytomics) => {}
         Attach::Resource => {
             if let Some((kind, name)) = context.resource {
                 let description =

@@ -16,10 +16,12 @@ use crate::transcode::Violation;
 /// Bytes of Polytomic's `key` and request id that are kept.
 const KEY: usize = 128;
 
-/// The statuses that say something about the account, IDs, fields, keys or versions, if
-/// Polytomic sent them.
-const VERDICTS: [u16; 15] =
-    [400, 401, 402, 403, 404, 405, 410, 412, 413, 422, 423, 424, 426, 428, 451];
+/// The statuses that say something about the account, IDs, fields, keys, versions or the
+/// gateway's request, if Polytomic sent them.
+const VERDICTS: [u16; 22] = [
+    400, 401, 402, 403, 404, 405, 406, 410, 411, 412, 413, 414, 415, 417, 418, 422, 423,
+    424, 426, 428, 431, 451,
+];
 
 /// An error response, reduced to what clients may see.
 #[derive(Clone, Debug)]
@@ -69,13 +71,16 @@ impl ErrorResponse {
         let texts = Texts(redact);
         let error = sketch.get("error");
         let nested = |name| error.and_then(|error| error.get(name));
-        let message =
-            [sketch.get("message"), nested("message"), error, sketch.get("detail")]
-                .into_iter()
-                .flatten()
-                .filter_map(Sketch::text)
-                .find_map(|text| texts.message(text))
-                .or_else(|| texts.errors(sketch.get("errors")?));
+        let errors = sketch.get("errors");
+        let candidates =
+            [sketch.get("message"), nested("message"), nested("detail"), error];
+        let message = candidates
+            .into_iter()
+            .chain([sketch.get("detail"), errors])
+            .flatten()
+            .filter_map(Sketch::text)
+            .find_map(|text| texts.message(text))
+            .or_else(|| texts.errors(errors?));
         let key = [sketch.get("key"), nested("key")]
             .into_iter()
             .flatten()
@@ -101,6 +106,11 @@ impl ErrorResponse {
             retry_after: retry_after(headers, now),
             has_body: !body.trim_ascii().is_empty(),
         }
+    }
+
+    /// Reports whether the response is in Polytomic's error format.
+    pub(super) const fn is_polytomics(&self) -> bool {
+        self.is_polytomics
     }
 
     /// Reports whether the response would be a verdict on IDs, fields or keys, but is

@@ -78,28 +78,33 @@ fn advice(context: &Context<'_>, wait: Option<Duration>) -> String {
         (Retry::Never, _) => return "Retrying unchanged will not help.".to_owned(),
         (Retry::Safe | Retry::ByClient, _) => return safe(context.outcome, wait),
         (Retry::SameKey | Retry::ReturnedKey, Some(key)) => {
-            format!("retry with idempotency key {key}, or list first")
+            let later = after(wait);
+            format!("retry{later} with idempotency key {key}, within 24 hours")
         }
-        (Retry::ListFirst, Some(key)) => {
-            format!("list first; to retry, use idempotency key {key} again")
-        }
+        (Retry::SameKeyOnceFixed, Some(key)) => format!(
+            "once the cause is fixed, retry with idempotency key {key}, within 24 hours"
+        ),
         (Retry::ListThenNewKey, Some(key)) => format!(
             "list first; to retry, use a new idempotency key, since Polytomic replays this \
              error for {key}"
         ),
-        (_, None) => "list before retrying".to_owned(),
+        (_, None) => "a retry may take effect again".to_owned(),
     };
     format!("The call may have taken effect: {in_doubt}.")
 }
 
 fn safe(outcome: Outcome, wait: Option<Duration>) -> String {
-    let later = match wait {
+    let later = after(wait);
+    let unsent = outcome == Outcome::NotSent;
+    let unsent = if unsent { "Nothing was sent to Polytomic. " } else { "" };
+    format!("{unsent}Retrying{later} is safe.")
+}
+
+fn after(wait: Option<Duration>) -> String {
+    match wait {
         Some(wait) if !wait.is_zero() => {
             format!(" after {} s", wait.as_millis().div_ceil(1000))
         }
         _ => String::new(),
-    };
-    let unsent = outcome == Outcome::NotSent;
-    let unsent = if unsent { "Nothing was sent to Polytomic. " } else { "" };
-    format!("{unsent}Retrying{later} is safe.")
+    }
 }

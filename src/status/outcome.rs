@@ -30,9 +30,11 @@ pub enum Retry {
     SameKey,
     /// It may have taken effect; a retry is safe only with the key that is returned.
     ReturnedKey,
-    /// It may have taken effect; a retry would fail again, and may need the same key.
-    ListFirst,
+    /// It may have taken effect, and a retry would fail again; once the cause is fixed, a
+    /// retry is safe with the same key.
+    SameKeyOnceFixed,
     /// It may have taken effect, and a retry with the same key would replay the error.
+    /// Nothing changes any more, so that a list shows whether it has.
     ListThenNewKey,
 }
 
@@ -64,7 +66,10 @@ impl Retry {
     pub(super) const fn is_in_doubt(self) -> bool {
         matches!(
             self,
-            Self::SameKey | Self::ReturnedKey | Self::ListFirst | Self::ListThenNewKey
+            Self::SameKey
+                | Self::ReturnedKey
+                | Self::SameKeyOnceFixed
+                | Self::ListThenNewKey
         )
     }
 }

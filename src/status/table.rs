@@ -77,7 +77,7 @@ impl Reason {
     pub(super) const UPSTREAM_UPGRADE_REQUIRED: Self       = reason("UPSTREAM_UPGRADE_REQUIRED", "Polytomic requires another version of its API or of TLS: see the metadata `x-polytomic-version`.");
     pub(super) const UPSTREAM_REFUSED: Self                = reason("UPSTREAM_REFUSED", "Polytomic rejected the request; its status does not say why.");
     pub(super) const UPSTREAM_NOT_PROCESSED: Self          = reason("UPSTREAM_NOT_PROCESSED", "Polytomic did not process the request.");
-    pub(super) const UPSTREAM_RATE_LIMITED: Self           = reason("UPSTREAM_RATE_LIMITED", "The quota of these credentials is used up for now.");
+    pub(super) const UPSTREAM_RATE_LIMITED: Self           = reason("UPSTREAM_RATE_LIMITED", "Requests come faster than Polytomic, or a proxy in front of it, allows.");
     pub(crate) const UPSTREAM_ERROR: Self                  = reason("UPSTREAM_ERROR", "The fault is Polytomic's, not the client's.");
     pub(super) const UPSTREAM_UNAVAILABLE: Self            = reason("UPSTREAM_UNAVAILABLE", POLYTOMIC_OR_PROXY);
     pub(super) const UPSTREAM_OVERLOADED: Self             = reason("UPSTREAM_OVERLOADED", "Polytomic has too much load for now.");
@@ -209,7 +209,7 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
         F::Upstream(U::Reset(_))                 => const { &row(Local("connection lost after the request was sent"), Unavailable,     Any,    Reason::UPSTREAM_RESET) },
         F::Upstream(U::Timeout)                  => const { &row(Local("attempt timed out"),                        DeadlineExceeded,  Any,    Reason::UPSTREAM_TIMEOUT) },
         F::ErrorResponse(response)
-            if response.is_foreign()             => const { &row(Local("400–405, 410, 412, 413, 422–424, 426, 428 or 451 not in Polytomic's error format"), Internal, Never, Reason::UPSTREAM_FOREIGN_ERROR) },
+            if response.is_foreign()             => const { &row(Local("400–406, 410–415, 417, 418, 422–424, 426, 428, 431 or 451 not in Polytomic's error format"), Internal, Never, Reason::UPSTREAM_FOREIGN_ERROR) },
         F::ErrorResponse(response)               => row_of_status(response.status()),
     }
 }

@@ -1,19 +1,33 @@
 //! Opens connections to Polytomic: DNS, TCP, TLS, and the start of HTTP.
 
-use std::{error, fmt, sync::Arc, time::Duration};
+use std::{error, fmt, io, net::SocketAddr, sync::Arc, time::Duration, vec};
 
 use http::Uri;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{
+    HttpConnector,
+    dns::{GaiResolver, Name},
+};
 use tokio::time::timeout;
-use tower::ServiceExt as _;
+use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use super::{BaseUrl, BoxError, SetupError, http1, http2, tls, tls::Tls};
+
+/// Finds the addresses of a host. It is asked for each connection.
+pub(super) type Resolver =
+    BoxCloneSyncService<Name, vec::IntoIter<SocketAddr>, io::Error>;
+
+/// Returns the resolver of the system.
+pub(super) fn system_resolver() -> Resolver {
+    let resolver =
+        GaiResolver::new().map_response(|found| found.collect::<Vec<_>>().into_iter());
+    BoxCloneSyncService::new(resolver)
+}
 
 /// Opens connections to one Polytomic.
 #[derive(Clone)]
 pub(super) struct Connector {
     origin: Uri,
-    tcp: HttpConnector,
+    tcp: HttpConnector<Resolver>,
     tls: Option<Tls>,
     /// Maximum time to connect, TLS included.
     timeout: Duration,
@@ -62,8 +76,9 @@ impl Connector {
         url: &BaseUrl,
         authorities: Option<&[u8]>,
         timeout: Duration,
+        resolver: Resolver,
     ) -> Result<Self, SetupError> {
-        let mut tcp = HttpConnector::new();
+        let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         // A host with several addresses gets a part of the time for each.

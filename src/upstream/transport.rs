@@ -10,7 +10,7 @@ use super::{
     BaseUrl, Error, Request, Settings, SetupError,
     cancel::RequestBody,
     client::Client,
-    connect::Connector,
+    connect::{Connector, system_resolver},
     exchange::Body,
     http1::{self, SendError},
     http2,
@@ -42,7 +42,8 @@ impl Transport {
     /// If the certificate authorities cannot be used.
     pub(super) fn new(url: BaseUrl, settings: &Settings) -> Result<Self, SetupError> {
         let authorities = settings.authorities.as_deref();
-        let connector = Connector::new(&url, authorities, settings.connect_timeout)?;
+        let timeout = settings.connect_timeout;
+        let connector = Connector::new(&url, authorities, timeout, system_resolver())?;
         let limits =
             Limits { connections: settings.connections, age: settings.connection_age };
         Ok(Self { url, pool: Pool::new(connector, limits) })

@@ -68,6 +68,8 @@ async fn success_in_the_form_of_an_error_is_no_empty_list() {
             r#"{"message":"secret","status":500}"#,
             r#"{"key":"internal_error"}"#,
             r#"{"error":null,"result":[]}"#,
+            r#"{"type":"about:blank","title":"Not Found","detail":"secret"}"#,
+            r#"{"Message":"secret"}"#,
         ] {
             let reply = list(protocol, Response::json(200, body)).await;
             assert_eq!(reply.code(), Code::Internal, "{body}");

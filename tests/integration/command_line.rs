@@ -304,7 +304,7 @@ async fn every_line_of_the_json_log_is_json() {
     let arguments = ["serve", "--sandbox", "--listen", "127.0.0.1:0"];
     let process = Process::start(&[&arguments[..], &flags].concat(), &[]).await;
     // Metadata of a client must not break out of its line.
-    let id = r#"","level":"ERROR"}"#;
+    let id = r#"","level":"ERROR","a":""#;
     let reply = Caller::list(process.address).with("x-request-id", id).send().await;
     assert_eq!(reply.code(), Code::Ok);
     process.signal("TERM").await;

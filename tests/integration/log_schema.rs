@@ -1,9 +1,9 @@
 //! The lines of the JSON log have the fields that `docs/LOGS.md` states.
 
-use std::{collections::HashMap, fs, net::SocketAddr};
+use std::{collections::HashMap, net::SocketAddr};
 
 use kit::{
-    Caller, Fake, Gateway,
+    Caller, CredentialFiles, Fake, Gateway,
     caller::{ID, KEY, Reply, SERVICE},
     log::Log,
     process::Process,
@@ -222,27 +222,13 @@ async fn rejected_request_is_logged_like_an_rpc() {
 
 #[tokio::test]
 async fn log_of_credential_files_has_the_documented_fields() {
-    let directory = tempfile::tempdir().unwrap();
-    let (key, token) = (directory.path().join("key"), directory.path().join("token"));
-    fs::write(&key, KEY).unwrap();
-    fs::write(&token, "the-caller-token").unwrap();
-    let arguments = [
-        "serve",
-        "--sandbox",
-        "--listen",
-        "127.0.0.1:0",
-        "--log-format",
-        "json",
-        "--auth-mode",
-        "static",
-        "--partner-key-file",
-        key.to_str().unwrap(),
-        "--caller-token-file",
-        token.to_str().unwrap(),
-    ];
+    let files = CredentialFiles::new(KEY, "the-caller-token");
+    let arguments =
+        ["serve", "--sandbox", "--listen", "127.0.0.1:0", "--log-format", "json"];
+    let arguments = [&arguments[..], &files.flags()].concat();
     let process = Process::start(&arguments, &[]).await;
     assert_eq!(list_with(&process, "the-caller-token").await.code(), Code::Ok);
-    fs::write(&key, "two\nlines").unwrap();
+    files.put_key("two\nlines");
     process.signal("HUP").await;
     process.logs("file is not usable", 1).await;
     process.signal("TERM").await;

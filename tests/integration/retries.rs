@@ -224,7 +224,7 @@ async fn failure_that_a_proxy_may_have_sent_asks_for_the_same_key() {
             let asks_for_another = message.contains("use a new idempotency key");
             assert_eq!(asks_for_another, is_recorded, "{body}: {message}");
             let asks_for_the_same =
-                message.contains("use idempotency key the-key-of-this-create again");
+                message.contains("retry with idempotency key the-key-of-this-create");
             assert_eq!(asks_for_the_same, !is_recorded, "{body}: {message}");
         }
     })

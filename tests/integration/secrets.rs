@@ -1,11 +1,11 @@
 //! No credential is written: the tests search all output for a canary, at log level
 //! trace and with many failures.
 
-use std::{fmt::Write, fs};
+use std::fmt::Write;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use kit::{
-    Caller, Fake, Gateway,
+    Caller, CredentialFiles, Fake, Gateway,
     caller::{ID, KEY, Reply},
     fake::Response,
     over_both,
@@ -83,25 +83,9 @@ async fn key_of_a_client_is_never_written() {
 
 #[tokio::test]
 async fn keys_of_the_gateway_are_never_written() {
-    let directory = tempfile::tempdir().unwrap();
-    let key = directory.path().join("partner-key");
-    let token = directory.path().join("caller-token");
-    fs::write(&key, CANARY).unwrap();
-    fs::write(&token, "another-canary-7d1f9a52-key").unwrap();
-    let arguments = [
-        "serve",
-        "--sandbox",
-        "--listen",
-        "127.0.0.1:0",
-        "--log",
-        "trace",
-        "--auth-mode",
-        "static",
-        "--partner-key-file",
-        key.to_str().unwrap(),
-        "--caller-token-file",
-        token.to_str().unwrap(),
-    ];
+    let files = CredentialFiles::new(CANARY, "another-canary-7d1f9a52-key");
+    let arguments = ["serve", "--sandbox", "--listen", "127.0.0.1:0", "--log", "trace"];
+    let arguments = [&arguments[..], &files.flags()].concat();
     let process = Process::start(&arguments, &[]).await;
     let right =
         bearer(Caller::list(process.address), "another-canary-7d1f9a52-key").send().await;
@@ -109,7 +93,7 @@ async fn keys_of_the_gateway_are_never_written() {
     assert_eq!(right.reason(), "GATEWAY_CREDENTIALS_REJECTED");
     let wrong = bearer(Caller::list(process.address), CANARY).send().await;
     assert_eq!(wrong.reason(), "CALLER_TOKEN_REJECTED");
-    fs::write(&key, format!("{CANARY}\n{CANARY}")).unwrap();
+    files.put_key(&format!("{CANARY}\n{CANARY}"));
     process.signal("HUP").await;
     let again =
         bearer(Caller::list(process.address), "another-canary-7d1f9a52-key").send().await;
@@ -140,6 +124,10 @@ fn echoes(text: &str) -> Vec<String> {
         format!("{}...", &text[..text.len() / 2 + 2]),
         format!("...{}", &text[text.len() / 2 - 2..]),
         text.chars().flat_map(|c| [c, '\u{200b}']).collect(),
+        // An identifier loses what stands between.
+        text.chars().flat_map(|c| [c, ' ']).collect(),
+        text.chars().flat_map(|c| [c, '\u{301}']).collect(),
+        each(&|byte| format!("{byte:02x}:")),
     ]
 }
 

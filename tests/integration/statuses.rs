@@ -158,7 +158,7 @@ async fn error_of_a_proxy_is_no_verdict_of_polytomic() {
     over_both(async |protocol| {
         let html = [("content-type", "text/html")];
         let page = b"<html><center><h1>404 Not Found</h1></center>nginx</html>";
-        for status in [400, 401, 403, 404, 422] {
+        for status in [400, 401, 403, 404, 406, 414, 418, 422] {
             for response in [
                 Response::new(status, &html, page),
                 Response::new(status, &[], b""),
@@ -180,6 +180,28 @@ async fn error_of_a_proxy_is_no_verdict_of_polytomic() {
                     assert!(details.resource_info().is_none(), "{case}");
                     assert!(details.bad_request().is_none(), "{case}");
                 }
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn proxy_that_rejects_for_now_says_nothing_of_quotas_and_resources() {
+    over_both(async |protocol| {
+        let cases = [(429, "UPSTREAM_RATE_LIMITED"), (409, "UPSTREAM_CONFLICT")];
+        for (status, reason) in cases {
+            for (body, is_polytomics) in [("slow down", false), ("", false), ("{}", true)]
+            {
+                let response = Response::new(status, &[], body.as_bytes());
+                let (_, reply) = exchange(protocol, Caller::create, response).await;
+                let case = format!("{status} {body:?}: {}", reply.message());
+                assert_eq!(reply.reason(), reason, "{case}");
+                let details = reply.details();
+                let is_claimed = details.quota_failure().is_some()
+                    || details.resource_info().is_some();
+                assert_eq!(is_claimed, is_polytomics, "{case}");
+                assert!(!reply.message().contains("credentials"), "{case}");
             }
         }
     })

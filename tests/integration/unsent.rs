@@ -1,12 +1,10 @@
 //! Creates that time out: the gateway knows whether it has sent any of the request,
 //! and reports it.
 
-use std::time::Duration;
-
 use kit::{
     Caller, Fake, Gateway, HANG_GUARD, HOST, Protocol,
     caller::Reply,
-    fake::{Response, Script, Step},
+    fake::{Script, Step},
     frames::{
         DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PREFACE, SETTINGS, fields, frame,
         parse,
@@ -168,45 +166,6 @@ async fn tls_alert_within_a_response_is_a_lost_connection() {
                 timeout(HANG_GUARD, upstream).await.unwrap().unwrap();
             }
         }
-    })
-    .await;
-}
-
-/// A create that takes longer than an attempt. The gateway must not abandon it.
-#[tokio::test]
-async fn create_whose_body_was_sent_is_not_abandoned_for_another_attempt() {
-    over_both(async |protocol| {
-        let pause = Step::Pause(Duration::from_millis(1500));
-        let slow = vec![pause, Step::Answer];
-        let fake = Fake::playing(Script::new(protocol, vec![slow])).await;
-        let flags = ["--timeout", "20", "--attempt-timeout", "0.5"];
-        let gateway = Gateway::with(&fake, &flags).await;
-        let reply = Caller::create(gateway.address).send().await;
-        assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
-        assert_eq!(fake.seen().len(), 1);
-
-        let list = Caller::list(gateway.address).send().await;
-        assert_eq!(list.code(), Code::Ok, "the last attempt may take longer");
-        assert_eq!(fake.seen().len(), 4, "a list has three attempts");
-    })
-    .await;
-}
-
-/// As at Polytomic, where another request with the key of a create gets 409 until the
-/// create ends. More than five waits, which was the limit once.
-#[tokio::test]
-async fn create_in_progress_elsewhere_is_awaited_until_it_ends() {
-    over_both(async |protocol| {
-        let in_progress = Step::Respond(Response::json(409, "{}"));
-        let mut reactions = vec![vec![in_progress]; 7];
-        reactions.push(vec![Step::Answer]);
-        let fake = Fake::playing(Script::new(protocol, reactions)).await;
-        let gateway = Gateway::with(&fake, &["--timeout", "60"]).await;
-        tokio::time::pause();
-        let reply = Caller::create(gateway.address).send().await;
-        assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
-        assert_eq!(fake.seen().len(), 8);
-        tokio::time::resume();
     })
     .await;
 }

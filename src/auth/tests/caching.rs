@@ -65,6 +65,29 @@ async fn refreshed(auth: &Authenticator, old: &Credentials) -> Credentials {
     }
 }
 
+/// The key may have been upgraded meanwhile.
+#[tokio::test(start_paused = true)]
+async fn key_of_another_class_is_looked_up_again_after_5_s() {
+    // Without an answer, Polytomic checks the key itself.
+    for now in [Script::Class(Class::Partner), Script::Fails, Script::Hangs] {
+        let polytomic = Polytomic::new();
+        polytomic.script("one", Script::Class(Class::User));
+        let auth = passthrough(&polytomic).await;
+        let is_rejected = async || {
+            let credentials = auth.credentials(&bearer("one")).await.unwrap();
+            credentials.check_partner().is_err()
+        };
+        assert!(is_rejected().await);
+        polytomic.script("one", now);
+        advance(4 * SECOND).await;
+        assert!(is_rejected().await, "{now:?}");
+        assert_eq!(polytomic.asked(), 1);
+        advance(SECOND).await;
+        assert!(!is_rejected().await, "{now:?}");
+        assert_eq!(polytomic.asked(), 2);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn identity_outlasts_10_min_of_failing_look_ups() {
     for script in [Script::Fails, Script::Hangs] {

@@ -198,5 +198,7 @@ async fn clients_on_four_threads_get_their_own_credentials() {
     }
     clients.join_all().await;
     auth.verifier.run_pending_tasks().await;
-    assert!(auth.stats().invalidated_evicted >= 4 * KEYS - cache::MAX_ENTRIES);
+    // On a slow machine, rejections end by themselves.
+    let removed = auth.stats().invalidated_evicted + auth.stats().invalidated_expired;
+    assert!(removed >= 4 * KEYS - cache::MAX_ENTRIES, "{removed}");
 }

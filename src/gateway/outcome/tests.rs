@@ -211,12 +211,12 @@ fn the_advice_depends_on_effect_failure_and_key() {
         let advice = retry(responded(502, ""), Some(key(origin)));
         assert_eq!(advice, Retry::ReturnedKey, "{origin:?}");
     }
-    assert_eq!(retry(responded(302, ""), Some(key(Given))), Retry::ListFirst);
+    assert_eq!(retry(responded(302, ""), Some(key(Given))), Retry::SameKeyOnceFixed);
     for status in [500, 505, 597] {
         let recorded = retry(responded(status, OWN), Some(key(Given)));
         assert_eq!(recorded, Retry::ListThenNewKey);
         let of_a_proxy = retry(responded(status, "<html>"), Some(key(Given)));
-        assert_eq!(of_a_proxy, Retry::ListFirst);
+        assert_eq!(of_a_proxy, Retry::SameKeyOnceFixed);
     }
     let list = |failure: Failure| {
         let effect = Effect::new(true, false);

@@ -66,6 +66,8 @@ impl Texts<'_> {
     pub(super) fn identifier(&self, raw: &str, limit: usize) -> Option<String> {
         // A name may be a link or a secret, too, which it would not look like later.
         let text = text::identifier(&self.clean(raw, limit)?, limit);
+        // Nor does it hold the key once it has lost what stood between its characters.
+        let text = text::identifier(&(self.0)(&text), limit);
         (!text.is_empty()).then_some(text)
     }
 

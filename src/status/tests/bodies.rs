@@ -27,6 +27,8 @@ fn message_is_found_in_every_shape() {
         (r#"{"message":7,"error":{"message":"second choice"}}"#, "second choice"),
         (r#"{"message":"","error":"third"}"#, "third"),
         (r#"{"title":"Bad","detail":"a problem","status":400}"#, "a problem"),
+        (r#"{"error":{"detail":"a problem","code":7}}"#, "a problem"),
+        (r#"{"errors":"only one"}"#, "only one"),
         (r#"{"errors":["one","","two"]}"#, "one; two"),
         (r#"{"errors":[{"message":"one"},{"detail":"two"},{"x":1},7]}"#, "one; two"),
         (

@@ -119,7 +119,7 @@ fn retry() -> impl Strategy<Value = Retry> {
         Retry::ByClient,
         Retry::SameKey,
         Retry::ReturnedKey,
-        Retry::ListFirst,
+        Retry::SameKeyOnceFixed,
         Retry::ListThenNewKey,
     ])
 }

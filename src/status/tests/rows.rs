@@ -78,7 +78,7 @@ fn every_http_status_of_the_specification_has_its_row() {
 
 #[test]
 fn help_for_an_unknown_outcome_names_the_key_only_if_there_is_one() {
-    let with_key = in_doubt(Retry::ListFirst);
+    let with_key = in_doubt(Retry::SameKeyOnceFixed);
     let without = Context { idempotency_key: None, ..with_key };
     for (context, names_it) in [(with_key, true), (without, false)] {
         let help = helps(&translated(responded(500, "{}"), &context));
@@ -90,9 +90,10 @@ fn help_for_an_unknown_outcome_names_the_key_only_if_there_is_one() {
 #[test]
 fn create_with_an_unknown_outcome_has_help() {
     for number in 100..1000 {
-        let status = translated(responded(number, "{}"), &in_doubt(Retry::ListFirst));
+        let status =
+            translated(responded(number, "{}"), &in_doubt(Retry::SameKeyOnceFixed));
         assert!(status.get_details_help().is_some(), "{number}");
-        assert!(status.message().contains("list first"), "{number}");
+        assert!(status.message().contains("once the cause is fixed"), "{number}");
     }
 }
 

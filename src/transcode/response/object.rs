@@ -4,7 +4,10 @@ use super::{ResponseError, Transcoder};
 use crate::contract::Message;
 
 /// The keys of an error, or of another version's envelope, in a success response.
-const ERROR_KEYS: [&str; 6] = ["error", "errors", "message", "status", "key", "result"];
+pub(super) const ERROR_KEYS: [&str; 10] = [
+    "error", "errors", "message", "status", "key", "result", "code", "detail", "msg",
+    "title",
+];
 
 /// The members of an object that have been read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -97,7 +100,9 @@ impl<'a> Transcoder<'a> {
         // A message without fields is that of a response without content.
         let is_envelope = self.level == 0 && !message.fields.is_empty();
         if index.is_none() && is_envelope && self.error_key.is_none() {
-            self.error_key = ERROR_KEYS.into_iter().find(|error| error.as_bytes() == key);
+            self.error_key = ERROR_KEYS
+                .into_iter()
+                .find(|error| key.eq_ignore_ascii_case(error.as_bytes()));
         }
         self.out.truncate(mark);
         Ok(index)

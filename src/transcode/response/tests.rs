@@ -125,7 +125,7 @@ fn absent_null_and_empty_are_equal() {
 
 #[test]
 fn object_of_an_error_form_is_no_empty_message() {
-    for key in ["error", "errors", "message", "status", "key", "result"] {
+    for key in super::object::ERROR_KEYS {
         for value in ["null", r#""secret""#, "[]", r#"{"data":[]}"#] {
             let json = format!(r#"{{"x":1,"{key}":{value},"y":{{"z":1}}}}"#);
             let error = format!("the response: has `{key}` but not `data`");
@@ -140,6 +140,7 @@ fn object_of_an_error_form_is_no_empty_message() {
         reads(LIST, &format!(r#"{{"data":[{{"{key}":null}}]}}"#), "connections:[{}]");
         reads(LIST, &format!(r#"{{"pagination":{{"{key}":1}}}}"#), "");
     }
+    rejects(LIST, r#"{"Message":"x"}"#, "the response: has `message` but not `data`");
     rejects(
         LIST,
         r#"{"status":200,"error":"x"}"#,

@@ -1,18 +1,35 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::iter;
+use std::{
+    fs, io, iter,
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
 use bytes::Bytes;
-use tokio::time::advance;
+use kit::{
+    HANG_GUARD, Protocol, over_both,
+    tls::{Authority, VALID},
+};
+use tokio::{
+    net::TcpListener,
+    time::{advance, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tower::{service_fn, util::BoxCloneSyncService};
 
-use super::{super::http2, Client::Key, *};
+use super::{
+    super::{connect::system_resolver, http1::Lent, http2},
+    Client::Key,
+    *,
+};
 
 const AGE: Duration = Duration::from_secs(20);
 
 /// Returns a pool with this many connections at most, and none yet.
 fn pool(connections: usize) -> Pool {
     let url = "http://127.0.0.1:9".parse().unwrap();
-    let connector = Connector::new(&url, None, AGE).unwrap();
+    let connector = Connector::new(&url, None, AGE, system_resolver()).unwrap();
     Pool::new(connector, Limits { connections, age: AGE })
 }
 
@@ -72,4 +89,83 @@ async fn old_connection_is_closed_only_if_unused_or_replaced() {
     assert_eq!(connections(), 1, "no other may open");
     advance(Duration::from_secs(25)).await;
     assert!(!pool.state().sweep(), "nobody uses it");
+}
+
+const NAME: &str = "polytomic.test";
+
+/// Accepts connections, and counts them.
+fn serve(listener: TcpListener, tls: Option<TlsAcceptor>) -> Arc<AtomicUsize> {
+    let accepted = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            count.fetch_add(1, SeqCst);
+            let Some(tls) = tls.clone() else {
+                open.push(stream);
+                continue;
+            };
+            tokio::spawn(async move {
+                let stream = tls.accept(stream).await.unwrap();
+                let mut server = h2::server::handshake(stream).await.unwrap();
+                while server.accept().await.is_some() {}
+            });
+        }
+    });
+    accepted
+}
+
+#[tokio::test]
+async fn changed_dns_answer_is_followed() {
+    over_both(async |protocol| {
+        let authority = Authority::new();
+        let tls = || {
+            let is_http2 = protocol == Protocol::Http2;
+            is_http2.then(|| authority.server_of(NAME, VALID, protocol))
+        };
+        let old = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = old.local_addr().unwrap().port();
+        let new = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+        let answer = Arc::new(Mutex::new(old.local_addr().unwrap()));
+        let moved_to = new.local_addr().unwrap();
+        let (at_old, at_new) = (serve(old, tls()), serve(new, tls()));
+
+        let asked = Arc::clone(&answer);
+        let resolver = BoxCloneSyncService::new(service_fn(move |name| {
+            let address: SocketAddr = *asked.lock().unwrap();
+            async move {
+                assert_eq!(format!("{name}"), NAME);
+                Ok::<_, io::Error>(vec![address].into_iter())
+            }
+        }));
+        let scheme = if tls().is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{NAME}:{port}").parse().unwrap();
+        let authorities = fs::read(authority.file()).unwrap();
+        let connector =
+            Connector::new(&url, Some(&authorities), HANG_GUARD, resolver).unwrap();
+        let age = Duration::from_millis(100);
+        let pool = Pool::new(connector, Limits { connections: 2, age });
+        let use_one = async || match pool
+            .acquire(Key(1), Instant::now() + HANG_GUARD)
+            .await
+            .unwrap()
+        {
+            Slot::Http1(lent) => lent.give_back(),
+            Slot::Http2(..) => {}
+        };
+        use_one().await;
+        *answer.lock().unwrap() = moved_to;
+        let moves = async {
+            while at_new.load(SeqCst) == 0 {
+                use_one().await;
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(HANG_GUARD, moves).await.expect("the old answer is kept");
+        let before = at_old.load(SeqCst);
+        sleep(2 * age).await;
+        use_one().await;
+        assert_eq!(at_old.load(SeqCst), before, "the old answer comes back");
+    })
+    .await;
 }

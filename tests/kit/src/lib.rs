@@ -11,6 +11,7 @@
 pub mod caller;
 pub mod concurrent;
 pub mod connection;
+pub mod credential_files;
 pub mod draws;
 pub mod fake;
 pub mod frames;
@@ -33,6 +34,7 @@ use tokio::{task::yield_now, time::timeout};
 pub use self::{
     caller::Caller,
     concurrent::Concurrent,
+    credential_files::CredentialFiles,
     fake::Fake,
     gateway::{Gateway, settings},
     origin::Origin,

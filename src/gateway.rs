@@ -16,7 +16,12 @@ mod response;
 mod retry;
 mod timeouts;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -127,8 +132,13 @@ impl Gateway {
         let key = (rpc.binding.method == Method::POST)
             .then(|| idempotency::key(&metadata, rpc, &message));
         record.key = key.clone().and_then(Result::ok);
-        let work = self.perform(rpc, &metadata, &message, key, received, &mut record);
-        match catch_panic(work).await {
+        let outcome = {
+            let record = &mut record;
+            let work =
+                pin!(self.perform(rpc, &metadata, &message, key, received, record));
+            catch_panic(work).await
+        };
+        match outcome {
             Ok((message, memory)) => {
                 let metadata = record.metadata();
                 let body = Body::new(message, memory, record);
@@ -153,7 +163,10 @@ impl Gateway {
         // have credentials.
         let deadline =
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
-        let credentials = deadline.bound(self.credentials(rpc, metadata, record)).await?;
+        let credentials = {
+            let credentials = pin!(self.credentials(rpc, metadata, record));
+            deadline.bound(credentials).await?
+        };
         // Rejected immediately at a limit: a queue would only delay every client.
         let reserved = received.start(client(&credentials))?;
         let request = prepare(rpc, metadata, message, key, stated, record)?;
@@ -209,11 +222,11 @@ fn check_class(rpc: &Rpc, credentials: &Credentials) -> Result<(), auth::Error> 
 
 /// Turns a panic into the failure of its RPC, which keeps its key and its ID. What
 /// panicked is dropped with its future.
-fn catch_panic<T>(
-    work: impl Future<Output = Result<T, Failure>>,
-) -> impl Future<Output = Result<T, Failure>> {
-    let caught = AssertUnwindSafe(work).catch_unwind();
-    caught.map(|result| result.unwrap_or(Err(Failure::Panic)))
+async fn catch_panic<T>(
+    work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
+) -> Result<T, Failure> {
+    let result = AssertUnwindSafe(work).catch_unwind().await;
+    result.unwrap_or(Err(Failure::Panic))
 }
 
 /// Rejects a request that `arrived` before it becomes an RPC, and logs that. `rpc` is

@@ -1,6 +1,9 @@
 //! Sends the REST request of an RPC, and retries it.
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http::{StatusCode, header::AUTHORIZATION};
@@ -31,7 +34,7 @@ impl Gateway {
     pub(super) async fn send(
         &self,
         rpc: &Arc<Rpc>,
-        request: Request,
+        mut request: Request,
         deadline: Deadline,
         mut credentials: Credentials,
         memory: &ExpectedResponse<'_>,
@@ -47,9 +50,13 @@ impl Gateway {
             };
             let sent = if rpc.binding.is_safe() { unsent } else { deadline.at() };
             let ends = Ends { unsent, sent, rpc: deadline.at() };
-            let attempt =
-                self.attempt(rpc, request.clone(), &credentials, ends, memory, record);
-            let failure = match deadline.bound(attempt).await {
+            let outcome = {
+                let request = &mut request;
+                let attempt =
+                    pin!(self.attempt(rpc, request, &credentials, ends, memory, record));
+                deadline.bound(attempt).await
+            };
+            let failure = match outcome {
                 Ok(message) => return Ok(message),
                 Err(failure) => failure,
             };
@@ -57,8 +64,11 @@ impl Gateway {
             record.failed(&failure);
             if is_unauthorized(&failure) {
                 // The cache must forget the rejected credentials in any case.
-                let rejected = self.authenticator.rejected(&credentials);
-                let newer = deadline.bound(async { Ok(rejected.await) }).await;
+                let newer = {
+                    let rejected = self.authenticator.rejected(&credentials);
+                    let rejected = pin!(async { Ok(rejected.await) });
+                    deadline.bound(rejected).await
+                };
                 let may_renew = is_repeatable && retry.may_renew(record.may_exist());
                 let is_usable = |newer: &Credentials| check_class(rpc, newer).is_ok();
                 let newer = newer.ok().flatten().filter(is_usable);
@@ -80,22 +90,24 @@ impl Gateway {
     async fn attempt(
         &self,
         rpc: &Arc<Rpc>,
-        mut request: Request,
+        request: &mut Request,
         credentials: &Credentials,
         ends: Ends,
         memory: &ExpectedResponse<'_>,
         record: &mut Record,
     ) -> Result<Bytes, Failure> {
         request.headers.insert(AUTHORIZATION, credentials.authorization());
-        let admission = self.upstream.admit(self.holder(&request, credentials))?;
+        let admission = self.upstream.admit(self.holder(request, credentials))?;
         let cancel = record.attempt();
         request.cancel.clone_from(&cancel);
         let Ends { unsent, sent, rpc: deadline } = ends;
-        let sending = admission.send(request, unsent, sent, deadline, memory);
-        let exchange = abandon_unsent(sending, cancel, ends.unsent).await?;
+        let exchange = {
+            let sending = pin!(admission.send(request, unsent, sent, deadline, memory));
+            abandon_unsent(sending, cancel, unsent).await?
+        };
         record.responded(exchange.status());
         let response = exchange.collect().await?;
-        self.translator.translate(rpc, response, credentials, memory, ends.rpc).await
+        self.translator.translate(rpc, response, credentials, memory, deadline).await
     }
 
     /// Returns for whom a request is sent, as far as failures are concerned.
@@ -117,12 +129,11 @@ impl Gateway {
 
 /// Waits for a response, until the moment `at` if the request can be cancelled then.
 async fn abandon_unsent<T>(
-    response: impl Future<Output = Result<T, Error>>,
+    mut response: Pin<&mut impl Future<Output = Result<T, Error>>>,
     cancel: Option<CancelHandle>,
     at: Instant,
 ) -> Result<T, Error> {
     let Some(cancel) = cancel else { return response.await };
-    let mut response = pin!(response);
     match timeout_at(at, response.as_mut()).await {
         Ok(result) => result,
         Err(_) if cancel.try_cancel() => Err(Error::Timeout),

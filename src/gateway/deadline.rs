@@ -3,9 +3,8 @@
 //! It is one moment, set when the RPC arrives. Everything that the gateway does for
 //! the RPC must end by then.
 
-use std::{future::ready, time::Duration};
+use std::{pin::Pin, time::Duration};
 
-use futures_util::{FutureExt, future::Either};
 use http::HeaderMap;
 use tokio::time::{Instant, timeout_at};
 
@@ -58,15 +57,15 @@ impl Deadline {
     }
 
     /// Does work of the RPC until the deadline. After the deadline it does not begin.
-    /// (An async function would hold the work twice.)
-    pub(super) fn bound<T>(
+    /// The work stays where it is pinned: moved here, it would be held several times.
+    pub(super) async fn bound<T>(
         self,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> impl Future<Output = Result<T, Failure>> {
+        work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
+    ) -> Result<T, Failure> {
         if self.left().is_zero() {
-            return Either::Left(ready(Err(self.failure())));
+            return Err(self.failure());
         }
-        let outcome = timeout_at(self.at, work).map(move |outcome| match outcome {
+        match timeout_at(self.at, work).await {
             Ok(Err(Failure::Upstream(upstream::Error::Timeout)))
                 if self.left().is_zero() =>
             {
@@ -74,8 +73,7 @@ impl Deadline {
             }
             Ok(outcome) => outcome,
             Err(_) => Err(self.failure()),
-        });
-        Either::Right(outcome)
+        }
     }
 
     /// Returns the moment.
@@ -144,6 +142,8 @@ pub fn parse_timeout(text: &[u8]) -> Option<Duration> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::pin::pin;
+
     use super::*;
 
     #[test]
@@ -204,17 +204,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn work_ends_at_the_deadline_and_never_begins_after_it() {
         let deadline = Deadline::of_gateway(Instant::now(), Duration::from_secs(1));
-        let slow = async {
+        let slow = pin!(async {
             tokio::time::sleep(Duration::from_secs(9)).await;
             Ok(())
-        };
+        });
         assert!(matches!(
             deadline.bound(slow).await,
             Err(Failure::Upstream(upstream::Error::Timeout))
         ));
         assert_eq!(deadline.left(), Duration::ZERO);
-        let begun = deadline.bound::<()>(async { panic!("begun") });
-        assert!(matches!(begun.await, Err(Failure::Upstream(upstream::Error::Timeout))));
+        let begun = pin!(async { panic!("begun") });
+        let begun = deadline.bound::<()>(begun).await;
+        assert!(matches!(begun, Err(Failure::Upstream(upstream::Error::Timeout))));
     }
 
     #[tokio::test(start_paused = true)]

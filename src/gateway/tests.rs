@@ -7,7 +7,8 @@ use crate::status::Context;
 
 #[tokio::test]
 async fn panic_is_a_failure_without_details() {
-    let failure = catch_panic::<()>(async { panic!("a secret") }).await.unwrap_err();
+    let work = pin!(async { panic!("a secret") });
+    let failure = catch_panic::<()>(work).await.unwrap_err();
     assert!(matches!(failure, Failure::Panic));
     let status = failure.into_status(&Context::new("id"));
     assert_eq!(status.code(), tonic::Code::Internal);

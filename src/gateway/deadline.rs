@@ -5,13 +5,13 @@
 
 use std::{pin::Pin, time::Duration};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{status::Failure, transcode::Violation, upstream};
 
 /// The metadata with the client's timeout.
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The longest time that the gateway ends an RPC before the client does, so that a
 /// status with details arrives before the client's own timer.
@@ -174,8 +174,8 @@ mod tests {
         let now = Instant::now();
         let most = Duration::from_secs(30);
         let until = |timeout: &str| {
-            let name = http::HeaderName::from_static(GRPC_TIMEOUT);
-            let metadata = HeaderMap::from_iter([(name, timeout.parse().unwrap())]);
+            let timeout = timeout.parse().unwrap();
+            let metadata = HeaderMap::from_iter([(GRPC_TIMEOUT, timeout)]);
             Deadline::new(&metadata, now, most)
         };
         assert_eq!(until("5S").unwrap().at, now + Duration::from_millis(4900));
@@ -190,8 +190,7 @@ mod tests {
     fn clients_deadline_and_gateways_timeout_are_different_failures() {
         let now = Instant::now();
         let most = Duration::from_secs(30);
-        let name = http::HeaderName::from_static(GRPC_TIMEOUT);
-        let metadata = HeaderMap::from_iter([(name, "1S".parse().unwrap())]);
+        let metadata = HeaderMap::from_iter([(GRPC_TIMEOUT, "1S".parse().unwrap())]);
         let clients = Deadline::new(&metadata, now, most).unwrap();
         let gateways = Deadline::new(&HeaderMap::new(), now, most).unwrap();
         assert!(matches!(clients.failure(), Failure::DeadlineExceeded));

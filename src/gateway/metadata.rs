@@ -2,7 +2,10 @@
 //!
 //! Only what is named here is forwarded, after a check.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{FORWARDED, VIA},
+};
 use uuid::Uuid;
 
 use crate::transcode::Violation;
@@ -45,13 +48,12 @@ pub(super) fn client_request_id(metadata: &HeaderMap) -> Option<&HeaderValue> {
 /// Reports whether a value stands for a missing ID: a [placeholder](PLACEHOLDERS),
 /// only zeros (such as the nil UUID), or a variable that was not replaced.
 fn is_placeholder(id: &[u8]) -> bool {
-    let core: Vec<u8> = id
-        .iter()
-        .filter(|byte| byte.is_ascii_alphanumeric())
-        .map(u8::to_ascii_lowercase)
-        .collect();
-    PLACEHOLDERS.iter().any(|placeholder| core == placeholder.as_bytes())
-        || core.iter().all(|byte| *byte == b'0')
+    let core = || {
+        let letters_and_digits = id.iter().filter(|byte| byte.is_ascii_alphanumeric());
+        letters_and_digits.map(u8::to_ascii_lowercase)
+    };
+    PLACEHOLDERS.iter().any(|placeholder| core().eq(placeholder.bytes()))
+        || core().all(|byte| byte == b'0')
         || id.first().is_some_and(|first| b"$%{".contains(first))
 }
 
@@ -59,13 +61,13 @@ fn is_placeholder(id: &[u8]) -> bool {
 const COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 
 /// What proxies add to an RPC: Envoy, others, and Linkerd.
-const SIGNS_OF_A_PROXY: [&str; 6] = [
-    "x-forwarded-proto",
-    "x-forwarded-for",
-    "x-envoy-expected-rq-timeout-ms",
-    "forwarded",
-    "via",
-    "l5d-client-id",
+static SIGNS_OF_A_PROXY: [HeaderName; 6] = [
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-envoy-expected-rq-timeout-ms"),
+    FORWARDED,
+    VIA,
+    HeaderName::from_static("l5d-client-id"),
 ];
 
 /// Reports whether the RPC was sent before, by a client library or by Envoy.
@@ -77,7 +79,7 @@ pub(super) fn is_retry(metadata: &HeaderMap) -> bool {
 /// the RPC and does not count. Envoy does not count by default.
 pub(super) fn may_be_retry(metadata: &HeaderMap) -> bool {
     !metadata.contains_key(COUNT)
-        && SIGNS_OF_A_PROXY.iter().any(|sign| metadata.contains_key(*sign))
+        && SIGNS_OF_A_PROXY.iter().any(|sign| metadata.contains_key(sign))
 }
 
 /// Reports whether a client library sent the RPC before, which it says according to
@@ -207,9 +209,9 @@ mod tests {
     fn a_proxy_that_does_not_count_may_retry() {
         assert!(!may_be_retry(&HeaderMap::new()));
         assert!(!may_be_retry(&map(&[("x-request-id", "r"), ("traceparent", "t")])));
-        for sign in SIGNS_OF_A_PROXY {
-            assert!(may_be_retry(&map(&[(sign, "1")])), "{sign}");
-            let counted = map(&[(sign, "1"), ("x-envoy-attempt-count", "1")]);
+        for sign in &SIGNS_OF_A_PROXY {
+            assert!(may_be_retry(&map(&[(sign.as_str(), "1")])), "{sign}");
+            let counted = map(&[(sign.as_str(), "1"), ("x-envoy-attempt-count", "1")]);
             assert!(!may_be_retry(&counted), "{sign}");
         }
     }

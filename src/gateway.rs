@@ -173,7 +173,7 @@ impl Gateway {
         let expecting = self.rejected_responses.reserve(
             &reserved.response,
             (&request.method, &request.path_and_query),
-            credentials.fingerprint(),
+            credentials.key(),
             wait_until(deadline.at()),
         );
         let memory = expecting.await?;
@@ -203,8 +203,8 @@ impl Gateway {
 }
 
 /// Returns the client that an RPC with these credentials counts for.
-fn client(credentials: &Credentials) -> Client<'_> {
-    let key = credentials.fingerprint();
+fn client(credentials: &Credentials) -> Client {
+    let key = credentials.key();
     match (credentials.owner(), credentials.identity()) {
         (CredentialOwner::Gateway, _) => Client::Connection,
         (CredentialOwner::Caller, Some(_)) => Client::Key(key),

@@ -112,17 +112,15 @@ impl Gateway {
 
     /// Returns for whom a request is sent, as far as failures are concerned.
     fn holder(&self, request: &Request, credentials: &Credentials) -> Holder {
-        let fingerprint = credentials.shared_fingerprint();
+        let key = credentials.key();
         match credentials.owner() {
             CredentialOwner::Caller => {
                 let is_verified = credentials.identity().is_some();
                 // Without look-ups no key is verified.
                 let counts = is_verified || !self.authenticator.verifies();
-                Holder::of_client(fingerprint, counts)
+                Holder::of_client(key, counts)
             }
-            CredentialOwner::Gateway => {
-                Holder::of_gateway(fingerprint, &request.path_and_query)
-            }
+            CredentialOwner::Gateway => Holder::of_gateway(key, &request.path_and_query),
         }
     }
 }

@@ -47,8 +47,8 @@ impl CredentialHash {
     /// Returns the first 8 bytes: enough to tell clients apart. They do not reveal the
     /// credential and differ after each restart.
     pub(super) fn id(&self) -> KeyId {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        KeyId(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        let first = self.0.first_chunk().expect("a hash has 32 bytes");
+        KeyId(u64::from_be_bytes(*first))
     }
 
     /// Compares two hashes in constant time.

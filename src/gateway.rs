@@ -169,7 +169,7 @@ impl Gateway {
         };
         // Rejected immediately at a limit: a queue would only delay every client.
         let reserved = received.start(client(&credentials))?;
-        let request = prepare(rpc, metadata, message, key, stated, record)?;
+        let mut request = prepare(rpc, metadata, message, key, stated, record)?;
         let expecting = self.rejected_responses.reserve(
             &reserved.response,
             (&request.method, &request.path_and_query),
@@ -178,7 +178,7 @@ impl Gateway {
         );
         let memory = expecting.await?;
         let message =
-            self.send(rpc, request, deadline, credentials, &memory, record).await?;
+            self.send(rpc, &mut request, deadline, credentials, &memory, record).await?;
         // The RPC is no longer in flight, but its response is unread.
         Ok((message, reserved.response))
     }

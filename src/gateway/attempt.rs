@@ -34,7 +34,7 @@ impl Gateway {
     pub(super) async fn send(
         &self,
         rpc: &Arc<Rpc>,
-        mut request: Request,
+        request: &mut Request,
         deadline: Deadline,
         mut credentials: Credentials,
         memory: &ExpectedResponse<'_>,
@@ -51,7 +51,6 @@ impl Gateway {
             let sent = if rpc.binding.is_safe() { unsent } else { deadline.at() };
             let ends = Ends { unsent, sent, rpc: deadline.at() };
             let outcome = {
-                let request = &mut request;
                 let attempt =
                     pin!(self.attempt(rpc, request, &credentials, ends, memory, record));
                 deadline.bound(attempt).await

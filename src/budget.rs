@@ -94,6 +94,7 @@ pub use self::{
     capacity::{Reservation, SharedCapacity},
     exhausted::Exhausted,
     fair_share::FairShare,
+    keys::KeyId,
     rejected::{ExpectedResponse, RejectedResponses, Reserve},
     response::ResponseMemory,
     rpc::{Client, ReceivedRpc, RpcReservation},

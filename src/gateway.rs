@@ -18,7 +18,12 @@ mod retry;
 mod stream;
 mod timeouts;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -139,8 +144,13 @@ impl Gateway {
         let key = (rpc.binding.method == Method::POST)
             .then(|| idempotency::key(&metadata, rpc, &message));
         record.key = key.clone().and_then(Result::ok);
-        let work = self.perform(rpc, &metadata, &message, key, received, &mut record);
-        match catch_panic(work).await {
+        let outcome = {
+            let record = &mut record;
+            let work =
+                pin!(self.perform(rpc, &metadata, &message, key, received, record));
+            catch_panic(work).await
+        };
+        match outcome {
             Ok((answer, reserved)) => {
                 if let Answer::Message(message) = &answer {
                     self.oversized.check(rpc, message.len());
@@ -168,19 +178,22 @@ impl Gateway {
         // have credentials.
         let deadline =
             stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
-        let credentials = deadline.bound(self.credentials(rpc, metadata, record)).await?;
+        let credentials = {
+            let credentials = pin!(self.credentials(rpc, metadata, record));
+            deadline.bound(credentials).await?
+        };
         // Rejected immediately at a limit: a queue would only delay every client.
         let reserved = received.start(client(&credentials))?;
-        let request = prepare(rpc, metadata, message, key, stated, record)?;
+        let mut request = prepare(rpc, metadata, message, key, stated, record)?;
         let expecting = self.rejected_responses.reserve(
             &reserved.response,
             (&request.method, &request.path_and_query),
-            credentials.fingerprint(),
+            credentials.key(),
             wait_until(deadline.at()),
         );
         let memory = expecting.await?;
         let answer =
-            self.send(rpc, request, deadline, credentials, &memory, record).await?;
+            self.send(rpc, &mut request, deadline, credentials, &memory, record).await?;
         let Answer::Stream(reading) = answer else { return Ok((answer, reserved)) };
         let most = self.settings.timeouts.of_stream(rpc);
         let deadline = Deadline::new(metadata, record.started, most)
@@ -222,8 +235,8 @@ fn body(answer: Answer, reserved: RpcReservation, record: Record) -> Body {
 }
 
 /// Returns the client that an RPC with these credentials counts for.
-fn client(credentials: &Credentials) -> Client<'_> {
-    let key = credentials.fingerprint();
+fn client(credentials: &Credentials) -> Client {
+    let key = credentials.key();
     match (credentials.owner(), credentials.identity()) {
         (CredentialOwner::Gateway, _) => Client::Connection,
         (CredentialOwner::Caller, Some(_)) => Client::Key(key),
@@ -241,11 +254,11 @@ fn check_class(rpc: &Rpc, credentials: &Credentials) -> Result<(), auth::Error> 
 
 /// Turns a panic into the failure of its RPC, which keeps its key and its ID. What
 /// panicked is dropped with its future.
-fn catch_panic<T>(
-    work: impl Future<Output = Result<T, Failure>>,
-) -> impl Future<Output = Result<T, Failure>> {
-    let caught = AssertUnwindSafe(work).catch_unwind();
-    caught.map(|result| result.unwrap_or(Err(Failure::Panic)))
+async fn catch_panic<T>(
+    work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
+) -> Result<T, Failure> {
+    let result = AssertUnwindSafe(work).catch_unwind().await;
+    result.unwrap_or(Err(Failure::Panic))
 }
 
 /// Rejects a request that `arrived` before it becomes an RPC, and logs that. `rpc` is

@@ -148,15 +148,15 @@ impl Upstream {
             return Err(Error::CircuitOpen { circuit, retry_after: Duration::ZERO });
         }
         let limits = self.limits(until, until, OPTIONAL_LIMIT, ());
-        let sending =
-            self.exchange(Client::LookUp, request, until, limits, Report::new(None));
+        let report = Report::new(None);
+        let sending = self.exchange(Client::LookUp, &request, until, limits, report);
         sending.await?.collect().await
     }
 
     async fn exchange<R: Reserve>(
         &self,
         client: Client,
-        request: Request,
+        request: &Request,
         unsent_until: Instant,
         limits: Limits<R>,
         mut report: Report,
@@ -186,7 +186,7 @@ impl Route {
     async fn send(
         &self,
         client: Client,
-        request: Request,
+        request: &Request,
         unsent_until: Instant,
         until: Instant,
     ) -> Result<http::Response<Body>, Error> {
@@ -195,7 +195,7 @@ impl Route {
                 transport.send(client, request, unsent_until, until).await
             }
             #[cfg(feature = "testing")]
-            Self::Memory(memory) => Ok(memory.send(&request)),
+            Self::Memory(memory) => Ok(memory.send(request)),
         }
     }
 }
@@ -213,7 +213,7 @@ impl Admission<'_> {
     /// If there is no head of a response in time.
     pub async fn send<R: Reserve>(
         self,
-        request: Request,
+        request: &Request,
         unsent_until: Instant,
         until: Instant,
         deadline: Instant,

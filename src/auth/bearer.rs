@@ -56,18 +56,22 @@ pub(super) fn token(key: &[u8]) -> Result<&str, &'static str> {
     if body.is_empty() {
         return Err("the key is empty");
     }
-    if body.iter().any(u8::is_ascii_whitespace) {
-        return Err("the key contains white space");
-    }
-    if body.iter().any(u8::is_ascii_control) {
-        return Err("the key contains a control character");
-    }
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
     if !body.iter().all(allowed) {
-        return Err("the key contains a character that bearer keys may not have");
+        return Err(problem(body));
     }
-    str::from_utf8(key)
-        .map_err(|_| "the key contains a character that bearer keys may not have")
+    str::from_utf8(key).map_err(|_| problem(body))
+}
+
+/// Returns what a key has that it may not have.
+fn problem(key: &[u8]) -> &'static str {
+    if key.iter().any(u8::is_ascii_whitespace) {
+        "the key contains white space"
+    } else if key.iter().any(u8::is_ascii_control) {
+        "the key contains a control character"
+    } else {
+        "the key contains a character that bearer keys may not have"
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use http::HeaderValue;
 
 use super::hash::CredentialHash;
 use super::{CredentialOwner, Error, Identity, Redactor};
+use crate::budget::KeyId;
 
 /// Ready-to-send credentials of one key. Cloning is cheap.
 ///
@@ -18,7 +19,7 @@ pub struct Credentials(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     authorization: HeaderValue,
-    fingerprint: Arc<str>,
+    fingerprint: Box<str>,
     identity: Option<Identity>,
     owner: CredentialOwner,
     hash: CredentialHash,
@@ -36,7 +37,7 @@ impl Credentials {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
         Self(Arc::new(Inner {
             authorization,
-            fingerprint: hash.fingerprint().into(),
+            fingerprint: hash.id().to_string().into(),
             identity,
             owner,
             hash,
@@ -58,7 +59,7 @@ impl Credentials {
         Redactor::new(header.strip_prefix(b"Bearer ").unwrap_or(header))
     }
 
-    /// Returns 16 hexadecimal digits that stand for the key in logs and limits.
+    /// Returns what stands for the [key](Self::key) in logs: 16 hexadecimal digits.
     ///
     /// They do not reveal the key, and change when the gateway restarts. Never use them
     /// as a metric label: their number is not bounded.
@@ -67,10 +68,10 @@ impl Credentials {
         &self.0.fingerprint
     }
 
-    /// Returns the fingerprint, shared.
+    /// Returns what stands for the key where clients are counted.
     #[must_use]
-    pub fn shared_fingerprint(&self) -> Arc<str> {
-        Arc::clone(&self.0.fingerprint)
+    pub fn key(&self) -> KeyId {
+        self.0.hash.id()
     }
 
     /// Returns the owner of the key as Polytomic states it, if a look-up succeeded.

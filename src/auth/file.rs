@@ -191,7 +191,7 @@ impl CredentialFile {
             previous.len() != tokens.len() || !previous.iter().zip(&tokens).all(same)
         });
         let fingerprints: Vec<_> =
-            tokens.iter().map(|token| token.hash.fingerprint()).collect();
+            tokens.iter().map(|token| token.hash.id().to_string()).collect();
         if changed {
             health.rotations += u64::from(previous.is_some());
             self.current.store(Some(Arc::new(tokens)));

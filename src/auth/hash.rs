@@ -8,6 +8,8 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::budget::KeyId;
+
 /// The hash of a credential, with the key of this process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct CredentialHash([u8; 32]);
@@ -42,10 +44,11 @@ impl Hasher {
 }
 
 impl CredentialHash {
-    /// Returns the first 8 bytes in hexadecimal: enough to tell clients apart in a log.
-    /// It does not reveal the credential and differs after each restart.
-    pub(super) fn fingerprint(&self) -> String {
-        blake3::Hash::from_bytes(self.0).to_hex()[..16].to_owned()
+    /// Returns the first 8 bytes: enough to tell clients apart. They do not reveal the
+    /// credential and differ after each restart.
+    pub(super) fn id(&self) -> KeyId {
+        let first = self.0.first_chunk().expect("a hash has 32 bytes");
+        KeyId(u64::from_be_bytes(*first))
     }
 
     /// Compares two hashes in constant time.
@@ -56,7 +59,7 @@ impl CredentialHash {
 
 impl fmt::Debug for CredentialHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CredentialHash({})", self.fingerprint())
+        write!(f, "CredentialHash({})", self.id())
     }
 }
 
@@ -104,7 +107,7 @@ mod tests {
     #[test]
     fn fingerprints_differ_between_processes() {
         let fingerprint =
-            || Hasher::new("passthrough", "u", "v").hash("secret").fingerprint();
+            || Hasher::new("passthrough", "u", "v").hash("secret").id().to_string();
         let (one, other) = (fingerprint(), fingerprint());
         assert_ne!(one, other);
         assert_eq!(one.len(), 16);
@@ -114,7 +117,7 @@ mod tests {
     #[test]
     fn debug_shows_only_the_fingerprint() {
         let hash = hash(&RANDOM, ["", "", ""], "secret");
-        let expected = format!("CredentialHash({})", hash.fingerprint());
+        let expected = format!("CredentialHash({})", hash.id());
         assert_eq!(format!("{hash:?}"), expected);
         assert_eq!(format!("{:?}", Hasher::new("", "", "")), "Hasher");
     }

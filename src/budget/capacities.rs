@@ -294,7 +294,7 @@ mod tests {
     use super::{
         super::{
             Client::{self, Connection, Key, UnconfirmedKey},
-            RpcReservation,
+            KeyId, RpcReservation,
         },
         *,
     };
@@ -329,7 +329,7 @@ mod tests {
 
     fn start(
         connection: &Capacities,
-        client: Client<'_>,
+        client: Client,
     ) -> Result<RpcReservation, Exhausted> {
         connection.received(connection.try_receive()?).start(client)
     }
@@ -339,7 +339,7 @@ mod tests {
         for number in [1, 2, usize::MAX] {
             let settings =
                 Settings { max_in_flight: number, ..settings(number.max(MIB), number) };
-            for client in [Connection, Key("a"), UnconfirmedKey("a")] {
+            for client in [Connection, Key(KeyId(1)), UnconfirmedKey(KeyId(1))] {
                 let connection = Capacities::new(&settings).on_connection();
                 assert!(start(&connection, client).is_ok(), "{number}, {client:?}");
             }
@@ -381,16 +381,16 @@ mod tests {
         let settings = settings(256 * MIB, 1024);
         let shares = settings.shares();
         for (client, share) in [
-            (Key as fn(&'static str) -> Client<'static>, shares.in_flight),
+            (Key as fn(KeyId) -> Client, shares.in_flight),
             (UnconfirmedKey, shares.unconfirmed),
         ] {
             let all = Capacities::new(&settings);
-            let start = |name| start(&all.on_connection(), client(name));
-            let held: Vec<_> = (0..2048).map_while(|_| start("one").ok()).collect();
+            let start = |id| start(&all.on_connection(), client(KeyId(id)));
+            let held: Vec<_> = (0..2048).map_while(|_| start(1).ok()).collect();
             assert_eq!(held.len(), share.limit(0));
-            let rejected = start("one").unwrap_err();
+            let rejected = start(1).unwrap_err();
             assert_eq!(rejected, Exhausted::InFlightOfKey { held: held.len() });
-            assert!(start("another").is_ok());
+            assert!(start(2).is_ok());
         }
     }
 
@@ -399,12 +399,12 @@ mod tests {
         let settings = settings(256 * MIB, 1024);
         for confirmed in [true, false] {
             let connection = Capacities::new(&settings).on_connection();
-            let start = |name: &str| {
-                let client = if confirmed { Key(name) } else { UnconfirmedKey(name) };
-                start(&connection, client)
+            let start = |id| {
+                let client = if confirmed { Key } else { UnconfirmedKey };
+                start(&connection, client(KeyId(id)))
             };
-            let _greedy: Vec<_> = (0..2048).map_while(|_| start("greedy").ok()).collect();
-            let others = (0..10).map(|name| start(&name.to_string()));
+            let _greedy: Vec<_> = (0..2048).map_while(|_| start(0).ok()).collect();
+            let others = (1..=10).map(start);
             let others: Result<Vec<_>, _> = others.collect();
             assert!(others.is_ok(), "confirmed: {confirmed}, {others:?}");
         }
@@ -416,12 +416,10 @@ mod tests {
         let all = Capacities::new(&settings);
         let connection = all.on_connection();
         let held: Vec<_> = (0..2048)
-            .filter_map(|name: i32| {
-                start(&connection, UnconfirmedKey(&name.to_string())).ok()
-            })
+            .filter_map(|id| start(&connection, UnconfirmedKey(KeyId(id))).ok())
             .collect();
         assert_eq!(held.len(), settings.shares().in_flight.limit(0));
-        assert!(start(&all.on_connection(), UnconfirmedKey("another")).is_ok());
+        assert!(start(&all.on_connection(), UnconfirmedKey(KeyId(2048))).is_ok());
     }
 
     #[test]
@@ -430,9 +428,9 @@ mod tests {
         let all = Capacities::new(&settings);
         let greedy = all.on_connection();
         let held: Vec<_> =
-            (0..2048).map_while(|_| start(&greedy, Key("one")).ok()).collect();
+            (0..2048).map_while(|_| start(&greedy, Key(KeyId(1))).ok()).collect();
         assert!(held.len() < 2048);
-        let another = start(&all.on_connection(), Key("one")).unwrap();
+        let another = start(&all.on_connection(), Key(KeyId(1))).unwrap();
         let larger = another.response.try_grow_to(all.limits.initial + 1);
         assert!(matches!(larger, Err(Exhausted::ResponseMemoryOfKey { .. })));
     }

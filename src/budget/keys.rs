@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -10,6 +10,17 @@ use super::SharedCapacity;
 
 /// Keys that are remembered before those without an RPC are forgotten.
 const REMEMBERED: usize = 1024;
+
+/// Stands for a key: 64 bits of a hash that differs in each process, so that clients
+/// cannot choose it. It is no secret, and reads as 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyId(pub u64);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
 
 /// What one key holds. It is counted for as long as an RPC of the key holds this.
 #[derive(Debug)]
@@ -27,14 +38,12 @@ pub(super) struct Key {
 pub(super) struct Keys {
     /// The capacities of no key in particular.
     capacities: Key,
-    hasher: RandomState,
     known: Mutex<Known>,
 }
 
 #[derive(Debug)]
 struct Known {
-    /// By the hash of their name, which is a hash itself.
-    keys: HashMap<u64, Arc<Key>>,
+    keys: HashMap<KeyId, Arc<Key>>,
     /// The number of keys at which those without an RPC are forgotten.
     most: usize,
 }
@@ -54,14 +63,13 @@ impl Key {
 impl Keys {
     pub(super) fn new(capacities: Key) -> Self {
         let known = Known { keys: HashMap::new(), most: REMEMBERED };
-        Self { capacities, hasher: RandomState::new(), known: Mutex::new(known) }
+        Self { capacities, known: Mutex::new(known) }
     }
 
-    /// Returns the key of this name: the same as long as anyone holds it.
-    pub(super) fn get(&self, name: &str) -> Arc<Key> {
-        let name = self.hasher.hash_one(name);
+    /// Returns the key with this ID: the same as long as anyone holds it.
+    pub(super) fn get(&self, id: KeyId) -> Arc<Key> {
         let mut known = self.known();
-        if let Some(key) = known.keys.get(&name) {
+        if let Some(key) = known.keys.get(&id) {
             return Arc::clone(key);
         }
         if known.keys.len() >= known.most {
@@ -70,7 +78,7 @@ impl Keys {
             known.most = REMEMBERED.max(2 * known.keys.len());
         }
         let key = Arc::new(self.capacities.another());
-        known.keys.insert(name, Arc::clone(&key));
+        known.keys.insert(id, Arc::clone(&key));
         key
     }
 
@@ -102,19 +110,19 @@ mod tests {
     #[test]
     fn key_that_is_held_stays_the_same() {
         let keys = keys();
-        let held = keys.get("held");
-        for other in 0..10 * REMEMBERED {
-            keys.get(&other.to_string());
+        let held = keys.get(KeyId(0));
+        for other in 1..=10 * REMEMBERED as u64 {
+            keys.get(KeyId(other));
         }
-        assert!(Arc::ptr_eq(&held, &keys.get("held")));
+        assert!(Arc::ptr_eq(&held, &keys.get(KeyId(0))));
     }
 
     #[test]
     fn keys_without_an_rpc_are_forgotten() {
         let keys = keys();
-        let held: Vec<_> = (0..10).map(|name| keys.get(&name.to_string())).collect();
-        for other in 0..10 * REMEMBERED {
-            keys.get(&format!("other-{other}"));
+        let held: Vec<_> = (0..10).map(|id| keys.get(KeyId(id))).collect();
+        for other in 10..10 * REMEMBERED as u64 {
+            keys.get(KeyId(other));
             assert!(keys.known().keys.len() <= REMEMBERED + held.len());
         }
     }

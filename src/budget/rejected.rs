@@ -9,14 +9,14 @@
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use moka::sync::Cache;
 use tokio::time::Instant;
 
-use super::{Exhausted, response::ResponseMemory};
+use super::{Exhausted, KeyId, response::ResponseMemory};
 
 /// Maximum requests that are remembered; the least used go first.
 const ENTRIES: u64 = 4096;
@@ -29,6 +29,9 @@ const LIFETIME: Duration = Duration::from_secs(10);
 pub struct RejectedResponses {
     hasher: RandomState,
     needed: Cache<u64, usize>,
+    lifetime: Duration,
+    /// When the last one was remembered. While there is none, none is looked up.
+    last: Mutex<Option<Instant>>,
 }
 
 impl RejectedResponses {
@@ -39,7 +42,7 @@ impl RejectedResponses {
     fn remembered_for(lifetime: Duration) -> Self {
         let needed =
             Cache::builder().max_capacity(ENTRIES).time_to_live(lifetime).build();
-        Self { hasher: RandomState::new(), needed }
+        Self { hasher: RandomState::new(), needed, lifetime, last: Mutex::default() }
     }
 
     /// Reserves what the last response to `request` with the same `credentials` needed,
@@ -53,14 +56,29 @@ impl RejectedResponses {
         &'a self,
         memory: &'a Arc<ResponseMemory>,
         request: impl Hash,
-        credentials: &str,
+        credentials: KeyId,
         until: Instant,
     ) -> Result<ExpectedResponse<'a>, Exhausted> {
         let request = self.hasher.hash_one((request, credentials));
-        if let Some(needed) = self.needed.get(&request) {
+        if self.has_some()
+            && let Some(needed) = self.needed.get(&request)
+        {
             memory.expect(needed, until).await?;
         }
         Ok(ExpectedResponse { memory, request, rejected: self })
+    }
+
+    fn has_some(&self) -> bool {
+        self.last().is_some_and(|last| last.elapsed() < self.lifetime)
+    }
+
+    fn remember(&self, request: u64, needed: usize) {
+        self.needed.insert(request, needed);
+        *self.last() = Some(Instant::now());
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,7 +128,7 @@ impl ExpectedResponse<'_> {
         if self.memory.try_grow_to(needed).is_ok() {
             return Ok(());
         }
-        self.remember(needed);
+        self.rejected.remember(self.request, needed);
         self.memory.grow_to(needed, until).await
     }
 
@@ -149,10 +167,6 @@ impl ExpectedResponse<'_> {
     ) -> Result<(), Exhausted> {
         self.memory.hold_message(bytes, until).await
     }
-
-    fn remember(&self, needed: usize) {
-        self.rejected.needed.insert(self.request, needed);
-    }
 }
 
 #[cfg(test)]
@@ -168,7 +182,7 @@ mod tests {
 
     const UNIT: usize = 4096;
     const MIB: usize = 1 << 20;
-    const HOLDER: &str = "0123456789abcdef";
+    const HOLDER: KeyId = KeyId(1);
 
     /// Returns the memory of a response for which there are this many bytes.
     fn memory(bytes: usize) -> Arc<ResponseMemory> {
@@ -212,7 +226,7 @@ mod tests {
     async fn is_sent(
         responses: &RejectedResponses,
         request: &str,
-        credentials: &str,
+        credentials: KeyId,
         bytes: usize,
     ) -> bool {
         let memory = memory(bytes);
@@ -233,7 +247,7 @@ mod tests {
         let responses = RejectedResponses::new();
         reject(&responses, "/a").await;
         assert!(is_sent(&responses, "/b", HOLDER, 3 * UNIT).await);
-        assert!(is_sent(&responses, "/a", "another", 3 * UNIT).await);
+        assert!(is_sent(&responses, "/a", KeyId(2), 3 * UNIT).await);
     }
 
     #[tokio::test]

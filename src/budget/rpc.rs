@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Capacities, Exhausted, Reservation, ResponseMemory, SharedCapacity, keys::Key,
+    Capacities, Exhausted, KeyId, Reservation, ResponseMemory, SharedCapacity, keys::Key,
 };
 
 /// An RPC whose message has been received, and whose key is not known yet. It counts for
@@ -25,13 +25,13 @@ pub struct RpcReservation {
 
 /// The client of an RPC, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Client<'a> {
+pub enum Client {
     /// Its connection: all clients use the gateway's own key.
     Connection,
-    /// A key that Polytomic has confirmed, by a name that is no secret.
-    Key(&'a str),
+    /// A key that Polytomic has confirmed.
+    Key(KeyId),
     /// A key that may be junk, of which a client can make as many as it likes.
-    UnconfirmedKey(&'a str),
+    UnconfirmedKey(KeyId),
 }
 
 impl<'a> ReceivedRpc<'a> {
@@ -45,16 +45,16 @@ impl<'a> ReceivedRpc<'a> {
     /// # Errors
     ///
     /// Names the capacity that is in use.
-    pub fn start(self, client: Client<'_>) -> Result<RpcReservation, Exhausted> {
+    pub fn start(self, client: Client) -> Result<RpcReservation, Exhausted> {
         // Also if there is no room: the client may be one of many that are busy.
         self.connection.standing.start();
         let Capacities { in_flight, open_rpcs, response_memory, waiting, limits, .. } =
             self.connection;
         let (of_key, unconfirmed) = match client {
             Client::Connection => (None, None),
-            Client::Key(name) => (Some(self.connection.keys.get(name)), None),
-            Client::UnconfirmedKey(name) => {
-                let key = self.connection.keys.get(name);
+            Client::Key(id) => (Some(self.connection.keys.get(id)), None),
+            Client::UnconfirmedKey(id) => {
+                let key = self.connection.keys.get(id);
                 (None, Some((key.unconfirmed.try_reserve()?, key)))
             }
         };

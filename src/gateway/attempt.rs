@@ -1,6 +1,9 @@
 //! Sends the REST request of an RPC, and retries it.
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
 use http::{StatusCode, header::AUTHORIZATION};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -32,7 +35,7 @@ impl Gateway {
     pub(super) async fn send(
         &self,
         rpc: &Arc<Rpc>,
-        request: Request,
+        request: &mut Request,
         deadline: Deadline,
         mut credentials: Credentials,
         memory: &ExpectedResponse<'_>,
@@ -48,9 +51,12 @@ impl Gateway {
             };
             let sent = if rpc.binding.is_safe() { unsent } else { deadline.at() };
             let ends = Ends { unsent, sent, rpc: deadline };
-            let attempt =
-                self.attempt(rpc, request.clone(), &credentials, ends, memory, record);
-            let failure = match deadline.bound(attempt).await {
+            let outcome = {
+                let attempt =
+                    pin!(self.attempt(rpc, request, &credentials, ends, memory, record));
+                deadline.bound(attempt).await
+            };
+            let failure = match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -58,8 +64,11 @@ impl Gateway {
             record.failed(&failure);
             if is_unauthorized(&failure) {
                 // The cache must forget the rejected credentials in any case.
-                let rejected = self.authenticator.rejected(&credentials);
-                let newer = deadline.bound(async { Ok(rejected.await) }).await;
+                let newer = {
+                    let rejected = self.authenticator.rejected(&credentials);
+                    let rejected = pin!(async { Ok(rejected.await) });
+                    deadline.bound(rejected).await
+                };
                 let may_renew = is_repeatable && retry.may_renew(record.may_exist());
                 let is_usable = |newer: &Credentials| check_class(rpc, newer).is_ok();
                 let newer = newer.ok().flatten().filter(is_usable);
@@ -81,19 +90,22 @@ impl Gateway {
     async fn attempt(
         &self,
         rpc: &Arc<Rpc>,
-        mut request: Request,
+        request: &mut Request,
         credentials: &Credentials,
         ends: Ends,
         memory: &ExpectedResponse<'_>,
         record: &mut Record,
     ) -> Result<Answer, Failure> {
         request.headers.insert(AUTHORIZATION, credentials.authorization());
-        let admission = self.upstream.admit(self.holder(&request, credentials))?;
+        let admission = self.upstream.admit(self.holder(request, credentials))?;
         let cancel = record.attempt();
         request.cancel.clone_from(&cancel);
         let Ends { unsent, sent, rpc: deadline } = ends;
-        let sending = admission.send(request, unsent, sent, deadline.at(), memory);
-        let exchange = abandon_unsent(sending, cancel, ends.unsent).await?;
+        let exchange = {
+            let sending =
+                pin!(admission.send(request, unsent, sent, deadline.at(), memory));
+            abandon_unsent(sending, cancel, unsent).await?
+        };
         record.responded(exchange.status());
         let content = content(exchange.status(), rpc.binding.is_safe());
         if rpc.is_streaming && content != Content::Error {
@@ -107,29 +119,26 @@ impl Gateway {
 
     /// Returns for whom a request is sent, as far as failures are concerned.
     fn holder(&self, request: &Request, credentials: &Credentials) -> Holder {
-        let fingerprint = credentials.shared_fingerprint();
+        let key = credentials.key();
         match credentials.owner() {
             CredentialOwner::Caller => {
                 let is_verified = credentials.identity().is_some();
                 // Without look-ups no key is verified.
                 let counts = is_verified || !self.authenticator.verifies();
-                Holder::of_client(fingerprint, counts)
+                Holder::of_client(key, counts)
             }
-            CredentialOwner::Gateway => {
-                Holder::of_gateway(fingerprint, &request.path_and_query)
-            }
+            CredentialOwner::Gateway => Holder::of_gateway(key, &request.path_and_query),
         }
     }
 }
 
 /// Waits for a response, until the moment `at` if the request can be cancelled then.
 async fn abandon_unsent<T>(
-    response: impl Future<Output = Result<T, Error>>,
+    mut response: Pin<&mut impl Future<Output = Result<T, Error>>>,
     cancel: Option<CancelHandle>,
     at: Instant,
 ) -> Result<T, Error> {
     let Some(cancel) = cancel else { return response.await };
-    let mut response = pin!(response);
     match timeout_at(at, response.as_mut()).await {
         Ok(result) => result,
         Err(_) if cancel.try_cancel() => Err(Error::Timeout),

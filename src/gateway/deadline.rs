@@ -3,16 +3,15 @@
 //! It is one moment, set when the RPC arrives. Everything that the gateway does for
 //! the RPC must end by then.
 
-use std::{future::ready, time::Duration};
+use std::{pin::Pin, time::Duration};
 
-use futures_util::{FutureExt, future::Either};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{status::Failure, transcode::Violation, upstream};
 
 /// The metadata with the client's timeout.
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The longest time that the gateway ends an RPC before the client does, so that a
 /// status with details arrives before the client's own timer.
@@ -58,19 +57,18 @@ impl Deadline {
     }
 
     /// Does work of the RPC until the deadline. After the deadline it does not begin.
-    /// (An async function would hold the work twice.)
-    pub(super) fn bound<T>(
+    /// The work stays where it is pinned: moved here, it would be held several times.
+    pub(super) async fn bound<T>(
         self,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> impl Future<Output = Result<T, Failure>> {
+        work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
+    ) -> Result<T, Failure> {
         if self.left().is_zero() {
-            return Either::Left(ready(Err(self.failure())));
+            return Err(self.failure());
         }
-        let outcome = timeout_at(self.at, work).map(move |outcome| match outcome {
+        match timeout_at(self.at, work).await {
             Ok(outcome) => outcome.map_err(|failure| self.explain(failure)),
             Err(_) => Err(self.failure()),
-        });
-        Either::Right(outcome)
+        }
     }
 
     /// Returns the failure, or that of the deadline if time ran out because of it.
@@ -149,6 +147,8 @@ pub fn parse_timeout(text: &[u8]) -> Option<Duration> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::pin::pin;
+
     use super::*;
 
     #[test]
@@ -179,8 +179,8 @@ mod tests {
         let now = Instant::now();
         let most = Duration::from_secs(30);
         let until = |timeout: &str| {
-            let name = http::HeaderName::from_static(GRPC_TIMEOUT);
-            let metadata = HeaderMap::from_iter([(name, timeout.parse().unwrap())]);
+            let timeout = timeout.parse().unwrap();
+            let metadata = HeaderMap::from_iter([(GRPC_TIMEOUT, timeout)]);
             Deadline::new(&metadata, now, most)
         };
         assert_eq!(until("5S").unwrap().at, now + Duration::from_millis(4900));
@@ -195,8 +195,7 @@ mod tests {
     fn clients_deadline_and_gateways_timeout_are_different_failures() {
         let now = Instant::now();
         let most = Duration::from_secs(30);
-        let name = http::HeaderName::from_static(GRPC_TIMEOUT);
-        let metadata = HeaderMap::from_iter([(name, "1S".parse().unwrap())]);
+        let metadata = HeaderMap::from_iter([(GRPC_TIMEOUT, "1S".parse().unwrap())]);
         let clients = Deadline::new(&metadata, now, most).unwrap();
         let gateways = Deadline::new(&HeaderMap::new(), now, most).unwrap();
         assert!(matches!(clients.failure(), Failure::DeadlineExceeded));
@@ -209,17 +208,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn work_ends_at_the_deadline_and_never_begins_after_it() {
         let deadline = Deadline::of_gateway(Instant::now(), Duration::from_secs(1));
-        let slow = async {
+        let slow = pin!(async {
             tokio::time::sleep(Duration::from_secs(9)).await;
             Ok(())
-        };
+        });
         assert!(matches!(
             deadline.bound(slow).await,
             Err(Failure::Upstream(upstream::Error::Timeout))
         ));
         assert_eq!(deadline.left(), Duration::ZERO);
-        let begun = deadline.bound::<()>(async { panic!("begun") });
-        assert!(matches!(begun.await, Err(Failure::Upstream(upstream::Error::Timeout))));
+        let begun = pin!(async { panic!("begun") });
+        let begun = deadline.bound::<()>(begun).await;
+        assert!(matches!(begun, Err(Failure::Upstream(upstream::Error::Timeout))));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,10 @@
 //!
 //! Only what is named here is forwarded, after a check.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{FORWARDED, VIA},
+};
 use uuid::Uuid;
 
 use crate::transcode::Violation;
@@ -64,15 +67,15 @@ pub(super) fn client_request_id(metadata: &HeaderMap) -> Option<&HeaderValue> {
 /// zeros, eight or more of one character (such as the nil UUID and the largest one), or a
 /// variable that was not replaced.
 fn is_placeholder(id: &[u8]) -> bool {
-    let core: Vec<u8> = id
-        .iter()
-        .filter(|byte| byte.is_ascii_alphanumeric())
-        .map(u8::to_ascii_lowercase)
-        .collect();
-    let is_only = |first: &u8| core.iter().all(|byte| byte == first);
-    PLACEHOLDERS.iter().any(|placeholder| core == placeholder.as_bytes())
-        || is_only(&b'0')
-        || core.len() >= 8 && core.first().is_some_and(is_only)
+    let core = || {
+        let letters_and_digits = id.iter().filter(|byte| byte.is_ascii_alphanumeric());
+        letters_and_digits.map(u8::to_ascii_lowercase)
+    };
+    let is_one_character =
+        || core().next().is_some_and(|first| core().all(|byte| byte == first));
+    PLACEHOLDERS.iter().any(|placeholder| core().eq(placeholder.bytes()))
+        || core().all(|byte| byte == b'0')
+        || core().count() >= 8 && is_one_character()
         || id.first().is_some_and(|first| b"$%".contains(first))
         || id.iter().any(|byte| BRACKETS.contains(byte))
 }
@@ -81,13 +84,13 @@ fn is_placeholder(id: &[u8]) -> bool {
 const COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 
 /// What proxies add to an RPC: Envoy, others, and Linkerd.
-const SIGNS_OF_A_PROXY: [&str; 6] = [
-    "x-forwarded-proto",
-    "x-forwarded-for",
-    "x-envoy-expected-rq-timeout-ms",
-    "forwarded",
-    "via",
-    "l5d-client-id",
+static SIGNS_OF_A_PROXY: [HeaderName; 6] = [
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-envoy-expected-rq-timeout-ms"),
+    FORWARDED,
+    VIA,
+    HeaderName::from_static("l5d-client-id"),
 ];
 
 /// Reports whether the RPC was sent before, by a client library or by Envoy.
@@ -99,7 +102,7 @@ pub(super) fn is_retry(metadata: &HeaderMap) -> bool {
 /// the RPC and does not count. Envoy does not count by default.
 pub(super) fn may_be_retry(metadata: &HeaderMap) -> bool {
     !metadata.contains_key(COUNT)
-        && SIGNS_OF_A_PROXY.iter().any(|sign| metadata.contains_key(*sign))
+        && SIGNS_OF_A_PROXY.iter().any(|sign| metadata.contains_key(sign))
 }
 
 /// Reports whether a client library sent the RPC before, which it says according to
@@ -235,9 +238,9 @@ mod tests {
     fn a_proxy_that_does_not_count_may_retry() {
         assert!(!may_be_retry(&HeaderMap::new()));
         assert!(!may_be_retry(&map(&[("x-request-id", "r"), ("traceparent", "t")])));
-        for sign in SIGNS_OF_A_PROXY {
-            assert!(may_be_retry(&map(&[(sign, "1")])), "{sign}");
-            let counted = map(&[(sign, "1"), ("x-envoy-attempt-count", "1")]);
+        for sign in &SIGNS_OF_A_PROXY {
+            assert!(may_be_retry(&map(&[(sign.as_str(), "1")])), "{sign}");
+            let counted = map(&[(sign.as_str(), "1"), ("x-envoy-attempt-count", "1")]);
             assert!(!may_be_retry(&counted), "{sign}");
         }
     }

@@ -79,6 +79,13 @@ impl Record {
         metadata: &HeaderMap,
         api_version: HeaderValue,
     ) -> Self {
+        // Whether a read is a retry does not matter, and takes a number of look-ups.
+        let effect = if is_safe(rpc) {
+            Effect::new(true, false)
+        } else {
+            Effect::new(false, metadata::is_retry(metadata))
+                .of_possible_retry(metadata::may_be_retry(metadata))
+        };
         Self {
             message,
             rpc: rpc.cloned(),
@@ -90,8 +97,7 @@ impl Record {
             whose_credentials: CredentialOwner::Caller,
             resource: None,
             attempts: 0,
-            effect: Effect::new(is_safe(rpc), metadata::is_retry(metadata))
-                .of_possible_retry(metadata::may_be_retry(metadata)),
+            effect,
             http_status: None,
             messages: None,
             finished: false,

@@ -2,8 +2,11 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
-use http::Uri;
-use url::Url;
+use http::{
+    Uri,
+    uri::{self, Authority, PathAndQuery, Scheme},
+};
+use url::{Position, Url};
 
 /// The URL that the paths of the API are appended to.
 ///
@@ -13,6 +16,8 @@ use url::Url;
 pub struct BaseUrl {
     /// Has no query. Slashes at the end are removed, but for the one of an empty path.
     url: Url,
+    scheme: Scheme,
+    authority: Authority,
     plaintext: bool,
 }
 
@@ -34,19 +39,26 @@ impl BaseUrl {
         self.url.host_str().unwrap_or_default().trim_matches(['[', ']'])
     }
 
-    /// Returns the URL of a path, which starts with `/`. The base is not parsed again.
+    /// Returns the host, and the port unless it is the default.
+    pub(super) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Returns what a server gets for a path, which starts with `/` and has the escapes
+    /// that it needs.
+    pub(super) fn path(&self, path_and_query: &str) -> PathAndQuery {
+        let base = self.url.path().trim_end_matches('/');
+        let whole = [base, path_and_query].concat();
+        whole.try_into().expect("what needs an escape has it")
+    }
+
+    /// Returns the URL of such a path.
     pub(super) fn join(&self, path_and_query: &str) -> Uri {
-        let (path, query) = match path_and_query.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (path_and_query, None),
-        };
-        let mut url = self.url.clone();
-        match self.url.path() {
-            "/" => url.set_path(path),
-            prefix => url.set_path(&format!("{prefix}{path}")),
-        }
-        url.set_query(query);
-        url.as_str().parse().expect("a URL with a host is a URI")
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(self.path(path_and_query));
+        parts.try_into().expect("a URL has all parts")
     }
 }
 
@@ -87,7 +99,11 @@ impl FromStr for BaseUrl {
         let plaintext = url.scheme() == "http" && !is_loopback(&url);
         let path = url.path().trim_end_matches('/').to_owned();
         url.set_path(&path);
-        Ok(Self { url, plaintext })
+        let authority = &url[Position::BeforeHost..Position::AfterPort];
+        let authority =
+            authority.parse().map_err(|error| format!("its host: {error}"))?;
+        let scheme = if url.scheme() == "http" { Scheme::HTTP } else { Scheme::HTTPS };
+        Ok(Self { url, scheme, authority, plaintext })
     }
 }
 

@@ -6,6 +6,7 @@
 //! request gets a response and several holders fail, or while there are no connections.
 
 mod holder;
+mod holders;
 mod own;
 mod row;
 mod shared;
@@ -16,31 +17,25 @@ use std::{
     time::Duration,
 };
 
-use moka::sync::Cache;
 use tokio::time::Instant;
 
 pub use self::holder::Holder;
 use self::{
-    own::{OwnCircuit, Probe},
-    row::PROBE_INTERVAL,
-    shared::SharedCircuit,
+    holders::OwnCircuits, own::Probe, row::PROBE_INTERVAL, shared::SharedCircuit,
 };
 use super::{Circuit, Error, client::Client};
-
-/// Maximum number of holders whose failures are counted: about 3 MiB. The failures of
-/// further holders open no circuit of theirs.
-const MAX_HOLDERS: u64 = 10_000;
-
-/// How long a holder without requests is remembered: longer than its circuit is open.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// A circuit breaker.
 #[derive(Debug)]
 pub(super) struct Breaker {
     hasher: RandomState,
-    /// Only holders with failures have an entry, so working ones cost no memory.
-    holders: Cache<u64, Arc<Mutex<OwnCircuit>>>,
-    all: Mutex<SharedCircuit>,
+    circuits: Mutex<Circuits>,
+}
+
+#[derive(Debug)]
+struct Circuits {
+    own: OwnCircuits,
+    all: SharedCircuit,
 }
 
 /// What an exchange shows about Polytomic.
@@ -61,26 +56,20 @@ pub(super) struct Permit {
     breaker: Arc<Breaker>,
     holder: Holder,
     id: u64,
-    /// The circuit of the holder, if it had failures when the request was admitted.
-    own: Option<Arc<Mutex<OwnCircuit>>>,
     probe: Option<Probe>,
 }
 
 impl Breaker {
     /// Makes a breaker whose circuits are closed.
     pub(super) fn new() -> Self {
-        let holders =
-            Cache::builder().max_capacity(MAX_HOLDERS).time_to_idle(IDLE).build();
-        Self {
-            hasher: RandomState::new(),
-            holders,
-            all: Mutex::new(SharedCircuit::new(Instant::now())),
-        }
+        let now = Instant::now();
+        let (own, all) = (OwnCircuits::new(now), SharedCircuit::new(now));
+        Self { hasher: RandomState::new(), circuits: Mutex::new(Circuits { own, all }) }
     }
 
     /// Reports whether requests are sent, as far as no holder matters.
     pub(super) fn is_closed_for_all(&self) -> bool {
-        !lock(&self.all).is_open()
+        !self.circuits().all.is_open()
     }
 
     /// Returns permission to send a request for a holder.
@@ -90,27 +79,29 @@ impl Breaker {
     /// [`Error::CircuitOpen`], while the circuit of the holder or that of all is open.
     pub(super) fn admit(self: &Arc<Self>, holder: Holder) -> Result<Permit, Error> {
         let now = Instant::now();
-        let id = self.hasher.hash_one(&holder);
-        let own = self.holders.get(&id);
+        let id = self.id(&holder);
+        let Circuits { own, all } = &mut *self.circuits();
         let (mut probe, mut rested_at) = (None, now);
-        if let Some(own) = &own {
-            let mut own = lock(own);
+        if let Some(own) = own.get(id, now) {
             let admitted = own.admit(now);
             probe = admitted.map_err(|wait| open(holder.circuit(), wait))?;
             rested_at = own.rested_at();
         }
-        let is_probe = lock(&self.all)
+        let is_probe = all
             .admit(holder.counts, rested_at, now)
             .map_err(|wait| open(Circuit::All, wait))?;
-        if is_probe {
-            lock(&self.entry(id)).rest(now);
+        if is_probe && let Some(own) = own.get_or_add(id, now) {
+            own.rest(now);
         }
-        Ok(Permit { breaker: Arc::clone(self), holder, id, own, probe })
+        Ok(Permit { breaker: Arc::clone(self), holder, id, probe })
     }
 
-    fn entry(&self, id: u64) -> Arc<Mutex<OwnCircuit>> {
-        self.holders
-            .get_with(id, || Arc::new(Mutex::new(OwnCircuit::new(Instant::now()))))
+    fn id(&self, holder: &Holder) -> u64 {
+        if holder.path.is_none() { holder.key.0 } else { self.hasher.hash_one(holder) }
+    }
+
+    fn circuits(&self) -> MutexGuard<'_, Circuits> {
+        self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -129,36 +120,52 @@ impl Permit {
     /// Records what the exchange shows.
     pub(super) fn record(self, evidence: Evidence) {
         let now = Instant::now();
+        let Self { breaker, holder, id, probe } = &self;
+        let (id, probe) = (*id, probe.as_ref());
         match evidence {
             Evidence::Responds => {
-                // The first failure may be younger than the request.
-                let own = self.own.clone().or_else(|| self.breaker.holders.get(&self.id));
-                if own.is_some_and(|own| lock(&own).succeed(self.probe.as_ref(), now)) {
-                    self.log_closed(self.holder.circuit());
+                let (closes_own, closes_all) = {
+                    let Circuits { own, all } = &mut *breaker.circuits();
+                    let circuit = own.get(id, now);
+                    let closes_own = circuit.is_some_and(|own| own.succeed(probe, now));
+                    let closes_all = all.succeed(now);
+                    if closes_all {
+                        // They opened in the same outage.
+                        own.clear();
+                    }
+                    (closes_own, closes_all)
+                };
+                if closes_own {
+                    self.log_closed(holder.circuit());
                 }
-                if lock(&self.breaker.all).succeed(now) {
-                    // They opened in the same outage.
-                    self.breaker.holders.invalidate_all();
+                if closes_all {
                     self.log_closed(Circuit::All);
                 }
             }
             Evidence::Fails => {
-                let own = self.breaker.entry(self.id);
-                let open_for = lock(&own).fail(self.probe.as_ref(), now);
+                let (open_for, opens_all) = {
+                    let Circuits { own, all } = &mut *breaker.circuits();
+                    let circuit = own.get_or_add(id, now);
+                    let open_for = circuit.and_then(|own| own.fail(probe, now));
+                    (open_for, all.fail(holder.counts.then_some(id), now))
+                };
                 if let Some(open_for) = open_for {
-                    self.log_opened(self.holder.circuit(), open_for);
+                    self.log_opened(holder.circuit(), open_for);
                 }
-                let voter = self.holder.counts.then_some(self.id);
-                if lock(&self.breaker.all).fail(voter, now) {
+                if opens_all {
                     self.log_opened(Circuit::All, PROBE_INTERVAL);
                 }
             }
             Evidence::Unreachable => {
-                // No fault of the holder, which may probe for all again.
-                if let Some(own) = self.breaker.holders.get(&self.id) {
-                    lock(&own).wake(now);
-                }
-                if lock(&self.breaker.all).fail_to_connect(now) {
+                let opens_all = {
+                    let Circuits { own, all } = &mut *breaker.circuits();
+                    // No fault of the holder, which may probe for all again.
+                    if let Some(own) = own.get(id, now) {
+                        own.wake(now);
+                    }
+                    all.fail_to_connect(now)
+                };
+                if opens_all {
                     self.log_opened(Circuit::All, PROBE_INTERVAL);
                 }
             }
@@ -184,8 +191,8 @@ impl Permit {
         );
     }
 
-    fn caller_of(&self, circuit: Circuit) -> Option<&str> {
-        (circuit != Circuit::All).then_some(&*self.holder.caller)
+    fn caller_of(&self, circuit: Circuit) -> Option<String> {
+        (circuit != Circuit::All).then(|| self.holder.key.to_string())
     }
 
     fn path_of(&self, circuit: Circuit) -> Option<&str> {
@@ -195,10 +202,6 @@ impl Permit {
 
 fn open(circuit: Circuit, retry_after: Duration) -> Error {
     Error::CircuitOpen { circuit, retry_after }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, header::HOST};
+use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, client::conn::http1};
@@ -32,8 +32,8 @@ pub(super) trait Lent: Send + Unpin + 'static {
 
 /// Why there is no head of a response.
 pub(super) enum SendError {
-    /// Nothing was sent, and the request can be sent on another connection.
-    Unsent(Box<Request<RequestBody>>, hyper::Error),
+    /// Nothing was sent, so the request can be sent on another connection.
+    Unsent(hyper::Error),
     Failed(Error),
 }
 
@@ -51,33 +51,24 @@ where
     Ok(sender)
 }
 
-/// Sends a request, and waits for the head of its response.
-pub(super) async fn send<L: Lent>(
+/// Sends a request, and waits for the head of its response. (An async function would hold
+/// the request three times.)
+pub(super) fn send<L: Lent>(
     mut lent: L,
-    uri: &Uri,
-    mut request: Request<RequestBody>,
-) -> Result<Response<Body>, SendError> {
-    if let Some(host) = host(uri) {
-        request.headers_mut().insert(HOST, host);
+    request: Request<RequestBody>,
+) -> impl Future<Output = Result<Response<Body>, SendError>> {
+    let sending = lent.sender().try_send_request(request);
+    async move {
+        match sending.await {
+            Ok(response) => Ok(response.map(|incoming| {
+                ResponseBody { incoming, lent: Some(lent) }.boxed_unsync()
+            })),
+            Err(mut error) => Err(match error.take_message() {
+                Some(_) => SendError::Unsent(error.into_error()),
+                None => SendError::Failed(classify::http1(error.into_error())),
+            }),
+        }
     }
-    *request.uri_mut() = origin_form(uri);
-    match lent.sender().try_send_request(request).await {
-        Ok(response) => Ok(response
-            .map(|incoming| ResponseBody { incoming, lent: Some(lent) }.boxed_unsync())),
-        Err(mut error) => Err(match error.take_message() {
-            Some(request) => SendError::Unsent(Box::new(request), error.into_error()),
-            None => SendError::Failed(classify::http1(error.into_error())),
-        }),
-    }
-}
-
-fn host(uri: &Uri) -> Option<HeaderValue> {
-    uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
-}
-
-/// Returns the path and the query alone, as a server that is no proxy expects them.
-fn origin_form(uri: &Uri) -> Uri {
-    uri.path_and_query().cloned().map(Uri::from).unwrap_or_default()
 }
 
 /// The body of a response. At its end, the connection is given back.

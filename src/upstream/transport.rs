@@ -1,8 +1,8 @@
 //! How a request reaches Polytomic, and how the head of its response comes back.
 
 use http::{
-    HeaderValue, Response,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT},
+    HeaderMap, HeaderValue, Response, Uri, Version,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT},
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -26,11 +26,17 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Without it, a server may choose any coding (RFC 9110 §12.5.3).
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
+/// The headers of a request, at most: those that every request has, and those of a
+/// create with a trace context.
+const MOST_HEADERS: usize = 12;
+
 /// Sends requests over HTTP. It follows no redirect, uses no proxy and retries nothing
 /// that may have been sent. Clones share their connections.
 #[derive(Debug, Clone)]
 pub(super) struct Transport {
     url: BaseUrl,
+    /// The `host` of requests over HTTP/1.1.
+    host: HeaderValue,
     pool: Pool,
 }
 
@@ -46,7 +52,9 @@ impl Transport {
         let connector = Connector::new(&url, authorities, timeout, system_resolver())?;
         let limits =
             Limits { connections: settings.connections, age: settings.connection_age };
-        Ok(Self { url, pool: Pool::new(connector, limits) })
+        let host = HeaderValue::from_str(url.authority().as_str())
+            .expect("an authority is visible ASCII");
+        Ok(Self { url, host, pool: Pool::new(connector, limits) })
     }
 
     /// Sends a request and waits for the head of its response, until the moment `until`;
@@ -54,52 +62,67 @@ impl Transport {
     pub(super) async fn send(
         &self,
         client: Client,
-        request: Request,
+        request: &Request,
         unsent_until: Instant,
         until: Instant,
     ) -> Result<Response<Body>, Error> {
-        let uri = self.url.join(&request.path_and_query);
-        let mut request = to_http(request);
         loop {
-            let sent = match self.pool.acquire(client, unsent_until).await? {
+            let (sent, is_reused) = match self.pool.acquire(client, unsent_until).await? {
                 Slot::Http2(connection, permit) => {
-                    let sending = http2::send(&connection, permit, uri, request);
+                    let sending = http2::send(&connection, permit, self.http2(request));
                     return timeout_at(until, sending)
                         .await
                         .unwrap_or(Err(Error::Timeout));
                 }
                 Slot::Http1(lent) => {
                     let is_reused = lent.is_reused();
-                    let sending = http1::send(lent, &uri, request);
-                    let sent = timeout_at(until, sending).await;
-                    sent.map_err(|_| Error::Timeout)?.map_err(|error| (error, is_reused))
+                    let sending = http1::send(lent, self.http1(request));
+                    (timeout_at(until, sending).await, is_reused)
                 }
             };
-            request = match sent {
+            match sent.map_err(|_| Error::Timeout)? {
                 Ok(response) => return Ok(response),
-                Err((SendError::Failed(error), _)) => return Err(error),
+                Err(SendError::Failed(error)) => return Err(error),
                 // Polytomic has closed the connection, which says nothing of others.
-                Err((SendError::Unsent(request, _), true)) => *request,
-                Err((SendError::Unsent(_, error), false)) => {
+                Err(SendError::Unsent(_)) if is_reused => {}
+                Err(SendError::Unsent(error)) => {
                     return Err(Error::Connect(error.into()));
                 }
-            };
+            }
         }
+    }
+
+    /// Returns a request as a server that is no proxy expects it: with the path and the
+    /// query alone, and the host in a header.
+    fn http1(&self, request: &Request) -> http::Request<RequestBody> {
+        let mut http = to_http(request, self.url.path(&request.path_and_query).into());
+        http.headers_mut().insert(HOST, self.host.clone());
+        http
+    }
+
+    fn http2(&self, request: &Request) -> http::Request<RequestBody> {
+        let mut http = to_http(request, self.url.join(&request.path_and_query));
+        *http.version_mut() = Version::HTTP_2;
+        http
     }
 }
 
-/// Returns the request with the headers that every request has, but without its URI.
-fn to_http(request: Request) -> http::Request<RequestBody> {
-    let mut headers = request.headers;
+/// Returns a request with the headers that every request has.
+fn to_http(request: &Request, uri: Uri) -> http::Request<RequestBody> {
+    let mut headers = HeaderMap::with_capacity(MOST_HEADERS);
     headers.insert(ACCEPT, JSON);
     headers.insert(ACCEPT_ENCODING, IDENTITY);
     headers.insert(USER_AGENT, AGENT);
     if request.body.is_some() {
         headers.insert(CONTENT_TYPE, JSON);
     }
-    let body = RequestBody::new(request.body, request.cancel);
+    for (name, value) in &request.headers {
+        headers.insert(name, value.clone());
+    }
+    let body = RequestBody::new(request.body.clone(), request.cancel.clone());
     let mut http = http::Request::new(body);
-    *http.method_mut() = request.method;
+    *http.method_mut() = request.method.clone();
+    *http.uri_mut() = uri;
     *http.headers_mut() = headers;
     http
 }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
 use super::*;
 use crate::{
     auth::{Authenticator, Mode, Settings},
-    budget::{self, Capacities, Client, RejectedResponses, RpcReservation},
+    budget::{self, Capacities, Client, KeyId, RejectedResponses, RpcReservation},
     contract::{Contract, DESCRIPTOR_SET},
     gateway::IdentityClient,
     upstream::{Holder, Request, Upstream},
@@ -21,6 +21,7 @@ use crate::{
 const LIST: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/\
                     ListPartnerSharedConnections";
 const MIB: usize = 1 << 20;
+const KEY: KeyId = KeyId(1);
 
 /// What an RPC has when its response arrives.
 struct Setting {
@@ -66,7 +67,7 @@ impl Setting {
         let upstream = Upstream::in_memory(respond, 16 * MIB);
         let later = Instant::now() + Duration::from_secs(60);
         let memory = &self.reservation.response;
-        let memory = self.rejected.reserve(memory, "request", "a-key", later);
+        let memory = self.rejected.reserve(memory, "request", KEY, later);
         let memory = memory.await.unwrap();
         let request = Request {
             method: Method::GET,
@@ -75,8 +76,8 @@ impl Setting {
             body: None,
             cancel: None,
         };
-        let admission = upstream.admit(Holder::of_client("a-key".into(), true)).unwrap();
-        let exchange = admission.send(request, later, later, later, &memory).await?;
+        let admission = upstream.admit(Holder::of_client(KEY, true)).unwrap();
+        let exchange = admission.send(&request, later, later, later, &memory).await?;
         let translator = Translator::new();
         translator.receive(&self.rpc, exchange, &self.credentials, &memory, later).await
     }

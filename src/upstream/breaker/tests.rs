@@ -8,6 +8,7 @@ use super::{
     shared::SPREAD,
     *,
 };
+use crate::budget::KeyId;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -16,15 +17,15 @@ fn breaker() -> Arc<Breaker> {
 }
 
 fn key(number: usize) -> Holder {
-    Holder::of_client(format!("key {number}").into(), true)
+    Holder::of_client(KeyId(number as u64), true)
 }
 
 fn unverified(number: usize) -> Holder {
-    Holder::of_client(format!("made-up key {number}").into(), false)
+    Holder::of_client(KeyId(1_000_000 + number as u64), false)
 }
 
 fn path(number: usize) -> Holder {
-    Holder::of_gateway("the gateway's key".into(), &format!("/path/{number}?query"))
+    Holder::of_gateway(KeyId(0), &format!("/path/{number}?query"))
 }
 
 fn record(breaker: &Arc<Breaker>, holder: &Holder, evidence: Evidence, times: u32) {
@@ -150,7 +151,7 @@ async fn paths_with_the_gateways_key_have_a_circuit_each() {
     let breaker = breaker();
     fail(&breaker, &[path(1)]).await;
     assert_eq!(stopped(&breaker, &path(1)), Some((Circuit::Path, FIRST_OPEN_FOR)));
-    let other_query = Holder::of_gateway("the gateway's key".into(), "/path/1?other");
+    let other_query = Holder::of_gateway(KeyId(0), "/path/1?other");
     assert!(stopped(&breaker, &other_query).is_some());
     assert_eq!(stopped(&breaker, &path(2)), None);
 }
@@ -347,14 +348,14 @@ async fn circuit_of_all_lets_through_one_probe_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn number_of_holders_is_bounded() {
+async fn only_holders_that_fail_are_remembered() {
     let breaker = breaker();
+    let is_remembered = |holder: &Holder| {
+        let id = breaker.id(holder);
+        breaker.circuits().own.get(id, Instant::now()).is_some()
+    };
     record(&breaker, &key(0), Evidence::Responds, 1);
-    assert!(breaker.holders.get(&breaker.hasher.hash_one(key(0))).is_none());
-    for number in 0..3 * usize::try_from(MAX_HOLDERS).unwrap() {
-        record(&breaker, &path(number), Evidence::Fails, 1);
-        record(&breaker, &path(number), Evidence::Responds, 1);
-    }
-    breaker.holders.run_pending_tasks();
-    assert!(breaker.holders.entry_count() <= MAX_HOLDERS);
+    record(&breaker, &path(0), Evidence::Fails, 1);
+    assert!(!is_remembered(&key(0)));
+    assert!(is_remembered(&path(0)));
 }

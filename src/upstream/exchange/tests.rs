@@ -10,7 +10,7 @@ use super::{
     super::breaker::{Breaker, Holder},
     *,
 };
-use crate::budget::Exhausted;
+use crate::budget::{Exhausted, KeyId};
 
 type Chunks = &'static [&'static str];
 
@@ -46,7 +46,7 @@ fn exchange<R: Reserve>(chunks: Chunks, limit: usize, reserve: R) -> Exchange<R>
         bytes: limit,
         reserve,
     };
-    let holder = Holder::of_client("a key".into(), true);
+    let holder = Holder::of_client(KeyId(1), true);
     let permit = Arc::new(Breaker::new()).admit(holder).unwrap();
     Exchange::new(response.unwrap(), limits, Report::new(Some(permit)))
 }
@@ -138,13 +138,13 @@ async fn silence_after_a_wait_for_memory_says_nothing_of_polytomic() {
         let breaker = Arc::new(Breaker::new());
         for _ in 0..100 {
             let mut exchange = silent(Later(Duration::from_secs(wait)));
-            let holder = Holder::of_client("a key".into(), true);
+            let holder = Holder::of_client(KeyId(1), true);
             let Ok(permit) = breaker.admit(holder) else { break };
             exchange.report = Report::new(Some(permit));
             exchange.reserve(1).await.unwrap();
             assert!(matches!(exchange.chunk().await, Err(Error::Timeout)));
         }
-        let holder = Holder::of_client("a key".into(), true);
+        let holder = Holder::of_client(KeyId(1), true);
         assert_eq!(breaker.admit(holder).is_err(), opens, "{wait}");
     }
 }

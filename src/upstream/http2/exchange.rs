@@ -12,10 +12,7 @@ use h2::{
     RecvStream, SendStream,
     client::{ResponseFuture, SendRequest},
 };
-use http::{
-    HeaderValue, Request, Response, Uri,
-    header::{CONTENT_LENGTH, HOST},
-};
+use http::{HeaderValue, Request, Response, header::CONTENT_LENGTH};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::runtime::Handle;
@@ -27,17 +24,36 @@ use super::{
 };
 
 /// Sends a request, and waits for the head of its response. Holds `permit` until the
-/// stream has ended, which may be after the result is dropped.
-pub(in super::super) async fn send<P: Send + Unpin + 'static>(
+/// stream has ended, which may be after the result is dropped. (An async function would
+/// hold the request twice.)
+pub(in super::super) fn send<P: Send + Unpin + 'static>(
     connection: &Connection,
     permit: P,
-    uri: Uri,
     request: Request<RequestBody>,
-) -> Result<Response<Body>, Error> {
-    let (mut head, mut body) = request.into_parts();
-    head.uri = uri;
-    head.version = http::Version::HTTP_2;
-    head.headers.remove(HOST);
+) -> impl Future<Output = Result<Response<Body>, Error>> + use<P> {
+    let opened = open(connection, permit, request);
+    async move {
+        let (sender, mut stream, mut body) = opened?;
+        await_open(sender).await?;
+        if let Some(bytes) = body.take() {
+            // The future of a request that is cancelled is about to be dropped.
+            let bytes = bytes.map_err(|_| Error::Timeout)?;
+            stream.send_body(bytes);
+        }
+        let head = poll_fn(|cx| stream.poll_head(cx)).await.inspect_err(|_| stream.end());
+        let head = head.map_err(classify::http2)?;
+        let left = stated_length(&head);
+        Ok(head.map(|()| ResponseBody { stream, left }.boxed_unsync()))
+    }
+}
+
+/// Opens a stream with the head of a request. Returns the body, which is still to be sent.
+fn open<P: Send + 'static>(
+    connection: &Connection,
+    permit: P,
+    request: Request<RequestBody>,
+) -> Result<(SendRequest<Bytes>, Stream<P>, RequestBody), Error> {
+    let (mut head, body) = request.into_parts();
     if body.len() > 0 {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
@@ -45,21 +61,12 @@ pub(in super::super) async fn send<P: Send + Unpin + 'static>(
     let (response, sending) = sender
         .send_request(Request::from_parts(head, ()), body.len() == 0)
         .map_err(|error| Error::Connect(error.into()))?;
-    let mut stream = Stream {
+    let stream = Stream {
         open: Some(OpenStream { response: Some(response), sending, receiving: None }),
         held: Some((permit, connection.open.count())),
         pace: Arc::clone(&connection.pace),
     };
-    await_open(sender).await?;
-    if let Some(bytes) = body.take() {
-        // The future of a request that is cancelled is about to be dropped.
-        let bytes = bytes.map_err(|_| Error::Timeout)?;
-        stream.send_body(bytes);
-    }
-    let head = poll_fn(|cx| stream.poll_head(cx)).await.inspect_err(|_| stream.end());
-    let head = head.map_err(classify::http2)?;
-    let left = stated_length(&head);
-    Ok(head.map(|()| ResponseBody { stream, left }.boxed_unsync()))
+    Ok((sender, stream, body))
 }
 
 /// Waits until the stream that was opened last is within Polytomic's limit. It always is,

@@ -87,7 +87,6 @@ mod rpc;
 mod unread;
 mod waiting;
 
-pub(crate) use self::response::wait_until;
 pub use self::{
     capacities::{Capacities, REQUEST_UNIT, Settings, Shares},
     capacity::{Reservation, SharedCapacity},
@@ -98,3 +97,4 @@ pub use self::{
     rpc::{Client, ReceivedRpc, RpcReservation},
     unread::UnreadResponses,
 };
+pub(crate) use self::{response::wait_until, unread::UnreadData};

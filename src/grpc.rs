@@ -8,6 +8,7 @@ mod error;
 mod health;
 mod metadata;
 mod reflection;
+mod response;
 mod route;
 mod unary;
 

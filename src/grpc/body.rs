@@ -16,7 +16,7 @@ use tonic::Status;
 use tower::BoxError;
 use tower_http::timeout::{TimeoutBody, TimeoutError};
 
-use super::{Error, unary};
+use super::{Error, response, unary};
 use crate::{budget::Reservation, status::Failure};
 
 /// Returns the messages of a body of up to `max_bytes`, with the wait for each part of
@@ -68,9 +68,8 @@ pub(super) fn responses(
 ) -> impl Body<Data = Bytes, Error = Infallible> {
     let messages = messages
         .map(move |message| message.map_err(|failure| trailers_of(&reject(failure))));
-    let success = HeaderMap::from_iter([(Status::GRPC_STATUS, unary::OK)]);
     let frames = messages
-        .chain(once(ready(Err(success))))
+        .chain(once(ready(Err(response::success()))))
         .scan(false, |has_ended, message| {
             let frames = match message {
                 _ if *has_ended => return ready(None),

@@ -1,26 +1,26 @@
 //! Serves one unary RPC: the bytes of a request message in, those of a response out.
 //!
-//! This module frames the one message of each itself: tonic's framing would copy the
-//! message once more, and could not report how a request is malformed.
+//! This module reads the frame of the request itself: tonic could not report how it is
+//! malformed.
 
-use std::{convert::Infallible, future::ready, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout};
+use tonic::Request;
+
+use super::{
+    Error,
+    response::{Body, PREFIX},
+};
 use crate::{
-    budget::{Capacities, Reservation},
+    budget::{Capacities, Reservation, UnreadData},
     contract::Rpc,
     gateway::{self, Gateway},
     status::Failure,
 };
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use futures_util::stream;
-use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
-use http_body::Frame;
-use http_body_util::{BodyExt, Either, Full, StreamBody};
-use tokio::time::{Instant, timeout};
-use tonic::{Request, Status, body::Body};
-use tower::BoxError;
-
-use super::Error;
 
 /// Maximum bytes of a request message; larger ones fail. Requests hold IDs and names,
 /// so the limit only bounds what a peer can make the gateway keep.
@@ -31,16 +31,7 @@ pub(super) const REQUEST_LIMIT: usize = 64 * 1024;
 /// has abandoned the RPC.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The bytes that gRPC puts before a message: a flag and the length.
-const PREFIX: usize = 5;
-
 pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-
-/// Maximum bytes of a message that is copied into its frame.
-const LARGEST_COPIED: usize = 64 * 1024;
-
-/// The status of success, in the trailers.
-pub(super) const OK: HeaderValue = HeaderValue::from_static("0");
 
 /// Serves one request for an RPC of the contract, whose headers `arrived` then. It holds
 /// the `reservation` with which it was received until its client is known.
@@ -59,52 +50,23 @@ pub(super) async fn serve(
         Ok(response) => {
             let (metadata, body, _) = response.into_parts();
             let (message, memory) = body.into_message();
-            let response = success(metadata.into_headers(), message);
-            response.map(|body| capacities.unread.watch(body, memory))
+            success(metadata.into_headers(), message, capacities.unread.hold(memory))
         }
         Err(status) => status.into_http(),
     }
 }
 
-/// Returns the response of an RPC that succeeded with a message.
+/// Returns the response of an RPC that succeeded with a message, which is `unread` until
+/// the client has read it.
 pub(super) fn success(
     mut headers: HeaderMap,
     message: Bytes,
-) -> http::Response<impl http_body::Body<Data = Bytes, Error = BoxError>> {
-    let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
-    let body = framed(message).with_trailers(ready(Some(Ok(trailers))));
+    unread: UnreadData,
+) -> http::Response<Body> {
     headers.insert(CONTENT_TYPE, GRPC);
-    let mut response = http::Response::new(body);
+    let mut response = http::Response::new(Body::of_message(message, unread));
     *response.headers_mut() = headers;
     response
-}
-
-/// Puts a message into the frame of gRPC (PROTOCOL-HTTP2,
-/// "Length-Prefixed-Message"). A small message is copied behind its prefix, so that both
-/// are written together. A large one would be in memory twice.
-fn framed(message: Bytes) -> impl http_body::Body<Data = Bytes, Error = BoxError> {
-    if message.len() <= LARGEST_COPIED {
-        return Either::Left(Full::new(frame(&message, message.len())));
-    }
-    let parts = [frame(&[], message.len()), message];
-    let parts = parts.map(|part| Ok::<_, Infallible>(Frame::data(part)));
-    Either::Right(StreamBody::new(stream::iter(parts)))
-}
-
-/// Returns the prefix of a message of this many `bytes`, and its `beginning`.
-fn frame(beginning: &[u8], bytes: usize) -> Bytes {
-    let mut frame = BytesMut::with_capacity(PREFIX + beginning.len());
-    frame.put(&prefix(bytes)[..]);
-    frame.put(beginning);
-    frame.freeze()
-}
-
-/// Returns what gRPC puts before a message of this length.
-pub(super) fn prefix(length: usize) -> [u8; PREFIX] {
-    let length =
-        u32::try_from(length).expect("a response is limited to far less than 4 GiB");
-    let [a, b, c, d] = length.to_be_bytes();
-    [0, a, b, c, d]
 }
 
 /// Returns the maximum time for the message of a request to arrive, which ends at the
@@ -215,6 +177,12 @@ pub(super) fn ends_early() -> Error {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use http_body::Frame;
+    use http_body_util::{Full, StreamBody};
+
     use super::*;
     use crate::budget::{Exhausted, FairShare, REQUEST_UNIT, SharedCapacity};
 
@@ -250,15 +218,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn message_of_any_size_is_framed() {
-        for bytes in [0, 1, LARGEST_COPIED, LARGEST_COPIED + 1] {
-            let message = Bytes::from(vec![7; bytes]);
-            let body = framed(message.clone()).collect().await.unwrap().to_bytes();
-            assert_eq!(super::message(&body, &HeaderMap::new()).unwrap(), message);
-        }
-    }
-
-    #[tokio::test]
     async fn request_over_the_limit_of_its_connection_is_rejected() {
         let reservation = reservation(16);
         let receive = async |bytes| {
@@ -277,7 +236,6 @@ mod tests {
             |bytes: &'static [u8]| message(&Bytes::from_static(bytes), &headers);
         assert_eq!(message(b"\0\0\0\0\x02ab").unwrap(), "ab");
         assert_eq!(message(b"\0\0\0\0\0").unwrap(), "");
-        assert_eq!(super::message(&frame(b"ab", 2), &headers).unwrap(), "ab");
         let compressed = message(b"\x01\0\0\0\x01a");
         assert!(matches!(compressed, Err(Error::CompressionUndeclared)));
         for bad in [

@@ -1,14 +1,8 @@
 //! One connection, from its first byte to its last RPC.
 
 use std::{
-    convert::Infallible,
-    error::Error,
-    future::{pending, poll_fn},
-    io,
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
+    convert::Infallible, error::Error, future::pending, io, net::SocketAddr, pin::pin,
+    sync::Arc, time::Duration,
 };
 
 use hyper::service::service_fn;
@@ -19,9 +13,11 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
+use tower::BoxError;
 use tracing::debug;
 
 use super::{
+    batch::batch,
     goaway::{Ending, Goaway, GoawayWriter},
     limits::{self, FIRST_RPC_TIMEOUT, Settings},
     newcomers::Newcomer,
@@ -29,6 +25,7 @@ use super::{
     rejected::{Reason, Rejected},
     resets::ResetLimiter,
     streams::Streams,
+    turns::Turns,
     yielding::{Turn, YieldingReader},
 };
 use crate::{budget::Capacities, grpc::Routes};
@@ -100,8 +97,6 @@ pub(super) async fn serve(
     }
 }
 
-type BoxError = Box<dyn Error + Send + Sync>;
-
 /// Reads until the protocol of the peer is known. hyper reads HTTP/2's preface too,
 /// but without a timeout.
 async fn await_protocol(stream: &mut TcpStream) -> io::Result<Protocol> {
@@ -162,12 +157,13 @@ async fn serve_http2(
 ) -> Result<(), BoxError> {
     let settings = &shared.settings;
     let (reader, writer) = stream.into_split();
+    let capacities = Arc::new(shared.capacities.on_connection());
+    let unread = capacities.unread.clone();
     let turn = Turn::default();
     let reader = ResetLimiter::new(reader, goaway.clone());
     let reader = PREFACE.chain(YieldingReader::new(reader, turn.clone()));
+    let (batch, writer) = batch(writer, unread.clone());
     let stream = tokio::io::join(reader, GoawayWriter::new(writer, goaway.clone()));
-    let capacities = Arc::new(shared.capacities.on_connection());
-    let unread = capacities.unread.clone();
     let newcomer = Arc::new(newcomer);
     let service = service_fn({
         let (routes, newcomer) = (Arc::clone(&shared.routes), Arc::clone(&newcomer));
@@ -188,6 +184,7 @@ async fn serve_http2(
         }
     });
     let streams = Streams::default();
+    let turns = Turns::new(turn, batch, streams.clone());
     let http2 = limits::http2(streams.clone());
     let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), service));
 
@@ -195,38 +192,41 @@ async fn serve_http2(
     let grace = settings.max_connection_age_grace;
     let limit = settings.write_timeout;
     let idle = settings.max_connection_idle;
-    let (reason, grace) = tokio::select! {
-        // Nothing has a turn before the frames that have arrived.
-        biased;
-        ended = poll_fn(|context| turn.poll(connection.as_mut(), context)) => {
-            return Ok(ended?);
+    let serving = pin!(async {
+        let (reason, grace) = tokio::select! {
+            // Nothing has a turn before the frames that have arrived.
+            biased;
+            ended = connection.as_mut() => {
+                return Ok(ended?);
+            }
+            () = newcomer.unused(first_rpc_timeout(idle)) => {
+                debug!(%peer, reason = "unused", "closing connection with GOAWAY");
+                goaway.set(Ending::Unused);
+                return Ok(());
+            }
+            () = shared.draining.cancelled() => ("drain", Duration::ZERO),
+            () = after(age, sleep(age)) => ("age", grace),
+            () = after(idle, streams.idle(idle)) => ("idle", grace),
+            () = unread.overdue(limit) => ("unread responses", grace.max(limit)),
+        };
+        debug!(%peer, reason, "closing connection with GOAWAY");
+        // Sends two GOAWAYs, so that no RPC sent in between is lost (RFC 9113, section 6.8).
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            ended = connection.as_mut() => Ok(ended?),
+            // A silent peer does not end it, and others may need the connection.
+            () = newcomer.unused(first_rpc_timeout(idle)) => {
+                goaway.set(Ending::Unused);
+                Ok(())
+            }
+            () = after(grace, sleep(grace)) => Err("RPCs in flight exceeded the grace period".into()),
+            // Without a grace period, unread responses still have their timeout.
+            () = unread.overdue(limit), if grace.is_zero() => {
+                Err("the peer left responses unread".into())
+            }
         }
-        () = newcomer.unused(first_rpc_timeout(idle)) => {
-            debug!(%peer, reason = "unused", "closing connection with GOAWAY");
-            goaway.set(Ending::Unused);
-            return Ok(());
-        }
-        () = shared.draining.cancelled() => ("drain", Duration::ZERO),
-        () = after(age, sleep(age)) => ("age", grace),
-        () = after(idle, streams.idle(idle)) => ("idle", grace),
-        () = unread.overdue(limit) => ("unread responses", grace.max(limit)),
-    };
-    debug!(%peer, reason, "closing connection with GOAWAY");
-    // Sends two GOAWAYs, so that no RPC sent in between is lost (RFC 9113, section 6.8).
-    connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        ended = poll_fn(|context| turn.poll(connection.as_mut(), context)) => Ok(ended?),
-        // A silent peer does not end it, and others may need the connection.
-        () = newcomer.unused(first_rpc_timeout(idle)) => {
-            goaway.set(Ending::Unused);
-            Ok(())
-        }
-        () = after(grace, sleep(grace)) => Err("RPCs in flight exceeded the grace period".into()),
-        // Without a grace period, unread responses still have their timeout.
-        () = unread.overdue(limit), if grace.is_zero() => {
-            Err("the peer left responses unread".into())
-        }
-    }
+    });
+    turns.serve(serving).await
 }
 
 /// Returns the time for the first RPC: what idle connections have, if that is less.

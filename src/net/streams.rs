@@ -29,7 +29,7 @@ impl Streams {
     pub(super) async fn idle(&self, limit: Duration) {
         loop {
             let started = self.0.started.load(Relaxed);
-            let open = self.0.open.load(Relaxed);
+            let open = self.open();
             sleep(limit).await;
             if open == 0 && self.0.started.load(Relaxed) == started {
                 return;
@@ -37,7 +37,12 @@ impl Streams {
         }
     }
 
-    fn open(&self) -> Open {
+    /// Returns the number of open streams.
+    pub(super) fn open(&self) -> usize {
+        self.0.open.load(Relaxed)
+    }
+
+    fn begin(&self) -> Open {
         self.0.started.fetch_add(1, Relaxed);
         self.0.open.fetch_add(1, Relaxed);
         Open(Arc::clone(&self.0))
@@ -49,7 +54,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let open = self.open();
+        let open = self.begin();
         // Not an async block, which would store the stream twice.
         tokio::spawn(stream.map(move |()| drop(open)));
     }

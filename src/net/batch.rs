@@ -222,9 +222,9 @@ mod tests {
                 }
             }
             drop(writer);
-            let Writes(writes) = &batch.lock().writer;
-            assert!(writes.concat() == bytes, "{sizes:?}");
-            assert!(writes.len() <= 20, "{sizes:?}: {} writes", writes.len());
+            let written = &batch.lock().writer.0;
+            assert!(written.concat() == bytes, "{sizes:?}");
+            assert!(written.len() <= 20, "{sizes:?}: {} writes", written.len());
         }
     }
 
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(batch.lock().bytes.capacity(), MOST);
         drop(writer);
         let mut read = vec![0; MOST];
-        let (_, read) = tokio::join!(write_out(&batch), peer.read_exact(&mut read));
+        let ((), read) = tokio::join!(write_out(&batch), peer.read_exact(&mut read));
         assert_eq!(read.unwrap(), MOST);
         assert_eq!(batch.lock().bytes.capacity(), 0);
     }
@@ -256,7 +256,7 @@ mod tests {
         timeout(3 * LIMIT, unread.overdue(LIMIT)).await.unwrap();
 
         let mut read = [0; 8];
-        let (_, read) = tokio::join!(write_out(&batch), peer.read_exact(&mut read));
+        let ((), read) = tokio::join!(write_out(&batch), peer.read_exact(&mut read));
         read.unwrap();
         writer.write_all(b"9").await.unwrap();
         timeout(100 * LIMIT, unread.overdue(LIMIT)).await.unwrap_err();

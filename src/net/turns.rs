@@ -15,9 +15,8 @@ use tower::BoxError;
 
 use super::{batch::Batch, streams::Streams, yielding::Turn};
 
-/// Open streams from which on a connection is busy. Fewer save few writes, and waiting
-/// would delay them.
-const BUSY: usize = 4;
+/// Open streams from which on a connection is busy. One alone would wait for nothing.
+const BUSY: usize = 2;
 
 /// The turns of a connection that writes to `W`.
 #[derive(Debug)]
@@ -155,8 +154,8 @@ mod tests {
     async fn writes_of(open: usize) -> usize {
         let (peer, socket) = duplex(1 << 20);
         let (reader, writer) = split(socket);
-        let writes = Arc::<AtomicUsize>::default();
-        let writer = Counting { writer, writes: Arc::clone(&writes) };
+        let count = Arc::<AtomicUsize>::default();
+        let writer = Counting { writer, writes: Arc::clone(&count) };
         let (batch, writer) = batch(writer, UnreadResponses::default());
         let streams = Streams::default();
         let turns = Turns::new(Turn::default(), batch, streams.clone());
@@ -196,14 +195,14 @@ mod tests {
         while streams.open() < open {
             yield_now().await;
         }
-        let before = writes.load(Relaxed);
+        let before = count.load(Relaxed);
         arrived.wait().await;
         for body in calls.await {
             assert_eq!(body.unwrap(), vec![7; 1500]);
         }
         drop(client);
         server.await.unwrap().unwrap();
-        writes.load(Relaxed) - before
+        count.load(Relaxed) - before
     }
 
     // The runtime that the gateway has: it runs a task that was woken by another next.
@@ -224,7 +223,7 @@ mod tests {
 
     /// Returns after which polls a connection with `open` streams has had a turn, which
     /// begins by reading `read` bytes.
-    async fn turns_of(open: usize, read: usize) -> [usize; 4] {
+    fn turns_of(open: usize, read: usize) -> [usize; 4] {
         let streams = Streams::default();
         (0..open).for_each(|_| streams.execute(pending()));
         let bytes = vec![0; 10 * read];
@@ -258,7 +257,7 @@ mod tests {
             // It has yielded already, since it has read enough.
             (100, 4096, [0, 1, 2, 3]),
         ] {
-            assert_eq!(turns_of(open, read).await, expected, "{open} streams");
+            assert_eq!(turns_of(open, read), expected, "{open} streams");
         }
     }
 

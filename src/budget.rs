@@ -88,7 +88,6 @@ mod standing;
 mod unread;
 mod waiting;
 
-pub(crate) use self::response::wait_until;
 pub use self::{
     capacities::{Capacities, REQUEST_UNIT, Settings, Shares},
     capacity::{Reservation, SharedCapacity},
@@ -101,3 +100,4 @@ pub use self::{
     standing::Standing,
     unread::UnreadResponses,
 };
+pub(crate) use self::{response::wait_until, unread::UnreadData};

@@ -9,6 +9,7 @@ mod error;
 mod health;
 mod metadata;
 mod reflection;
+mod response;
 mod route;
 mod stream;
 mod unary;

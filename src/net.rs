@@ -7,6 +7,7 @@
 
 mod accept;
 mod addresses;
+mod batch;
 mod connection;
 mod eviction;
 mod goaway;
@@ -15,6 +16,7 @@ mod protocol;
 mod rejected;
 mod resets;
 mod streams;
+mod turns;
 mod yielding;
 
 use std::{io, net::SocketAddr, sync::Arc};

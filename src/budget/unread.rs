@@ -4,6 +4,7 @@
 //! that never reads would keep the data, and their reservation, for ever.
 
 use std::{
+    any::Any,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -52,17 +53,28 @@ impl UnreadResponses {
         Body::new(body.map_frame(move |frame| {
             frame.map_data(|bytes| {
                 // hyper and h2 drop the bytes once the socket has them.
-                let counted = unread.count();
-                let reservation = Arc::clone(&reservation);
-                Bytes::from_owner(Unread { bytes, _counted: counted, _held: reservation })
+                let unread = unread.hold(Arc::clone(&reservation));
+                Bytes::from_owner(Owner { bytes, _unread: unread })
             })
         }))
     }
 
-    fn count(&self) -> Counted {
+    /// Counts a piece of data as unread, and holds its `reservation`, while the result
+    /// lives.
+    pub(crate) fn hold<R: Send + Sync + 'static>(
+        &self,
+        reservation: Arc<R>,
+    ) -> UnreadData {
+        let mut data = self.count();
+        data.reservation = Some(reservation);
+        data
+    }
+
+    /// Counts a piece of data as unread while the result lives.
+    pub(crate) fn count(&self) -> UnreadData {
         let round = self.0.current.load(Relaxed);
         self.0.unread_of(round).fetch_add(1, Relaxed);
-        Counted { rounds: Arc::clone(&self.0), round }
+        UnreadData { rounds: Arc::clone(&self.0), round, reservation: None }
     }
 }
 
@@ -72,26 +84,28 @@ impl Rounds {
     }
 }
 
-/// Data that the client has not read while this lives.
-struct Unread<R> {
+/// Bytes that the client has not read while this lives.
+struct Owner {
     bytes: Bytes,
-    _counted: Counted,
-    _held: Arc<R>,
+    _unread: UnreadData,
 }
 
-impl<R> AsRef<[u8]> for Unread<R> {
+impl AsRef<[u8]> for Owner {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// One piece of data, counted in its round while this lives.
-struct Counted {
+/// A piece of data that counts as unread in its round, and holds its reservation, while
+/// this lives.
+#[derive(Debug)]
+pub(crate) struct UnreadData {
     rounds: Arc<Rounds>,
     round: usize,
+    reservation: Option<Arc<dyn Any + Send + Sync>>,
 }
 
-impl Drop for Counted {
+impl Drop for UnreadData {
     fn drop(&mut self) {
         self.rounds.unread_of(self.round).fetch_sub(1, Relaxed);
     }

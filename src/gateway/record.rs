@@ -175,7 +175,8 @@ impl Record {
 
     /// Returns the metadata of a response, good or bad.
     pub(super) fn metadata(&self) -> MetadataMap {
-        let mut headers = HeaderMap::with_capacity(3);
+        // With room for the content type and the date, so that they need no larger map.
+        let mut headers = HeaderMap::with_capacity(6);
         headers.insert(metadata::REQUEST_ID, self.request_id.clone());
         if let Some(key) = &self.key {
             headers.insert(idempotency::HEADER, key.value.clone());

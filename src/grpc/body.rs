@@ -16,7 +16,7 @@ use tonic::Status;
 use tower::BoxError;
 use tower_http::timeout::{TimeoutBody, TimeoutError};
 
-use super::{Error, unary};
+use super::{Error, response, unary};
 use crate::{budget::Reservation, status::Failure};
 
 /// Returns the messages of a body of up to `max_bytes`, with the wait for each part of
@@ -66,9 +66,8 @@ pub(super) fn responses(
     messages: impl Stream<Item = Result<Vec<Bytes>, Status>>,
 ) -> impl Body<Data = Bytes, Error = Infallible> {
     let messages = messages.map(|message| message.map_err(|status| trailers_of(&status)));
-    let success = HeaderMap::from_iter([(Status::GRPC_STATUS, unary::OK)]);
     let frames = messages
-        .chain(once(ready(Err(success))))
+        .chain(once(ready(Err(response::success()))))
         .scan(false, |has_ended, message| {
             let frames = match message {
                 _ if *has_ended => return ready(None),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tonic::{Request, body::Body};
+use tonic::Request;
 
-use super::{stream, unary};
+use super::{response::Body, stream, unary};
 use crate::{
     budget::{Capacities, Reservation},
     contract::Rpc,
@@ -35,8 +35,7 @@ pub(super) async fn serve(
     match body {
         gateway::Body::Message(message) => {
             let (message, memory) = message.take();
-            let response = unary::success(headers, message);
-            response.map(|body| capacities.unread.watch(body, memory))
+            unary::success(headers, message, capacities.unread.hold(memory))
         }
         gateway::Body::Stream(messages) => {
             stream::response(headers, *messages, &capacities.unread)

@@ -29,7 +29,7 @@ use tonic_reflection::pb::{
     v1alpha,
 };
 
-use super::{Error, health, unary};
+use super::{Error, health, response};
 use crate::status::Failure;
 
 /// The paths of both versions. Each client calls one of them, and their messages are
@@ -214,7 +214,7 @@ impl Files {
             encode_key(FILES, WireType::LengthDelimited, &mut head);
             encode_varint(length as u64, &mut head);
         }
-        let prefix = unary::prefix(head.len() + length);
+        let prefix = response::prefix(head.len() + length);
         let head = [&prefix[..], &head].concat();
         [head.into()].into_iter().chain(files).collect()
     }

@@ -12,10 +12,12 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use prost_reflect::DescriptorError;
 use tokio::time::{Instant, sleep};
-use tonic::body::Body;
 use tower::ServiceExt;
 
-use super::{Error, body, call, health::Health, metadata, reflection::Reflection, unary};
+use super::{
+    Error, body, call, health::Health, metadata, reflection::Reflection, response::Body,
+    unary,
+};
 use crate::{
     budget::{Capacities, Exhausted, Reservation},
     contract::Rpc,
@@ -169,8 +171,8 @@ impl Routes {
     ) -> Response<Body> {
         if request.uri().path() == LIST {
             let states = self.health.list().await;
-            return unary::success(HeaderMap::new(), states.into())
-                .map(|body| capacities.unread.watch(body, Arc::new(reservation)));
+            let unread = capacities.unread.hold(Arc::new(reservation));
+            return unary::success(HeaderMap::new(), states.into(), unread);
         }
         if request.uri().path() == WATCH {
             match capacities.watches.try_reserve() {
@@ -182,7 +184,7 @@ impl Routes {
         }
         let request = request.map(Full::new);
         let Ok(response) = self.health.service().oneshot(request).await;
-        response.map(|body| capacities.unread.watch(body, Arc::new(reservation)))
+        response.map(|body| capacities.unread.watch(body, Arc::new(reservation)).into())
     }
 
     /// Serves reflection, which responds while its requests arrive.
@@ -205,7 +207,7 @@ impl Routes {
         });
         let body = body::responses(responses);
         let reserved = Arc::new((reservation, metadata));
-        let mut response = Response::new(capacities.unread.watch(body, reserved));
+        let mut response = Response::new(capacities.unread.watch(body, reserved).into());
         response.headers_mut().insert(CONTENT_TYPE, unary::GRPC);
         response
     }
@@ -250,9 +252,10 @@ fn not_grpc(request: &Request<Incoming>) -> Option<Response<Body>> {
     };
     // The response to HEAD has no body.
     let body = if request.method() == Method::HEAD {
-        Body::empty()
+        Body::default()
     } else {
-        Body::new("This server speaks gRPC, and nothing else.\n".to_owned())
+        let text = "This server speaks gRPC, and nothing else.\n".to_owned();
+        tonic::body::Body::new(text).into()
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -4,9 +4,13 @@ use bytes::Bytes;
 use futures_util::stream::try_unfold;
 use http::{HeaderMap, Response, header::CONTENT_TYPE};
 use tokio::task::yield_now;
-use tonic::{Status, body::Body};
+use tonic::Status;
 
-use super::{body, unary};
+use super::{
+    body,
+    response::{self, Body, PREFIX},
+    unary,
+};
 use crate::{budget::UnreadResponses, gateway::Messages};
 
 /// Bytes of frames from which on a piece is sent. Larger ones cost memory, smaller ones
@@ -25,7 +29,8 @@ pub(super) fn response(
         Ok(pieces.next().await?.map(|piece| (vec![piece], pieces)))
     });
     headers.insert(CONTENT_TYPE, unary::GRPC);
-    let mut response = Response::new(unread.watch(body::responses(pieces), memory));
+    let body = unread.watch(body::responses(pieces), memory);
+    let mut response = Response::new(body.into());
     *response.headers_mut() = headers;
     response
 }
@@ -72,14 +77,14 @@ impl Pieces {
     /// Leaves room for the prefix of a message. Returns where it begins.
     fn begin(&mut self) -> usize {
         let start = self.frames.len();
-        self.frames.extend(unary::prefix(0));
+        self.frames.extend(response::prefix(0));
         start
     }
 
     /// Writes the prefix of the message that began there.
     fn end(&mut self, start: usize) {
-        let message = start + unary::PREFIX;
-        let prefix = unary::prefix(self.frames.len() - message);
+        let message = start + PREFIX;
+        let prefix = response::prefix(self.frames.len() - message);
         self.frames[start..message].copy_from_slice(&prefix);
     }
 }

@@ -1,20 +1,24 @@
 //! The one message of a request, and that of a unary response.
 //!
-//! This module frames them itself: tonic's framing would copy a message once more, and
-//! could not report how a request is malformed.
+//! This module reads the frame of the request itself: tonic could not report how it is
+//! malformed.
 
-use std::{convert::Infallible, future::ready, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
-use crate::{budget::Reservation, gateway, status::Failure};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
-use http_body::Frame;
-use http_body_util::{BodyExt, Either, Full, StreamBody};
+use http_body_util::BodyExt;
 use tokio::time::timeout;
-use tonic::Status;
-use tower::BoxError;
 
-use super::Error;
+use super::{
+    Error,
+    response::{Body, PREFIX},
+};
+use crate::{
+    budget::{Reservation, UnreadData},
+    gateway,
+    status::Failure,
+};
 
 /// Maximum bytes of a request message; larger ones fail. Requests hold IDs and names,
 /// so the limit only bounds what a peer can make the gateway keep.
@@ -25,56 +29,19 @@ pub(super) const REQUEST_LIMIT: usize = 64 * 1024;
 /// has abandoned the RPC.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The bytes that gRPC puts before a message: a flag and the length.
-pub(super) const PREFIX: usize = 5;
-
 pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
-/// Maximum bytes of a message that is copied into its frame.
-const LARGEST_COPIED: usize = 64 * 1024;
-
-/// The status of success, in the trailers.
-pub(super) const OK: HeaderValue = HeaderValue::from_static("0");
-
-/// Returns the response of an RPC that succeeded with a message.
+/// Returns the response of an RPC that succeeded with a message, which is `unread` until
+/// the client has read it.
 pub(super) fn success(
     mut headers: HeaderMap,
     message: Bytes,
-) -> http::Response<impl http_body::Body<Data = Bytes, Error = BoxError>> {
-    let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, OK)]);
-    let body = framed(message).with_trailers(ready(Some(Ok(trailers))));
+    unread: UnreadData,
+) -> http::Response<Body> {
     headers.insert(CONTENT_TYPE, GRPC);
-    let mut response = http::Response::new(body);
+    let mut response = http::Response::new(Body::of_message(message, unread));
     *response.headers_mut() = headers;
     response
-}
-
-/// Puts a message into the frame of gRPC (PROTOCOL-HTTP2,
-/// "Length-Prefixed-Message"). A small message is copied behind its prefix, so that both
-/// are written together. A large one would be in memory twice.
-fn framed(message: Bytes) -> impl http_body::Body<Data = Bytes, Error = BoxError> {
-    if message.len() <= LARGEST_COPIED {
-        return Either::Left(Full::new(frame(&message, message.len())));
-    }
-    let parts = [frame(&[], message.len()), message];
-    let parts = parts.map(|part| Ok::<_, Infallible>(Frame::data(part)));
-    Either::Right(StreamBody::new(futures_util::stream::iter(parts)))
-}
-
-/// Returns the prefix of a message of this many `bytes`, and its `beginning`.
-fn frame(beginning: &[u8], bytes: usize) -> Bytes {
-    let mut frame = BytesMut::with_capacity(PREFIX + beginning.len());
-    frame.put(&prefix(bytes)[..]);
-    frame.put(beginning);
-    frame.freeze()
-}
-
-/// Returns what gRPC puts before a message of this length.
-pub(super) fn prefix(length: usize) -> [u8; PREFIX] {
-    let length =
-        u32::try_from(length).expect("a response is limited to far less than 4 GiB");
-    let [a, b, c, d] = length.to_be_bytes();
-    [0, a, b, c, d]
 }
 
 /// Returns the maximum time for the message of a request to arrive, which ends at the
@@ -185,6 +152,10 @@ pub(super) fn ends_early() -> Error {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::convert::Infallible;
+
+    use http_body::Frame;
+    use http_body_util::{Full, StreamBody};
     use tokio::time::Instant;
 
     use super::*;
@@ -224,15 +195,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn message_of_any_size_is_framed() {
-        for bytes in [0, 1, LARGEST_COPIED, LARGEST_COPIED + 1] {
-            let message = Bytes::from(vec![7; bytes]);
-            let body = framed(message.clone()).collect().await.unwrap().to_bytes();
-            assert_eq!(super::message(&body, &HeaderMap::new()).unwrap(), message);
-        }
-    }
-
-    #[tokio::test]
     async fn request_over_the_limit_of_its_connection_is_rejected() {
         let reservation = reservation(16);
         let receive = async |bytes| {
@@ -251,7 +213,6 @@ mod tests {
             |bytes: &'static [u8]| message(&Bytes::from_static(bytes), &headers);
         assert_eq!(message(b"\0\0\0\0\x02ab").unwrap(), "ab");
         assert_eq!(message(b"\0\0\0\0\0").unwrap(), "");
-        assert_eq!(super::message(&frame(b"ab", 2), &headers).unwrap(), "ab");
         let compressed = message(b"\x01\0\0\0\x01a");
         assert!(matches!(compressed, Err(Error::CompressionUndeclared)));
         for bad in [

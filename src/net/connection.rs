@@ -1,14 +1,8 @@
 //! One connection, from its first byte to its last RPC.
 
 use std::{
-    convert::Infallible,
-    error::Error,
-    future::{pending, poll_fn},
-    io,
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
+    convert::Infallible, error::Error, future::pending, io, net::SocketAddr, pin::pin,
+    sync::Arc, time::Duration,
 };
 
 use hyper::service::service_fn;
@@ -19,15 +13,18 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
+use tower::BoxError;
 use tracing::debug;
 
 use super::{
+    batch::batch,
     eviction::Evictable,
     goaway::{Ending, Goaway, GoawayWriter},
     limits::{self, FIRST_RPC_TIMEOUT, Settings},
     protocol::{HTTP1_RESPONSE, PREFACE, Protocol},
     rejected::{Reason, Rejected},
     resets::ResetLimiter,
+    turns::Turns,
     yielding::{Turn, YieldingReader},
 };
 use crate::{budget::Capacities, grpc::Routes};
@@ -99,8 +96,6 @@ pub(super) async fn serve(
     }
 }
 
-type BoxError = Box<dyn Error + Send + Sync>;
-
 /// Reads until the protocol of the peer is known. hyper reads HTTP/2's preface too,
 /// but without a timeout.
 async fn await_protocol(stream: &mut TcpStream) -> io::Result<Protocol> {
@@ -161,14 +156,15 @@ async fn serve_http2(
 ) -> Result<(), BoxError> {
     let settings = &shared.settings;
     let (reader, writer) = stream.into_split();
-    let turn = Turn::default();
-    let reader = ResetLimiter::new(reader, goaway.clone());
-    let reader = PREFACE.chain(YieldingReader::new(reader, turn.clone()));
-    let stream = tokio::io::join(reader, GoawayWriter::new(writer, goaway.clone()));
     let mut capacities = shared.capacities.on_connection();
     capacities.standing = evictable.standing();
     let capacities = Arc::new(capacities);
     let unread = capacities.unread.clone();
+    let turn = Turn::default();
+    let reader = ResetLimiter::new(reader, goaway.clone());
+    let reader = PREFACE.chain(YieldingReader::new(reader, turn.clone()));
+    let (batch, writer) = batch(writer, unread.clone());
+    let stream = tokio::io::join(reader, GoawayWriter::new(writer, goaway.clone()));
     let evictable = Arc::new(evictable);
     let service = service_fn({
         let (routes, evictable) = (Arc::clone(&shared.routes), Arc::clone(&evictable));
@@ -189,6 +185,7 @@ async fn serve_http2(
         }
     });
     let streams = evictable.streams();
+    let turns = Turns::new(turn, batch, streams.clone());
     let http2 = limits::http2(streams.clone());
     let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), service));
 
@@ -196,41 +193,44 @@ async fn serve_http2(
     let grace = settings.max_connection_age_grace;
     let limit = settings.write_timeout;
     let idle = settings.max_connection_idle;
-    let (reason, grace) = tokio::select! {
-        // Nothing has a turn before the frames that have arrived.
-        biased;
-        ended = poll_fn(|context| turn.poll(connection.as_mut(), context)) => {
-            return Ok(ended?);
-        }
-        ending = evictable.ends(first_rpc_timeout(idle)) => {
-            if ending == Ending::Unused {
-                debug!(%peer, reason = ending.reason(), "closing connection with GOAWAY");
-                goaway.set(ending);
-                return Ok(());
+    let serving = pin!(async {
+        let (reason, grace) = tokio::select! {
+            // Nothing has a turn before the frames that have arrived.
+            biased;
+            ended = connection.as_mut() => {
+                return Ok(ended?);
             }
-            (ending.reason(), grace)
+            ending = evictable.ends(first_rpc_timeout(idle)) => {
+                if ending == Ending::Unused {
+                    debug!(%peer, reason = ending.reason(), "closing connection with GOAWAY");
+                    goaway.set(ending);
+                    return Ok(());
+                }
+                (ending.reason(), grace)
+            }
+            () = shared.draining.cancelled() => ("drain", Duration::ZERO),
+            () = after(age, sleep(age)) => ("age", grace),
+            () = after(idle, streams.idle(idle)) => ("idle", grace),
+            () = unread.overdue(limit) => ("unread responses", grace.max(limit)),
+        };
+        debug!(%peer, reason, "closing connection with GOAWAY");
+        // Sends two GOAWAYs, so that no RPC sent in between is lost (RFC 9113, section 6.8).
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            ended = connection.as_mut() => Ok(ended?),
+            // A silent peer does not end it, and others may need the connection.
+            ending = evictable.ends_at_once(first_rpc_timeout(idle)) => {
+                goaway.set(ending);
+                Ok(())
+            }
+            () = after(grace, sleep(grace)) => Err("RPCs in flight exceeded the grace period".into()),
+            // Without a grace period, unread responses still have their timeout.
+            () = unread.overdue(limit), if grace.is_zero() => {
+                Err("the peer left responses unread".into())
+            }
         }
-        () = shared.draining.cancelled() => ("drain", Duration::ZERO),
-        () = after(age, sleep(age)) => ("age", grace),
-        () = after(idle, streams.idle(idle)) => ("idle", grace),
-        () = unread.overdue(limit) => ("unread responses", grace.max(limit)),
-    };
-    debug!(%peer, reason, "closing connection with GOAWAY");
-    // Sends two GOAWAYs, so that no RPC sent in between is lost (RFC 9113, section 6.8).
-    connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        ended = poll_fn(|context| turn.poll(connection.as_mut(), context)) => Ok(ended?),
-        // A silent peer does not end it, and others may need the connection.
-        ending = evictable.ends_at_once(first_rpc_timeout(idle)) => {
-            goaway.set(ending);
-            Ok(())
-        }
-        () = after(grace, sleep(grace)) => Err("RPCs in flight exceeded the grace period".into()),
-        // Without a grace period, unread responses still have their timeout.
-        () = unread.overdue(limit), if grace.is_zero() => {
-            Err("the peer left responses unread".into())
-        }
-    }
+    });
+    turns.serve(serving).await
 }
 
 /// Returns the time for the first RPC: what idle connections have, if that is less.

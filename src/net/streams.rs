@@ -42,7 +42,7 @@ impl Streams {
     pub(super) async fn idle(&self, limit: Duration) {
         loop {
             let started = self.0.started.load(Relaxed);
-            let open = self.0.open.load(Relaxed);
+            let open = self.open();
             sleep(limit).await;
             if open == 0 && self.0.started.load(Relaxed) == started {
                 return;
@@ -52,13 +52,18 @@ impl Streams {
 
     /// Returns when the last stream ended: now, if one is open.
     pub(super) fn unused_since(&self, now: Instant) -> Instant {
-        if self.0.open.load(Acquire) > 0 {
+        if self.open() > 0 {
             return now;
         }
         self.0.since + Duration::from_millis(self.0.ended.load(Relaxed))
     }
 
-    fn open(&self) -> Open {
+    /// Returns the number of open streams.
+    pub(super) fn open(&self) -> usize {
+        self.0.open.load(Acquire)
+    }
+
+    fn begin(&self) -> Open {
         self.0.started.fetch_add(1, Relaxed);
         self.0.open.fetch_add(1, Relaxed);
         Open(Arc::clone(&self.0))
@@ -70,7 +75,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let open = self.open();
+        let open = self.begin();
         // Not an async block, which would store the stream twice.
         tokio::spawn(stream.map(move |()| drop(open)));
     }

@@ -29,14 +29,14 @@ const TURN: usize = 4 * 1024;
 pub(super) struct Turn(Arc<AtomicUsize>);
 
 impl Turn {
-    /// Polls a connection for one turn.
-    pub(super) fn poll<F: Future>(
-        &self,
-        connection: Pin<&mut F>,
-        context: &mut Context<'_>,
-    ) -> Poll<F::Output> {
+    /// Begins a turn.
+    pub(super) fn begin(&self) {
         self.0.store(0, Relaxed);
-        connection.poll(context)
+    }
+
+    /// Reports whether the connection has read all that it may, and has yielded.
+    pub(super) fn has_yielded(&self) -> bool {
+        self.0.load(Relaxed) >= TURN
     }
 }
 
@@ -61,7 +61,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for YieldingReader<R> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let read = &*this.turn.0;
-        if read.load(Relaxed) >= TURN {
+        if this.turn.has_yielded() {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -102,10 +102,12 @@ mod tests {
         }));
         let mut context = Context::from_waker(Waker::noop());
         let mut turns = 1;
-        while turn.poll(connection.as_mut(), &mut context).is_pending() {
+        while connection.as_mut().poll(&mut context).is_pending() {
+            assert!(turn.has_yielded());
             // Also if it is polled again within the turn.
             assert!(connection.as_mut().poll(&mut context).is_pending());
             turns += 1;
+            turn.begin();
         }
         assert_eq!(turns, 10);
     }

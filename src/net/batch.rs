@@ -1,0 +1,290 @@
+//! A writer that keeps what its connection writes in one turn, and writes it together.
+//!
+//! h2 writes each piece of data of 256 bytes or more by itself. Two writes would be a
+//! third of what a small RPC costs.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
+};
+
+use tokio::io::AsyncWrite;
+
+use crate::budget::{UnreadData, UnreadResponses};
+
+/// Maximum bytes that are kept: about forty small responses, or two frames of a large
+/// one. Larger writes save no more time. A connection whose peer does not read holds up
+/// to this much in addition to what its capacities count.
+const MOST: usize = 32 * 1024;
+
+/// What a connection has written and its socket has not.
+#[derive(Debug)]
+pub(super) struct Batch<W>(Arc<Mutex<Kept<W>>>);
+
+/// The writer of the connection. Flushing does nothing: the batch is written at the end
+/// of the turn, when it is full, when the writer shuts down, or when it is dropped.
+#[derive(Debug)]
+pub(super) struct BatchWriter<W: AsyncWrite + Unpin>(Batch<W>);
+
+#[derive(Debug)]
+struct Kept<W> {
+    writer: W,
+    bytes: Vec<u8>,
+    /// How many of the bytes the socket has.
+    written: usize,
+    /// Counts the bytes as unread from when the socket is full until it has them all.
+    stalled: Option<UnreadData>,
+    unread: UnreadResponses,
+}
+
+/// Returns a batch of writes to `writer`, and the writer that fills it. Bytes that wait for
+/// the peer count as `unread`.
+pub(super) fn batch<W: AsyncWrite + Unpin>(
+    writer: W,
+    unread: UnreadResponses,
+) -> (Batch<W>, BatchWriter<W>) {
+    let kept = Kept { writer, bytes: Vec::new(), written: 0, stalled: None, unread };
+    let kept = Arc::new(Mutex::new(kept));
+    (Batch(Arc::clone(&kept)), BatchWriter(Batch(kept)))
+}
+
+impl<W: AsyncWrite + Unpin> Batch<W> {
+    /// Writes what is kept. Pending while the socket is full.
+    ///
+    /// # Errors
+    ///
+    /// If the socket is broken.
+    pub(super) fn poll_write_out(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.lock().poll_write_out(context)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept<W>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Kept<W> {
+    fn poll_write_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.bytes.len() {
+            let rest = &self.bytes[self.written..];
+            let Poll::Ready(wrote) = Pin::new(&mut self.writer).poll_write(context, rest)
+            else {
+                self.stalled.get_or_insert_with(|| self.unread.count());
+                return Poll::Pending;
+            };
+            match wrote? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                wrote => self.written += wrote,
+            }
+        }
+        // An idle connection keeps no memory for its next turn.
+        self.bytes = Vec::new();
+        self.written = 0;
+        self.stalled = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for BatchWriter<W> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut kept = self.0.lock();
+        // Nothing more for a peer that does not read.
+        if kept.stalled.is_some() || kept.bytes.len() == MOST {
+            ready!(kept.poll_write_out(context))?;
+        }
+        if kept.bytes.is_empty() {
+            if bytes.len() >= MOST {
+                return Pin::new(&mut kept.writer).poll_write(context, bytes);
+            }
+            kept.bytes.reserve_exact(MOST);
+        }
+        let taken = bytes.len().min(MOST - kept.bytes.len());
+        kept.bytes.extend_from_slice(&bytes[..taken]);
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut kept = self.0.lock();
+        ready!(kept.poll_write_out(context))?;
+        Pin::new(&mut kept.writer).poll_shutdown(context)
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Drop for BatchWriter<W> {
+    fn drop(&mut self) {
+        // A connection that ends amid a turn, such as at its grace period.
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = self.0.poll_write_out(&mut context);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::{future::poll_fn, time::Duration};
+
+    use futures_util::FutureExt;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        time::timeout,
+    };
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// A writer that keeps each write apart.
+    #[derive(Debug, Default)]
+    struct Writes(Vec<Vec<u8>>);
+
+    impl AsyncWrite for Writes {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.0.push(bytes.to_vec());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(
+            self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(
+            self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    async fn write_out<W: AsyncWrite + Unpin>(batch: &Batch<W>) {
+        poll_fn(|context| batch.poll_write_out(context)).await.unwrap();
+    }
+
+    fn is_stalled<W: AsyncWrite + Unpin>(batch: &Batch<W>) -> bool {
+        poll_fn(|context| batch.poll_write_out(context)).now_or_never().is_none()
+    }
+
+    #[tokio::test]
+    async fn writes_of_a_turn_are_one() {
+        let (batch, mut writer) = batch(Writes::default(), UnreadResponses::default());
+        for turn in 1..=3 {
+            for part in [&b"a"[..], b"", b"bc"] {
+                writer.write_all(part).await.unwrap();
+                writer.flush().await.unwrap();
+            }
+            assert_eq!(batch.lock().writer.0.len(), turn - 1);
+            write_out(&batch).await;
+            assert_eq!(batch.lock().writer.0[turn - 1], b"abc");
+        }
+        write_out(&batch).await;
+        assert_eq!(batch.lock().writer.0.len(), 3, "a turn without writes has none");
+    }
+
+    #[tokio::test]
+    async fn order_is_kept_whatever_the_sizes() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(10 * MOST).collect();
+        for sizes in [[1, 2 * MOST, 3], [9, 16 * 1024, 9], [MOST, MOST - 1, 2]] {
+            let (batch, mut writer) =
+                batch(Writes::default(), UnreadResponses::default());
+            let mut rest = &bytes[..];
+            for size in sizes.into_iter().cycle() {
+                let (part, behind) = rest.split_at(size.min(rest.len()));
+                writer.write_all(part).await.unwrap();
+                rest = behind;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            drop(writer);
+            let written = &batch.lock().writer.0;
+            assert!(written.concat() == bytes, "{sizes:?}");
+            assert!(written.len() <= 20, "{sizes:?}: {} writes", written.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn memory_is_bounded_and_only_held_during_a_turn() {
+        let (socket, mut peer) = duplex(100);
+        let (batch, mut writer) = batch(socket, UnreadResponses::default());
+        let mut accepted = 0;
+        while let Some(wrote) = writer.write(&[7; 1000]).now_or_never() {
+            accepted += wrote.unwrap();
+        }
+        assert_eq!(accepted, MOST, "the peer has not read, and nothing is lost");
+        assert_eq!(batch.lock().bytes.capacity(), MOST);
+        drop(writer);
+        let mut read = vec![0; MOST];
+        let ((), read) = tokio::join!(write_out(&batch), peer.read_exact(&mut read));
+        assert_eq!(read.unwrap(), MOST);
+        assert_eq!(batch.lock().bytes.capacity(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn peer_that_does_not_read_gets_no_more_and_is_overdue() {
+        let unread = UnreadResponses::default();
+        let (socket, mut peer) = duplex(4);
+        let (batch, mut writer) = batch(socket, unread.clone());
+        writer.write_all(b"12345678").await.unwrap();
+        assert!(is_stalled(&batch));
+        assert!(writer.write(b"9").now_or_never().is_none());
+        timeout(3 * LIMIT, unread.overdue(LIMIT)).await.unwrap();
+
+        let mut read = [0; 8];
+        let ((), read) = tokio::join!(write_out(&batch), peer.read_exact(&mut read));
+        read.unwrap();
+        writer.write_all(b"9").await.unwrap();
+        timeout(100 * LIMIT, unread.overdue(LIMIT)).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn last_writes_go_out() {
+        for shuts_down in [true, false] {
+            let (socket, mut peer) = duplex(64);
+            let (batch, mut writer) = batch(socket, UnreadResponses::default());
+            writer.write_all(b"last").await.unwrap();
+            if shuts_down {
+                writer.shutdown().await.unwrap();
+            }
+            drop((writer, batch));
+            let mut read = String::new();
+            peer.read_to_string(&mut read).await.unwrap();
+            assert_eq!(read, "last");
+        }
+    }
+
+    #[tokio::test]
+    async fn broken_socket_is_an_error() {
+        let (socket, peer) = duplex(64);
+        let (batch, mut writer) = batch(socket, UnreadResponses::default());
+        drop(peer);
+        writer.write_all(b"bytes").await.unwrap();
+        poll_fn(|context| batch.poll_write_out(context)).await.unwrap_err();
+        writer.shutdown().await.unwrap_err();
+    }
+}

@@ -79,6 +79,10 @@ floods word="":
 drain restarts="100":
     cargo test --release --test load -- drain {{ restarts }}
 
+# Measures the memory of a long stream, and the time to its first message.
+streams:
+    cargo test --release --test load -- streams
+
 # Calls the gateway with grpcurl, buf, Python, Node.js and Go.
 clients:
     .ci/run clients

@@ -11,6 +11,7 @@ mod http_rule;
 mod options;
 mod rules;
 mod schema;
+mod stream;
 mod template;
 
 use std::{fmt, sync::Arc};
@@ -56,8 +57,14 @@ pub struct Rpc {
     pub binding: Binding,
     /// The request message.
     pub request: Schema,
-    /// The response message.
+    /// The response message. For a stream: the envelope that Polytomic responds with,
+    /// whose only field is the list. A message of the stream has one element of it.
     pub response: Schema,
+    /// Whether the RPC responds with a stream.
+    pub is_streaming: bool,
+    /// The name of the RPC of the service that streams what this one responds with, if
+    /// there is one.
+    pub stream: Option<String>,
     /// What an error of the RPC is about, if the `.proto` file states it.
     pub resource: Option<ResourceReference>,
     /// What the `.proto` file states beyond the REST form.
@@ -116,8 +123,10 @@ impl Contract {
             return Err(Error::Empty);
         }
         rpcs.sort_by(|a, b| a.path.cmp(&b.path));
-        for (index, rpc) in rpcs.iter_mut().enumerate() {
-            rpc.index = index;
+        for index in 0..rpcs.len() {
+            let stream = rpcs.iter().find(|other| rpcs[index].is_streamed_by(other));
+            rpcs[index].stream = stream.map(|stream| stream.name.clone());
+            rpcs[index].index = index;
         }
         Ok(Self { rpcs: rpcs.into_iter().map(Arc::new).collect() })
     }
@@ -146,17 +155,11 @@ impl Contract {
 
 impl Rpc {
     fn compile(method: &MethodDescriptor) -> Result<Self, String> {
-        if method.is_client_streaming() || method.is_server_streaming() {
-            return Err(
-                "streams, but REST has one request and one response; remove `stream` \
-                        from its declaration"
-                    .to_owned(),
-            );
-        }
         let rule = HttpRule::read(method)?;
         let request = Schema::compile(&method.input())?;
         let response = Schema::compile(&method.output())?;
         let binding = Binding::compile(rule, &request)?;
+        let response = stream::envelope(method, &binding.method, response)?;
         let service = method.parent_service().full_name().to_owned();
         let name = method.name().to_owned();
         Ok(Self {
@@ -168,8 +171,20 @@ impl Rpc {
             binding,
             request,
             response,
+            is_streaming: method.is_server_streaming(),
+            stream: None,
             options: Options::read(method)?,
         })
+    }
+
+    /// Reports whether another RPC streams the response to the same REST request.
+    fn is_streamed_by(&self, other: &Self) -> bool {
+        let call =
+            |rpc: &Self| (rpc.binding.method.clone(), rpc.binding.template.clone());
+        !self.is_streaming
+            && other.is_streaming
+            && self.service == other.service
+            && call(self) == call(other)
     }
 
     /// Returns the path of the gRPC request, `/package.Service/Rpc`.
@@ -191,7 +206,7 @@ impl ResourceReference {
 
 impl fmt::Display for Rpc {
     /// Writes the RPC's line of the golden table: its name, the HTTP method, the
-    /// path template and the body rule.
+    /// path template, the body rule and the key of the list that is streamed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let binding = &self.binding;
         let body = match &binding.body {
@@ -203,7 +218,11 @@ impl fmt::Display for Rpc {
             f,
             "{}/{} {} {} body={body}",
             self.service, self.name, binding.method, binding.template
-        )
+        )?;
+        if self.is_streaming {
+            write!(f, " stream={}", self.response.root().fields[0].key)?;
+        }
+        Ok(())
     }
 }
 

@@ -10,10 +10,12 @@ mod idempotency;
 mod identity;
 mod metadata;
 mod outcome;
+mod oversized;
 mod prepare;
 mod record;
 mod response;
 mod retry;
+mod stream;
 mod timeouts;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -25,18 +27,19 @@ use tokio::time::Instant;
 use tonic::Status;
 
 pub use self::{
-    body::Body,
+    body::{Body, Message},
     deadline::{parse_timeout, time_allowed},
     identity::IdentityClient,
+    stream::Messages,
     timeouts::Timeouts,
 };
 use self::{
-    deadline::Deadline, idempotency::Key, prepare::prepare, record::Record,
-    response::Translator, retry::Retries,
+    deadline::Deadline, idempotency::Key, oversized::Oversized, prepare::prepare,
+    record::Record, response::Translator, retry::Retries, stream::Reading,
 };
 use crate::{
     auth::{self, Authenticator, CredentialOwner, Credentials},
-    budget::{Client, ReceivedRpc, RejectedResponses, ResponseMemory, wait_until},
+    budget::{Client, ReceivedRpc, RejectedResponses, RpcReservation, wait_until},
     contract::{Contract, KeyClass, Rpc},
     status::Failure,
     transcode::Violation,
@@ -53,6 +56,13 @@ pub struct Gateway {
     retries: Retries,
     rejected_responses: RejectedResponses,
     translator: Translator,
+    oversized: Oversized,
+}
+
+/// What a successful attempt yields.
+enum Answer {
+    Message(Bytes),
+    Stream(Box<Reading>),
 }
 
 /// The settings of a gateway.
@@ -79,6 +89,7 @@ impl Gateway {
     ) -> Self {
         let retries = Retries::new(settings.attempts);
         let rejected_responses = RejectedResponses::new();
+        let oversized = Oversized::new(&contract);
         Self {
             contract,
             authenticator,
@@ -87,6 +98,7 @@ impl Gateway {
             retries,
             rejected_responses,
             translator: Translator::new(),
+            oversized,
         }
     }
 
@@ -104,9 +116,9 @@ impl Gateway {
 
     /// Performs one RPC, whose deadline counts from when it `arrived`. The message
     /// is the wire bytes of its request, the result those of its response, with the
-    /// memory that they hold.
+    /// memory that they hold. A stream begins with its first message.
     ///
-    /// Dropping the future ends the request to Polytomic.
+    /// Dropping the future, or the body of a stream, ends the request to Polytomic.
     ///
     /// # Errors
     ///
@@ -129,9 +141,12 @@ impl Gateway {
         record.key = key.clone().and_then(Result::ok);
         let work = self.perform(rpc, &metadata, &message, key, received, &mut record);
         match catch_panic(work).await {
-            Ok((message, memory)) => {
+            Ok((answer, reserved)) => {
+                if let Answer::Message(message) = &answer {
+                    self.oversized.check(rpc, message.len());
+                }
                 let metadata = record.metadata();
-                let body = Body::new(message, memory, record);
+                let body = body(answer, reserved, record);
                 Ok(tonic::Response::from_parts(metadata, body, Extensions::new()))
             }
             Err(failure) => Err(record.fail(failure)),
@@ -146,7 +161,7 @@ impl Gateway {
         key: Option<Result<Key, Violation>>,
         received: ReceivedRpc<'_>,
         record: &mut Record,
-    ) -> Result<(Bytes, Arc<ResponseMemory>), Failure> {
+    ) -> Result<(Answer, RpcReservation), Failure> {
         let most = self.settings.timeouts.of(rpc);
         let stated = Deadline::new(metadata, record.started, most);
         // A malformed timeout is reported with all other violations, to clients that
@@ -164,10 +179,14 @@ impl Gateway {
             wait_until(deadline.at()),
         );
         let memory = expecting.await?;
-        let message =
+        let answer =
             self.send(rpc, request, deadline, credentials, &memory, record).await?;
-        // The RPC is no longer in flight, but its response is unread.
-        Ok((message, reserved.response))
+        let Answer::Stream(reading) = answer else { return Ok((answer, reserved)) };
+        let most = self.settings.timeouts.of_stream(rpc);
+        let deadline = Deadline::new(metadata, record.started, most)
+            .unwrap_or(Deadline::of_gateway(record.started, most));
+        let reading = Box::new(reading.continue_until(deadline));
+        Ok((Answer::Stream(reading), reserved))
     }
 
     async fn credentials(
@@ -186,6 +205,19 @@ impl Gateway {
         record.credentials = Some(credentials.clone());
         check_class(rpc, &credentials)?;
         Ok(credentials)
+    }
+}
+
+/// Returns the body of a response. A unary RPC is no longer in flight, but its response is
+/// unread; a stream is in flight to its end.
+fn body(answer: Answer, reserved: RpcReservation, record: Record) -> Body {
+    match answer {
+        Answer::Message(message) => {
+            Body::Message(Message::new(message, reserved.response, record))
+        }
+        Answer::Stream(reading) => {
+            Body::Stream(Box::new(Messages::new(*reading, record, reserved)))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod health;
 mod metadata;
 mod reflection;
 mod route;
+mod stream;
 mod unary;
 
 pub use self::{error::Error, route::Routes};

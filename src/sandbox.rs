@@ -39,6 +39,12 @@
 //! | `…429` `…503` | that status, with `Retry-After: 2` | same |
 //! | `…502` | that status, with an HTML page, as from a load balancer | same |
 //!
+//! # Long lists
+//!
+//! The partner's list of a connection `00000000-0000-4000-9000-` and twelve digits has as
+//! many copies as the digits state, up to 999,999 ([`seed::connection_with_copies`]): about
+//! 900 bytes each, made while the list is sent. The connection has no other endpoint.
+//!
 //! # Failures at random
 //!
 //! With the cargo feature `testing`, `Handle::set_faults` makes the partner endpoints
@@ -97,6 +103,7 @@ mod failures;
 mod faults;
 mod idempotency;
 mod in_flight;
+mod long_list;
 mod model;
 mod request_log;
 pub mod seed;

@@ -106,6 +106,8 @@ pub struct Context<'a> {
     pub api_version: &'a str,
     /// What the RPC declares of its keys, its page and its 404.
     pub options: &'a Options,
+    /// The RPC that streams what this one responds with, if there is one.
+    pub stream: Option<&'a str>,
 }
 
 impl<'a> Context<'a> {
@@ -126,6 +128,7 @@ impl<'a> Context<'a> {
             fingerprint: None,
             api_version: "",
             options: Options::NONE,
+            stream: None,
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod body;
 mod check;
+mod elements;
 mod error;
 mod json;
 mod request;
@@ -16,6 +17,7 @@ mod response;
 mod wire;
 
 pub use self::{
+    elements::{Elements, Progress, TURN},
     error::{RequestError, Violation},
     request::{Resource, RestRequest, request},
     response::{MAX_DEPTH, ResponseError, response},

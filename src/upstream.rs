@@ -12,6 +12,7 @@ mod client;
 mod connect;
 mod error;
 mod exchange;
+mod expiring;
 mod http1;
 mod http2;
 #[cfg(feature = "testing")]

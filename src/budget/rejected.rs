@@ -128,6 +128,19 @@ impl ExpectedResponse<'_> {
         self.memory.grow_to(needed, until).await
     }
 
+    /// Grows to `bytes` for a stream, if the shared memory can have as many.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Reserve::reserve).
+    pub(crate) async fn hold_window(
+        &self,
+        bytes: usize,
+        until: Instant,
+    ) -> Result<(), Exhausted> {
+        self.memory.expect(bytes, until).await
+    }
+
     /// Returns the memory, for work that its RPC may abandon.
     pub(crate) fn shared(&self) -> Arc<ResponseMemory> {
         Arc::clone(self.memory)

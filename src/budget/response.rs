@@ -132,6 +132,20 @@ impl ResponseMemory {
         self.resize(&mut held.reservation, bytes)
     }
 
+    /// Grows to `bytes` in all for a stream. It waits for none: a stream holds what it has
+    /// until its client has read it, while others may wait for that.
+    ///
+    /// # Errors
+    ///
+    /// If the client may not hold as many now, or there can never be as many.
+    pub(crate) fn grow_stream_to(&self, bytes: usize) -> Result<(), Exhausted> {
+        let largest = self.largest();
+        if bytes > largest {
+            return Err(Exhausted::TooLarge { largest });
+        }
+        self.try_grow_to(bytes)
+    }
+
     /// As [`try_grow_to`](Self::try_grow_to), but waits for memory.
     ///
     /// # Errors

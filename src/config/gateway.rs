@@ -27,7 +27,7 @@ pub(super) struct GatewayFlags {
     pub(super) api_version: String,
 
     /// Maximum seconds per RPC, from its headers; also the deadline if the client
-    /// sets none
+    /// sets none. Of a stream: until its first message
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_TIMEOUT",
@@ -37,8 +37,8 @@ pub(super) struct GatewayFlags {
     )]
     timeout: Duration,
 
-    /// Seconds replacing --timeout for one RPC (`Rpc` or `package.Service/Rpc`).
-    /// Repeat, or separate with commas
+    /// Seconds replacing --timeout for one RPC (`Rpc` or `package.Service/Rpc`); of a
+    /// stream, for all of it. Repeat, or separate with commas
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_RPC_TIMEOUT",

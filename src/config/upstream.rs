@@ -92,8 +92,8 @@ pub(super) struct UpstreamFlags {
     )]
     read_timeout: Duration,
 
-    /// Maximum bytes of a Polytomic response body; larger ones fail with
-    /// RESOURCE_EXHAUSTED
+    /// Maximum bytes of a Polytomic response body, of a stream those of one element;
+    /// larger ones fail with RESOURCE_EXHAUSTED
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_ANSWER_LIMIT",

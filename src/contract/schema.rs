@@ -101,6 +101,18 @@ impl Schema {
         &self.messages[0]
     }
 
+    /// Returns the schema with its first field as a list.
+    pub(super) fn with_list(mut self) -> Self {
+        self.messages[0].fields[0].repeated = true;
+        self
+    }
+
+    /// Reports whether a message has a field of the type that the schema describes.
+    pub(super) fn contains_root(&self) -> bool {
+        let mut fields = self.messages.iter().flat_map(|message| &message.fields);
+        fields.any(|field| field.kind == Kind::Message(0))
+    }
+
     /// Returns the message type of a [`Kind::Message`].
     ///
     /// # Panics

@@ -272,15 +272,65 @@ fn unsupported_declaration_is_rejected_with_the_rpc_and_the_fix() {
     }
 }
 
+/// Declares an RPC that streams a `Response` with these fields.
+fn streaming(rule: &str, fields: &str) -> String {
+    format!(
+        "service S {{ rpc Do(Request) returns (stream Response) {{ {} }} }}
+        message Request {{}}
+        message Response {{ {fields} }}
+        message Item {{ string id = 1; }}",
+        http(rule)
+    )
+}
+
 #[test]
-fn streams_are_rejected() {
-    for (input, output) in [("stream Request", "Request"), ("Request", "stream Request")]
-    {
+fn stream_has_the_elements_of_a_list_as_its_messages() {
+    let contract =
+        compile(&streaming(r#"get: "/a""#, r#"Item item = 3 [json_name = "data"];"#))
+            .unwrap();
+    let rpc = contract.rpc("/test.S/Do").unwrap();
+    assert!(rpc.is_streaming);
+    assert_eq!(rpc.to_string(), "test.S/Do GET /a body=- stream=data");
+    let [list] = &rpc.response.root().fields[..] else { panic!("not one field") };
+    assert!(list.repeated);
+    assert_eq!((&*list.key, list.number, list.kind), ("data", 3, Kind::Message(1)));
+}
+
+#[test]
+fn list_knows_the_rpc_that_streams_it() {
+    let contract = Contract::compile(DESCRIPTOR_SET).unwrap();
+    let streams: Vec<_> = contract.rpcs().map(|rpc| rpc.stream.as_deref()).collect();
+    assert_eq!(streams, [None, Some("StreamPartnerSharedConnections"), None]);
+}
+
+#[test]
+fn streams_that_rest_does_not_have_are_rejected() {
+    let get = r#"get: "/a""#;
+    for (case, rule, fields, expected) in [
+        ("no GET", r#"post: "/a""#, "Item item = 1;", "response to a POST; only a GET"),
+        ("no field", get, "", "streams test.Response, which has 0 fields; declare one"),
+        ("two fields", get, "Item a = 1; Item b = 2;", "which has 2 fields"),
+        ("list", get, "repeated Item item = 1;", "`item` is repeated; each message has"),
+        ("string", get, "string item = 1;", "whose field `item` is no message"),
+        ("struct", get, "google.protobuf.Struct item = 1;", "is no message"),
+        ("itself", get, "Response item = 1;", "which contains itself"),
+    ] {
+        let message = rejection(&streaming(rule, fields));
+        assert!(message.starts_with("test.S.Do: streams "), "{case}: {message}");
+        assert!(message.contains(expected), "{case}: {message}");
+    }
+}
+
+#[test]
+fn stream_of_requests_is_rejected() {
+    for output in ["Response", "stream Response"] {
         let message = rejection(&format!(
-            "service S {{ rpc Do({input}) returns ({output}) {{ {} }} }} message Request {{}}",
+            "service S {{ rpc Do(stream Request) returns ({output}) {{ {} }} }}
+            message Request {{}}
+            message Response {{ Request item = 1; }}",
             http(r#"get: "/a""#)
         ));
-        assert!(message.starts_with("test.S.Do: streams"), "{message}");
+        assert!(message.starts_with("test.S.Do: takes a stream"), "{message}");
     }
 }
 

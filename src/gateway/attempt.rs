@@ -2,16 +2,17 @@
 
 use std::{pin::pin, sync::Arc};
 
-use bytes::Bytes;
 use http::{StatusCode, header::AUTHORIZATION};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Gateway, check_class, deadline::Deadline, record::Record};
+use super::{
+    Answer, Gateway, check_class, deadline::Deadline, record::Record, stream::Reading,
+};
 use crate::{
     auth::{CredentialOwner, Credentials},
     budget::ExpectedResponse,
     contract::Rpc,
-    status::Failure,
+    status::{Content, Failure, content},
     upstream::{CancelHandle, Error, Holder, Request},
 };
 
@@ -23,7 +24,7 @@ struct Ends {
     /// Polytomic responds to it with 409.
     sent: Instant,
     /// The deadline of the RPC, for what waits for the gateway's memory.
-    rpc: Instant,
+    rpc: Deadline,
 }
 
 impl Gateway {
@@ -36,7 +37,7 @@ impl Gateway {
         mut credentials: Credentials,
         memory: &ExpectedResponse<'_>,
         record: &mut Record,
-    ) -> Result<Bytes, Failure> {
+    ) -> Result<Answer, Failure> {
         let mut retry = self.retries.first(rpc.binding.is_safe());
         let is_repeatable = rpc.binding.is_repeatable();
         loop {
@@ -46,11 +47,11 @@ impl Gateway {
                 deadline.of_attempt(self.settings.attempt_timeout)
             };
             let sent = if rpc.binding.is_safe() { unsent } else { deadline.at() };
-            let ends = Ends { unsent, sent, rpc: deadline.at() };
+            let ends = Ends { unsent, sent, rpc: deadline };
             let attempt =
                 self.attempt(rpc, request.clone(), &credentials, ends, memory, record);
             let failure = match deadline.bound(attempt).await {
-                Ok(message) => return Ok(message),
+                Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
             memory.start_again();
@@ -85,17 +86,24 @@ impl Gateway {
         ends: Ends,
         memory: &ExpectedResponse<'_>,
         record: &mut Record,
-    ) -> Result<Bytes, Failure> {
+    ) -> Result<Answer, Failure> {
         request.headers.insert(AUTHORIZATION, credentials.authorization());
         let admission = self.upstream.admit(self.holder(&request, credentials))?;
         let cancel = record.attempt();
         request.cancel.clone_from(&cancel);
         let Ends { unsent, sent, rpc: deadline } = ends;
-        let sending = admission.send(request, unsent, sent, deadline, memory);
+        let sending = admission.send(request, unsent, sent, deadline.at(), memory);
         let exchange = abandon_unsent(sending, cancel, ends.unsent).await?;
         record.responded(exchange.status());
+        let content = content(exchange.status(), rpc.binding.is_safe());
+        if rpc.is_streaming && content != Content::Error {
+            let reading = Reading::start(rpc, exchange, memory, deadline).await?;
+            return Ok(Answer::Stream(Box::new(reading)));
+        }
         let response = exchange.collect().await?;
-        self.translator.translate(rpc, response, credentials, memory, ends.rpc).await
+        let translating =
+            self.translator.translate(rpc, response, credentials, memory, deadline.at());
+        Ok(Answer::Message(translating.await?))
     }
 
     /// Returns for whom a request is sent, as far as failures are concerned.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::record::Record;
+use super::{record::Record, stream::Messages};
 use crate::budget::ResponseMemory;
 
 /// The messages of a successful response, and the record of its RPC.
@@ -12,14 +12,22 @@ use crate::budget::ResponseMemory;
 /// The RPC ends with its body, not with its headers: a body that is dropped before
 /// its end is an RPC that its client cancelled.
 #[derive(Debug)]
-pub struct Body {
+pub enum Body {
+    /// That of a unary RPC.
+    Message(Message),
+    /// That of a stream.
+    Stream(Box<Messages>),
+}
+
+/// The message of a unary RPC.
+#[derive(Debug)]
+pub struct Message {
     message: Bytes,
     memory: Arc<ResponseMemory>,
     record: Record,
 }
 
-impl Body {
-    /// Returns the body of a unary RPC.
+impl Message {
     pub(super) fn new(
         message: Bytes,
         memory: Arc<ResponseMemory>,
@@ -28,10 +36,10 @@ impl Body {
         Self { message, memory, record }
     }
 
-    /// Returns the only message, which ends the RPC, and the memory that it holds until
-    /// the client has read it.
+    /// Returns the message, which ends the RPC, and the memory that it holds until the
+    /// client has read it.
     #[must_use]
-    pub fn into_message(self) -> (Bytes, Arc<ResponseMemory>) {
+    pub fn take(self) -> (Bytes, Arc<ResponseMemory>) {
         self.record.succeed();
         (self.message, self.memory)
     }

@@ -67,15 +67,20 @@ impl Deadline {
             return Either::Left(ready(Err(self.failure())));
         }
         let outcome = timeout_at(self.at, work).map(move |outcome| match outcome {
-            Ok(Err(Failure::Upstream(upstream::Error::Timeout)))
-                if self.left().is_zero() =>
-            {
-                Err(self.failure())
-            }
-            Ok(outcome) => outcome,
+            Ok(outcome) => outcome.map_err(|failure| self.explain(failure)),
             Err(_) => Err(self.failure()),
         });
         Either::Right(outcome)
+    }
+
+    /// Returns the failure, or that of the deadline if time ran out because of it.
+    pub(super) fn explain(self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Upstream(upstream::Error::Timeout) if self.left().is_zero() => {
+                self.failure()
+            }
+            other => other,
+        }
     }
 
     /// Returns the moment.

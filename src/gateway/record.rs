@@ -42,6 +42,8 @@ pub(super) struct Record {
     attempts: u32,
     effect: Effect,
     http_status: Option<StatusCode>,
+    /// The messages that were sent, of a stream.
+    messages: Option<u64>,
     finished: bool,
 }
 
@@ -91,6 +93,7 @@ impl Record {
             effect: Effect::new(is_safe(rpc), metadata::is_retry(metadata))
                 .of_possible_retry(metadata::may_be_retry(metadata)),
             http_status: None,
+            messages: None,
             finished: false,
         }
     }
@@ -112,6 +115,11 @@ impl Record {
     /// Records how the attempt failed.
     pub(super) fn failed(&mut self, failure: &Failure) {
         self.effect.fail(failure);
+    }
+
+    /// Records how many messages of a stream have been sent so far.
+    pub(super) fn sent(&mut self, messages: u64) {
+        self.messages = Some(messages);
     }
 
     /// Reports whether an attempt that failed may have taken effect.
@@ -154,6 +162,7 @@ impl Record {
             fingerprint: self.fingerprint(),
             api_version: text(&self.api_version),
             options: self.rpc.as_ref().map_or(Options::NONE, |rpc| &rpc.options),
+            stream: self.rpc.as_ref().and_then(|rpc| rpc.stream.as_deref()),
             ..Context::new(text(&self.request_id))
         }
     }
@@ -188,6 +197,7 @@ impl Record {
             error = failure.map(describe),
             http_status = self.http_status.map(|status| status.as_u16()),
             attempts = self.attempts,
+            messages = self.messages,
             duration_ms = self.duration_ms(),
             request_id = text(&self.request_id),
             idempotency_key = self.idempotency_key(),

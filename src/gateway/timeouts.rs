@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::contract::{Contract, Rpc};
 
+/// Longer than any RPC takes, and short enough to be added to a moment.
+const UNLIMITED: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Maximum times of RPCs, which are also their deadlines if clients set none.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
@@ -55,9 +58,20 @@ impl Timeouts {
         Ok(())
     }
 
-    /// Returns the maximum time of an RPC.
+    /// Returns the maximum time of an RPC. Of a stream, the maximum time until its first
+    /// message.
     pub(super) fn of(&self, rpc: &Rpc) -> Duration {
-        self.own.get(rpc.index).copied().flatten().unwrap_or(self.all)
+        self.own_of(rpc).unwrap_or(self.all)
+    }
+
+    /// Returns the maximum time of a whole stream, which may be as long as it makes
+    /// progress unless the operator has set a time for it.
+    pub(super) fn of_stream(&self, rpc: &Rpc) -> Duration {
+        self.own_of(rpc).unwrap_or(UNLIMITED)
+    }
+
+    fn own_of(&self, rpc: &Rpc) -> Option<Duration> {
+        self.own.get(rpc.index).copied().flatten()
     }
 }
 

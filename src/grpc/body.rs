@@ -61,13 +61,11 @@ where
 }
 
 /// Returns the body of a response: the frames of its messages, each in pieces, and
-/// trailers. The first failure ends it with the status that `reject` makes.
+/// trailers. The first error ends it with its status.
 pub(super) fn responses(
-    messages: impl Stream<Item = Result<Vec<Bytes>, Failure>>,
-    reject: impl Fn(Failure) -> Status,
+    messages: impl Stream<Item = Result<Vec<Bytes>, Status>>,
 ) -> impl Body<Data = Bytes, Error = Infallible> {
-    let messages = messages
-        .map(move |message| message.map_err(|failure| trailers_of(&reject(failure))));
+    let messages = messages.map(|message| message.map_err(|status| trailers_of(&status)));
     let success = HeaderMap::from_iter([(Status::GRPC_STATUS, unary::OK)]);
     let frames = messages
         .chain(once(ready(Err(success))))
@@ -170,16 +168,16 @@ mod tests {
     #[tokio::test]
     async fn failure_ends_the_response_with_its_status() {
         let piece = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let late: Failure = Error::Late.into();
         let parts = [
             Ok(vec![piece("a"), piece("b")]),
-            Err(Error::Late.into()),
+            Err(late.into_status(&Context::new("id"))),
             Ok(vec![piece("c")]),
         ];
-        let reject = |failure: Failure| failure.into_status(&Context::new("id"));
-        let body = responses(stream::iter(parts), reject).collect().await.unwrap();
+        let body = responses(stream::iter(parts)).collect().await.unwrap();
         assert_eq!(body.trailers().unwrap()["grpc-status"], "4");
         assert_eq!(body.to_bytes(), "ab");
-        let body = responses(stream::empty(), reject).collect().await.unwrap();
+        let body = responses(stream::empty()).collect().await.unwrap();
         assert_eq!(body.trailers().unwrap()["grpc-status"], "0");
     }
 }

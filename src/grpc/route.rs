@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT, ALLOW, CONTENT_TYPE},
@@ -199,9 +200,10 @@ impl Routes {
         let received = Arc::clone(&reservation);
         let messages =
             body::messages(body, names_compression, received, max_bytes, timeout);
-        let body = body::responses(self.reflection.answer(messages), move |failure| {
+        let responses = self.reflection.answer(messages).map_err(move |failure| {
             gateway::reject(None, arrived, &parts.headers, failure)
         });
+        let body = body::responses(responses);
         let reserved = Arc::new((reservation, metadata));
         let mut response = Response::new(capacities.unread.watch(body, reserved));
         response.headers_mut().insert(CONTENT_TYPE, unary::GRPC);

@@ -1,4 +1,4 @@
-//! Serves one unary RPC: the bytes of a request message in, those of a response out.
+//! Serves one RPC: the bytes of a request message in, those of a response out.
 //!
 //! This module frames the one message of each itself: tonic's framing would copy the
 //! message once more, and could not report how a request is malformed.
@@ -12,7 +12,6 @@ use crate::{
     status::Failure,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use http_body::Frame;
 use http_body_util::{BodyExt, Either, Full, StreamBody};
@@ -20,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use tonic::{Request, Status, body::Body};
 use tower::BoxError;
 
-use super::Error;
+use super::{Error, stream};
 
 /// Maximum bytes of a request message; larger ones fail. Requests hold IDs and names,
 /// so the limit only bounds what a peer can make the gateway keep.
@@ -32,7 +31,7 @@ pub(super) const REQUEST_LIMIT: usize = 64 * 1024;
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The bytes that gRPC puts before a message: a flag and the length.
-const PREFIX: usize = 5;
+pub(super) const PREFIX: usize = 5;
 
 pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
@@ -58,9 +57,17 @@ pub(super) async fn serve(
     match outcome {
         Ok(response) => {
             let (metadata, body, _) = response.into_parts();
-            let (message, memory) = body.into_message();
-            let response = success(metadata.into_headers(), message);
-            response.map(|body| capacities.unread.watch(body, memory))
+            let headers = metadata.into_headers();
+            match body {
+                gateway::Body::Message(message) => {
+                    let (message, memory) = message.take();
+                    let response = success(headers, message);
+                    response.map(|body| capacities.unread.watch(body, memory))
+                }
+                gateway::Body::Stream(messages) => {
+                    stream::response(headers, *messages, &capacities.unread)
+                }
+            }
         }
         Err(status) => status.into_http(),
     }
@@ -88,7 +95,7 @@ fn framed(message: Bytes) -> impl http_body::Body<Data = Bytes, Error = BoxError
     }
     let parts = [frame(&[], message.len()), message];
     let parts = parts.map(|part| Ok::<_, Infallible>(Frame::data(part)));
-    Either::Right(StreamBody::new(stream::iter(parts)))
+    Either::Right(StreamBody::new(futures_util::stream::iter(parts)))
 }
 
 /// Returns the prefix of a message of this many `bytes`, and its `beginning`.
@@ -235,7 +242,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn request_message_that_does_not_arrive_in_time_fails() {
         let started = Instant::now();
-        let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        let body = StreamBody::new(futures_util::stream::pending::<
+            Result<Frame<Bytes>, Infallible>,
+        >());
         assert!(matches!(receive(body).await, Err(Failure::Grpc(Error::Late))));
         assert!(started.elapsed() < REQUEST_TIMEOUT + Duration::from_secs(1));
     }

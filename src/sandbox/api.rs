@@ -18,7 +18,7 @@ use super::{
     client::{Class, Client, Member, Partner},
     error_response::ErrorResponse,
     exchange::exchange,
-    failures, idempotency,
+    failures, idempotency, long_list,
     model::{Actor, Connection, Data, Identity, Organization},
     seed,
     state::SandboxState,
@@ -99,6 +99,11 @@ async fn list_shared(
 ) -> Result<Response, ErrorResponse> {
     if let Some(failure) = failure(partner, &Method::GET, organization, connection) {
         return Ok(failure);
+    }
+    if organization == partner.organization
+        && let Some(list) = long_list::response(connection)
+    {
+        return Ok(list);
     }
     let parent = state.directory.parent(partner, organization, connection)?;
     let copies = state.directory.copies_of(parent.id);

@@ -93,6 +93,16 @@ pub fn failing_connection(status: u16) -> String {
     format!("00000000-0000-4000-8000-{status:012}")
 }
 
+/// What the ID of a connection with a long list begins with.
+pub(super) const LONG_LIST: &str = "00000000-0000-4000-9000-";
+
+/// Returns the ID of a connection whose list of shared copies has this length, of up to
+/// 999,999.
+#[must_use]
+pub fn connection_with_copies(number: u32) -> String {
+    format!("{LONG_LIST}{number:012}")
+}
+
 const USER: Actor = Actor {
     id: uuid!("12345678-1234-1234-1234-123456789012"),
     name: "John Doe",

@@ -1,6 +1,6 @@
 //! Writes the message: what happened, whose fault it is, whether to retry.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use super::{Context, Failure, Outcome, Reason, Retry, details, text};
 use crate::{auth::CredentialOwner, contract::Options};
@@ -27,6 +27,9 @@ pub(super) fn compose(
         && context.whose_credentials == CredentialOwner::Gateway
     {
         tail.push_str(" The key is the gateway's own: its operator must fix this.");
+    }
+    if let Some(stream) = context.stream.filter(|_| reason.is_of_size()) {
+        let _ = write!(tail, " {stream} has no limit for the whole list.");
     }
     tail.push(' ');
     tail.push_str(&advice(context, wait));

@@ -154,6 +154,12 @@ impl Reason {
         self.name
     }
 
+    /// Reports whether the response was too large.
+    pub(super) fn is_of_size(self) -> bool {
+        [Self::UPSTREAM_RESPONSE_TOO_LARGE, Self::UPSTREAM_RESPONSE_EXCEEDS_MEMORY]
+            .contains(&self)
+    }
+
     /// Sets the explanation for an RPC that takes only partner keys.
     pub(super) const fn for_partner_keys(mut self, explanation: &'static str) -> Self {
         self.for_partner_keys = explanation;

@@ -57,22 +57,48 @@ enum Problem {
     Depth,
 }
 
+impl Error {
+    /// Returns the error that a text ends early, after this many bytes.
+    pub(super) fn ends_early(byte: usize) -> Self {
+        Self { problem: Problem::EndsEarly, byte }
+    }
+
+    /// Returns the error that this byte is not part of UTF-8.
+    pub(super) fn not_utf8(byte: usize) -> Self {
+        Self { problem: Problem::NotUtf8, byte }
+    }
+
+    /// Reports whether more text might be without this error.
+    pub(super) fn is_early_end(self) -> bool {
+        self.problem == Problem::EndsEarly
+    }
+
+    /// Returns the same error of a text that begins after this many bytes of another.
+    pub(super) fn after(self, bytes: usize) -> Self {
+        Self { byte: self.byte + bytes, ..self }
+    }
+}
+
 impl<'a> Reader<'a> {
-    /// Starts at the first byte of a text.
-    ///
-    /// # Errors
-    ///
-    /// If the text is not UTF-8.
-    pub(super) fn new(text: &'a [u8]) -> Result<Self, Error> {
-        match simdutf8::compat::from_utf8(text) {
-            Ok(_) => Ok(Self { text, at: 0 }),
-            Err(error) if error.error_len().is_none() => {
-                Err(Error { problem: Problem::EndsEarly, byte: text.len() })
-            }
-            Err(error) => {
-                Err(Error { problem: Problem::NotUtf8, byte: error.valid_up_to() })
-            }
-        }
+    /// Starts at the first byte of a text, which is UTF-8: all of it, or the first bytes
+    /// of such a text.
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Reports whether all of the text has been consumed.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at >= self.text.len()
+    }
+
+    /// Reports whether the last byte of the text has been consumed, and is a digit.
+    pub(super) fn ends_in_a_digit(&self) -> bool {
+        self.is_at_end() && self.text.last().is_some_and(u8::is_ascii_digit)
+    }
+
+    /// Returns to a byte that has been consumed before.
+    pub(super) fn return_to(&mut self, position: usize) {
+        self.at = position;
     }
 
     /// Returns how many bytes have been consumed.
@@ -174,8 +200,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Checks that only white space is left.
-    pub(super) fn end(mut self) -> Result<(), Error> {
+    /// Consumes white space, and checks that nothing else is left.
+    pub(super) fn end(&mut self) -> Result<(), Error> {
         match self.peek() {
             Ok(_) => Err(self.error(Problem::Trailing)),
             Err(_) => Ok(()),

@@ -10,12 +10,12 @@ mod error;
 mod free_form;
 mod scalar;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod timestamp;
 mod wire;
 
 use self::wire::MAX_LEVEL;
-use super::json::Reader;
+use super::json::{self, Reader};
 use crate::contract::{Field, Kind, Message, Schema};
 
 pub use self::{error::ResponseError, free_form::MAX_DEPTH};
@@ -25,7 +25,7 @@ const ERROR_KEYS: [&str; 6] = ["error", "errors", "message", "status", "key", "r
 
 /// The most bytes that are written between two looks at the room: a scalar with its tags,
 /// and four bytes of length for each message that ends, of up to 100.
-const SLACK: usize = 512;
+pub(super) const SLACK: usize = 512;
 
 /// Transcodes the JSON of a response into the wire bytes of its message, of about `room`
 /// bytes at most. Allocates no more.
@@ -46,58 +46,122 @@ pub fn response(
         return Err(ResponseError::too_large());
     };
     let out = Vec::with_capacity(room.saturating_add(SLACK));
-    let json = Reader::new(json)?;
-    let mut transcoder =
-        Transcoder { schema, json, out, headroom, level: 0, error_key: None };
+    let Err(error) = simdutf8::compat::from_utf8(json) else {
+        return whole(schema, json, out, headroom);
+    };
+    // The first problem counts, as in a response that arrives in parts.
+    let end = match error.error_len() {
+        None => json::Error::ends_early(json.len()),
+        Some(_) => json::Error::not_utf8(error.valid_up_to()),
+    };
+    match whole(schema, &json[..error.valid_up_to()], out, headroom) {
+        Err(error) if !error.is_early_end() => Err(error),
+        _ => Err(end.into()),
+    }
+}
+
+fn whole(
+    schema: &Schema,
+    json: &[u8],
+    out: Vec<u8>,
+    headroom: usize,
+) -> Result<Vec<u8>, ResponseError> {
+    let mut transcoder = Transcoder::new(schema, json, out, headroom);
     transcoder.message(schema.root())?;
     transcoder.json.end()?;
     Ok(transcoder.out)
 }
 
-struct Transcoder<'a> {
+/// Writes fields while it reads their JSON.
+pub(super) struct Transcoder<'a> {
     schema: &'a Schema,
-    json: Reader<'a>,
-    out: Vec<u8>,
+    pub(super) json: Reader<'a>,
+    pub(super) out: Vec<u8>,
     /// The bytes that the output may have more than the JSON that was consumed for it.
     headroom: usize,
     /// The open messages, without the outermost one.
     level: usize,
     /// The first key of the outermost object that is one of an error.
-    error_key: Option<&'static str>,
+    pub(super) error_key: Option<&'static str>,
+}
+
+/// The members of an object that have been read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Members {
+    /// A bit for each field.
+    seen: u64,
+    /// The likely index of the next field.
+    next: usize,
 }
 
 impl<'a> Transcoder<'a> {
+    pub(super) fn new(
+        schema: &'a Schema,
+        json: &'a [u8],
+        out: Vec<u8>,
+        headroom: usize,
+    ) -> Self {
+        let json = Reader::new(json);
+        Self { schema, json, out, headroom, level: 0, error_key: None }
+    }
+
     /// Reads an object into the fields of a message.
     fn message(&mut self, message: &'a Message) -> Result<(), ResponseError> {
-        if self.json.peek()? != b'{' {
-            return Err(self.expected("an object"));
-        }
-        let mut seen = 0;
-        let mut next = 0;
-        let mut more = self.json.open(b'}')?;
+        let mut members = Members::default();
+        let mut more = self.open()?;
         while more {
-            if let Some(index) = self.key(message, next)? {
+            if let Some(index) = self.member(message, &mut members)? {
                 let field = &message.fields[index];
-                let bit = 1 << index;
-                if seen & bit != 0 {
-                    return Err(ResponseError::new("occurs twice").within(&field.key));
-                }
-                seen |= bit;
                 let is_set =
                     self.field(field).map_err(|error| error.within(&field.key))?;
-                if field.rules.required && !is_set {
-                    return Err(ResponseError::missing(message, bit));
-                }
-                next = index + 1;
+                check_set(message, index, is_set)?;
             } else {
                 self.json.skip(&mut self.out)?;
             }
             more = self.json.more(b'}')?;
         }
-        if let Some(key) = self.error_key.filter(|_| seen == 0 && self.level == 0) {
+        self.close(message, &members)
+    }
+
+    /// Begins an object. Reports whether it has members.
+    #[inline]
+    pub(super) fn open(&mut self) -> Result<bool, ResponseError> {
+        if self.json.peek()? != b'{' {
+            return Err(self.expected("an object"));
+        }
+        Ok(self.json.open(b'}')?)
+    }
+
+    /// Reads a key and returns the index of its field, if there is one.
+    #[inline]
+    pub(super) fn member(
+        &mut self,
+        message: &Message,
+        members: &mut Members,
+    ) -> Result<Option<usize>, ResponseError> {
+        let Some(index) = self.key(message, members.next)? else { return Ok(None) };
+        let bit = 1 << index;
+        if members.seen & bit != 0 {
+            let key = &message.fields[index].key;
+            return Err(ResponseError::new("occurs twice").within(key));
+        }
+        members.seen |= bit;
+        members.next = index + 1;
+        Ok(Some(index))
+    }
+
+    /// Checks the members of an object that has ended.
+    #[inline]
+    pub(super) fn close(
+        &self,
+        message: &Message,
+        members: &Members,
+    ) -> Result<(), ResponseError> {
+        let is_error = members.seen == 0 && self.level == 0;
+        if let Some(key) = self.error_key.filter(|_| is_error) {
             return Err(ResponseError::error_form(message, key));
         }
-        let missing = message.required & !seen;
+        let missing = message.required & !members.seen;
         if missing == 0 { Ok(()) } else { Err(ResponseError::missing(message, missing)) }
     }
 
@@ -131,7 +195,7 @@ impl<'a> Transcoder<'a> {
     /// Reads the value of a field. Reports whether the field is set: `null`, an
     /// empty string and an empty list do not set it.
     #[inline]
-    fn field(&mut self, field: &'a Field) -> Result<bool, ResponseError> {
+    pub(super) fn field(&mut self, field: &'a Field) -> Result<bool, ResponseError> {
         // Null is one of the values of a `Value`.
         let nullable = field.repeated || field.kind != Kind::Value;
         if self.json.peek()? == b'n' && nullable && self.json.take(b"null") {
@@ -176,7 +240,11 @@ impl<'a> Transcoder<'a> {
     /// Reads a value that is not a list in the schema. Omits a default value unless
     /// `keep` is set. Reports whether the value is other than an empty string.
     #[inline]
-    fn element(&mut self, field: &'a Field, keep: bool) -> Result<bool, ResponseError> {
+    pub(super) fn element(
+        &mut self,
+        field: &'a Field,
+        keep: bool,
+    ) -> Result<bool, ResponseError> {
         self.check_room()?;
         let number = field.number;
         match field.kind {
@@ -198,6 +266,14 @@ impl<'a> Transcoder<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// Abandons a value that is not whole: returns to what had been consumed and written
+    /// before it.
+    pub(super) fn roll_back(&mut self, consumed: usize, written: usize) {
+        self.json.return_to(consumed);
+        self.out.truncate(written);
+        self.level = 0;
     }
 
     /// Checks that there is room for the rest, before a value is written.
@@ -242,4 +318,17 @@ impl<'a> Transcoder<'a> {
         };
         ResponseError::new(format!("expected {what}, found {found}"))
     }
+}
+
+/// Checks that a field is set if it must be.
+#[inline]
+pub(super) fn check_set(
+    message: &Message,
+    index: usize,
+    is_set: bool,
+) -> Result<(), ResponseError> {
+    if message.fields[index].rules.required && !is_set {
+        return Err(ResponseError::missing(message, 1 << index));
+    }
+    Ok(())
 }

@@ -17,6 +17,8 @@ use super::{
     Error, Response,
     breaker::{Evidence, Permit},
     classify,
+    expiring::Expiring,
+    response::check_json,
 };
 use crate::budget::{Exhausted, Reserve, wait_until};
 
@@ -70,6 +72,43 @@ impl<R: Reserve> Exchange<R> {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.response.status()
+    }
+
+    /// Returns an error if the headers state that the body is not plain JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`].
+    pub fn check_json(&self) -> Result<(), Error> {
+        check_json(self.response.headers())
+    }
+
+    /// Returns the exchange for a body that is read in chunks, whose memory is its
+    /// reader's.
+    #[must_use]
+    pub fn into_chunks(self) -> Exchange<()> {
+        let Self { response, limits, report } = self;
+        let Limits { until, deadline, read_timeout, bytes, .. } = limits;
+        let limits = Limits { until, deadline, read_timeout, bytes, reserve: () };
+        Exchange { response, limits, report }
+    }
+
+    /// Returns the maximum bytes of a body, or of an element of one that is not kept.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limits.bytes
+    }
+
+    /// Lets the reader take the rest of the body at its own pace, until then: the exchange
+    /// ends at that moment, even if its reader pauses. For the circuit breaker, Polytomic
+    /// has responded: it may give up on a reader that pauses.
+    #[must_use]
+    pub fn continue_until(mut self, until: Instant) -> Self {
+        (self.limits.until, self.limits.deadline) = (until, until);
+        self.report.send(Ok(self.response.status()));
+        let response =
+            self.response.map(|body| Expiring::new(body, until).boxed_unsync());
+        Self { response, ..self }
     }
 
     /// Reads the next chunk of the body, or `None` at its end.

@@ -42,26 +42,31 @@ impl Response {
     ///
     /// [`Error::Malformed`].
     pub fn json(&self) -> Result<&[u8], Error> {
-        let encoding = self.headers.get(CONTENT_ENCODING);
-        if encoding.is_some_and(|encoding| encoding != "identity") {
-            return Err(Error::Malformed(
-                "it is compressed, which the gateway did not ask for",
-            ));
-        }
-        let Some(content_type) = self.headers.get(CONTENT_TYPE) else {
-            return Ok(&self.body);
-        };
-        let content_type = content_type.to_str().unwrap_or_default();
-        let essence = content_type.split(';').next().unwrap_or_default();
-        let essence = essence.trim().to_ascii_lowercase();
-        // Servers that set no type get one of text from their framework or proxy.
-        let is_json = ["application/json", "text/json", "text/plain"];
-        if is_json.contains(&&*essence) || essence.ends_with("+json") {
-            return Ok(&self.body);
-        }
-        Err(Error::Malformed(
-            "its content type is not JSON; the usual cause is a wrong upstream URL or a \
-             login page",
-        ))
+        check_json(&self.headers).map(|()| &*self.body)
     }
+}
+
+/// Returns an error if the headers state that the body is not plain JSON.
+pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Error> {
+    let encoding = headers.get(CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| encoding != "identity") {
+        return Err(Error::Malformed(
+            "it is compressed, which the gateway did not ask for",
+        ));
+    }
+    let Some(content_type) = headers.get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let content_type = content_type.to_str().unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    // Servers that set no type get one of text from their framework or proxy.
+    let is_json = ["application/json", "text/json", "text/plain"];
+    if is_json.contains(&&*essence) || essence.ends_with("+json") {
+        return Ok(());
+    }
+    Err(Error::Malformed(
+        "its content type is not JSON; the usual cause is a wrong upstream URL or a \
+         login page",
+    ))
 }

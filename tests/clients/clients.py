@@ -102,12 +102,19 @@ class Program:
     """A program that makes one call with a language's own gRPC library.
 
     It reads the call from standard input, as JSON, and prints either
-    {"response": …} or a google.rpc.Status, in protobuf's JSON.
+    {"response": …} or a google.rpc.Status, in protobuf's JSON. Of a stream, it prints
+    {"received": …, "first": …, "last": …}.
     """
 
     def __init__(self, *command, **options):
         self.command = command
         self.options = options
+
+    def receive(self, address: str, call: Call, timeout: int) -> dict:
+        """Makes a call that streams. Returns how many connections came, and two ids."""
+        job = json.dumps(vars(call) | {"timeout": timeout})
+        options = self.options | {"timeout": timeout + 10}
+        return json.loads(run_or_fail(*self.command, address, input=job, **options))
 
     def __call__(self, address: str, call: Call) -> Outcome:
         job = json.dumps(vars(call))

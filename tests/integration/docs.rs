@@ -36,9 +36,9 @@ fn flags_page_lists_every_flag() {
 
 #[test]
 fn rpcs_page_lists_every_rpc() {
-    let mut table =
-        "| RPC | REST request | body | API versions |\n| --- | --- | --- | --- |\n"
-            .to_owned();
+    let mut table = "| RPC | REST request | body | response | API versions |\n\
+         | --- | --- | --- | --- | --- |\n"
+        .to_owned();
     for rpc in Contract::compile(DESCRIPTOR_SET).unwrap().rpcs() {
         let body = match &rpc.binding.body {
             Body::None => "none".to_owned(),
@@ -46,9 +46,18 @@ fn rpcs_page_lists_every_rpc() {
             Body::Field(index) => format!("`{}`", rpc.request.root().fields[*index].name),
         };
         let (method, path) = (&rpc.binding.method, &rpc.binding.template);
-        let versions = rpc.options.api_versions.join(", ");
-        writeln!(table, "| `{}` | `{method} {path}` | {body} | {versions} |", rpc.name)
-            .unwrap();
+        let response = if rpc.is_streaming {
+            let list = &rpc.response.root().fields[0].key;
+            format!("a message per element of `{list}`")
+        } else {
+            "one message".to_owned()
+        };
+        let (name, versions) = (&rpc.name, rpc.options.api_versions.join(", "));
+        writeln!(
+            table,
+            "| `{name}` | `{method} {path}` | {body} | {response} | {versions} |"
+        )
+        .unwrap();
     }
     assert_table("docs/RPCS.md", "rpcs", &table);
 }

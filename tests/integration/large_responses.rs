@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use polytomic_gateway::{proto::ListPartnerSharedConnectionsRequest, sandbox::seed};
 use prost::Message;
 use tokio::{
     sync::Semaphore,
@@ -75,6 +76,29 @@ async fn lists_that_are_larger_than_the_memory_together_are_all_served() {
                 assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
             }
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn list_over_the_limit_names_the_rpc_that_streams_it() {
+    over_both(async |protocol| {
+        let flags = [&LIMITS[..], &["--attempts", "1"]].concat();
+        let gateway = Gateway::on_sandbox_over(protocol, &flags).await;
+        let long = ListPartnerSharedConnectionsRequest {
+            org_id: ID.to_owned(),
+            connection_id: seed::connection_with_copies(3000),
+        };
+        let list = Caller::new(gateway.address, "ListPartnerSharedConnections", &long);
+        let reply = list.send().await;
+        assert_eq!(reply.reason(), "UPSTREAM_RESPONSE_TOO_LARGE");
+        let advice = "StreamPartnerSharedConnections has no limit for the whole list.";
+        assert!(reply.message().contains(advice), "{}", reply.message());
+        let stream =
+            Caller::new(gateway.address, "StreamPartnerSharedConnections", &long);
+        let reply = stream.send().await;
+        assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
+        assert_eq!(reply.messages().len(), 3000);
     })
     .await;
 }

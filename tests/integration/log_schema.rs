@@ -165,6 +165,38 @@ async fn log_of_rpcs_start_and_drain_has_the_documented_fields() {
 }
 
 #[tokio::test]
+async fn log_of_streams_and_long_lists_has_the_documented_fields() {
+    let arguments =
+        ["serve", "--sandbox", "--listen", "127.0.0.1:0", "--log-format", "json"];
+    let process = Process::start(&arguments, &[]).await;
+    let long = ListPartnerSharedConnectionsRequest {
+        org_id: ID.to_owned(),
+        connection_id: seed::connection_with_copies(10_000),
+    };
+    let list = || Caller::new(process.address, "ListPartnerSharedConnections", &long);
+    for _ in 0..2 {
+        let reply = list().send().await;
+        assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
+        assert!(reply.body.len() > 4 << 20, "{}", reply.body.len());
+    }
+    assert_eq!(Caller::stream(process.address).send().await.code(), Code::Ok);
+
+    process.signal("TERM").await;
+    let (_, log) = process.wait().await;
+    let messages = check(&log);
+    let warning =
+        "message is larger than gRPC clients receive by default; stream it instead";
+    let warnings = messages.iter().filter(|message| *message == warning);
+    assert_eq!(warnings.count(), 1, "once per RPC");
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<_> = lines.collect();
+    let warned = lines.iter().find(|line| line["message"] == warning).unwrap();
+    assert_eq!(warned["stream"], "StreamPartnerSharedConnections");
+    let counts: Vec<_> = lines.iter().filter(|line| line["messages"] == 1).collect();
+    assert_eq!(counts.len(), 1);
+}
+
+#[tokio::test]
 async fn rejected_request_is_logged_like_an_rpc() {
     let log = Log::keep();
     let fake = Fake::answering([]).await;

@@ -31,6 +31,7 @@ mod reflection;
 mod retries;
 mod secrets;
 mod statuses;
+mod streams;
 mod unsent;
 mod untaken;
 mod upstream_connections;

@@ -1,4 +1,5 @@
-//! Load tests: `cargo test --test load -- floods [word]` and `… -- drain [restarts]`.
+//! Load tests: `cargo test --test load -- floods [word]`, `… -- drain [restarts]` and
+//! `… -- streams`.
 //!
 //! They run real processes over loopback, print what they measured, and fail if a
 //! promise of `docs/decisions/0004-own-serving-loop.md` is broken. `cargo test` leaves
@@ -14,6 +15,7 @@ mod environment;
 mod floods;
 mod harness;
 mod isolated;
+mod streams;
 mod unread;
 
 #[tokio::main]
@@ -24,6 +26,7 @@ async fn main() {
         ["floods", word] => floods::run(word).await,
         ["drain"] => drain::run(8).await,
         ["drain", restarts] => drain::run(restarts.parse().unwrap()).await,
-        _ => panic!("usage: floods [word] | drain [restarts]"),
+        ["streams"] => streams::run().await,
+        _ => panic!("usage: floods [word] | drain [restarts] | streams"),
     }
 }

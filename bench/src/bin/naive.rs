@@ -3,11 +3,13 @@
 
 use bytes::Bytes;
 use clap::Parser;
+use futures_util::stream;
 use gateway_bench::{
     Arguments, Error,
     proto::{
         CreatePartnerSharedConnectionRequest, CreatePartnerSharedConnectionResponse,
         ListPartnerSharedConnectionsRequest, ListPartnerSharedConnectionsResponse,
+        StreamPartnerSharedConnectionsRequest, StreamPartnerSharedConnectionsResponse,
         partner_shared_connections_service_server::{
             PartnerSharedConnectionsService, PartnerSharedConnectionsServiceServer,
         },
@@ -63,6 +65,16 @@ impl PartnerSharedConnectionsService for Forwarder {
         let (metadata, _, message) = request.into_parts();
         let url = self.url(&message.org_id, &message.connection_id);
         send(self.client.get(url), &metadata).await
+    }
+
+    type StreamPartnerSharedConnectionsStream =
+        stream::Empty<Result<StreamPartnerSharedConnectionsResponse, Status>>;
+
+    async fn stream_partner_shared_connections(
+        &self,
+        _: Request<StreamPartnerSharedConnectionsRequest>,
+    ) -> Result<Response<Self::StreamPartnerSharedConnectionsStream>, Status> {
+        Err(Status::unimplemented("a list is not streamed"))
     }
 
     async fn create_partner_shared_connection(

@@ -1,10 +1,32 @@
 //! The responses on Polytomic's pages, and the other effects of a share.
 
+use std::collections::HashSet;
+
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Running, data, response, seed, shared};
+
+#[tokio::test]
+async fn long_list_has_as_many_copies_as_the_id_states() {
+    let sandbox = Running::start().await;
+    for number in [0, 1, 100, 201] {
+        let connection = seed::connection_with_copies(number);
+        let path = format!(
+            "/api/organizations/{}/connections/{connection}/shared",
+            seed::OWNER_ORGANIZATION
+        );
+        let response = sandbox.get(&path, seed::PARTNER_KEY).send().await.unwrap();
+        let list: Value = response.json().await.unwrap();
+        let copies = list["data"].as_array().unwrap();
+        assert_eq!(copies.len(), number as usize);
+        let ids: HashSet<_> = copies.iter().map(|copy| copy["id"].as_str()).collect();
+        assert_eq!(ids.len(), copies.len());
+        let parent = |copy: &Value| copy["parent_connection_id"] == *connection;
+        assert!(copies.iter().all(parent));
+    }
+}
 
 #[tokio::test]
 async fn list_is_as_documented() {

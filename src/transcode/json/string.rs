@@ -72,9 +72,13 @@ impl Reader<'_> {
         let second = if is_pair { Some(self.hexadecimal()?) } else { None };
         let mut characters = char::decode_utf16([first].into_iter().chain(second));
         let Some(Ok(character)) = characters.next() else {
-            let ended = self.at == self.text.len();
+            // The second half may begin in what is missing.
+            let ended = matches!(self.rest(), b"" | b"\\");
             let problem = if ended { Problem::EndsEarly } else { Problem::Surrogate };
-            return Err(Error { problem, byte: if ended { self.at } else { start } });
+            return Err(Error {
+                problem,
+                byte: if ended { self.text.len() } else { start },
+            });
         };
         out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
         Ok(())

@@ -35,6 +35,20 @@ impl ResponseError {
         matches!(*self.0, Problem::TooLarge)
     }
 
+    /// Reports whether more text might be without this error.
+    pub(in crate::transcode) fn is_early_end(&self) -> bool {
+        matches!(*self.0, Problem::Json(error) if error.is_early_end())
+    }
+
+    /// Returns the same error of a text that begins after this many bytes of another.
+    #[cold]
+    pub(in crate::transcode) fn after(mut self, bytes: usize) -> Self {
+        if let Problem::Json(error) = &mut *self.0 {
+            *error = error.after(bytes);
+        }
+        self
+    }
+
     /// Returns an error about the current value.
     #[cold]
     pub(super) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
@@ -70,7 +84,7 @@ impl ResponseError {
 
     /// Puts a key before the path.
     #[cold]
-    pub(super) fn within(mut self, key: &str) -> Self {
+    pub(in crate::transcode) fn within(mut self, key: &str) -> Self {
         if let Problem::Value { path, .. } = &mut *self.0 {
             let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
             path.insert_str(0, dot);
@@ -81,7 +95,7 @@ impl ResponseError {
 
     /// Puts an index before the path.
     #[cold]
-    pub(super) fn at(self, index: usize) -> Self {
+    pub(in crate::transcode) fn at(self, index: usize) -> Self {
         self.within(&format!("[{index}]"))
     }
 }

@@ -1,23 +1,23 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod oracle;
+pub(in crate::transcode) mod oracle;
 mod syntax;
 mod values;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use prost_reflect::{DescriptorPool, DynamicMessage};
 
 use super::*;
-use crate::contract::{Contract, DESCRIPTOR_SET};
+use crate::contract::{Contract, DESCRIPTOR_SET, Rpc};
 
-const LIST: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/ListPartnerSharedConnections";
-const CREATE: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/CreatePartnerSharedConnection";
-const EVERY: &str = "/every.v1.EveryService/Get";
-const STRICT: &str = "/every.v1.EveryService/GetStrict";
+pub(in crate::transcode) const LIST: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/ListPartnerSharedConnections";
+pub(in crate::transcode) const CREATE: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/CreatePartnerSharedConnection";
+pub(in crate::transcode) const EVERY: &str = "/every.v1.EveryService/Get";
+pub(in crate::transcode) const STRICT: &str = "/every.v1.EveryService/GetStrict";
 
 /// The list of one connection in Polytomic's documentation.
-const PAGE: &str = r#"{"data":[{"api_calls_last_24_hours":2021,"configuration":{"database":"example","hostname":"postgres.example.com","password":"********","port":5432,"username":"user"},"created_at":"2024-01-15T09:30:00Z","created_by":{"id":"12345678-1234-1234-1234-123456789012","name":"John Doe","type":"user"},"id":"248df4b7-aa70-47b8-a036-33ac447e668d","name":"My Postgres Connection","organization_id":"248df4b7-aa70-47b8-a036-33ac447e668d","parent_connection_id":"248df4b7-aa70-47b8-a036-33ac447e668d","policies":["248df4b7-aa70-47b8-a036-33ac447e668d"],"saved":true,"status":"healthy","status_error":"error message","type":{"id":"postgresql","logo_url":"https://connect-assets.polytomic.com/logos/postgresql.svg","name":"PostgreSQL","operations":["bulksyncsource"]},"updated_at":"2024-01-15T09:30:00Z","updated_by":{"id":"12345678-1234-1234-1234-123456789012","name":"John Doe","type":"user"}}]}"#;
+pub(in crate::transcode) const PAGE: &str = r#"{"data":[{"api_calls_last_24_hours":2021,"configuration":{"database":"example","hostname":"postgres.example.com","password":"********","port":5432,"username":"user"},"created_at":"2024-01-15T09:30:00Z","created_by":{"id":"12345678-1234-1234-1234-123456789012","name":"John Doe","type":"user"},"id":"248df4b7-aa70-47b8-a036-33ac447e668d","name":"My Postgres Connection","organization_id":"248df4b7-aa70-47b8-a036-33ac447e668d","parent_connection_id":"248df4b7-aa70-47b8-a036-33ac447e668d","policies":["248df4b7-aa70-47b8-a036-33ac447e668d"],"saved":true,"status":"healthy","status_error":"error message","type":{"id":"postgresql","logo_url":"https://connect-assets.polytomic.com/logos/postgresql.svg","name":"PostgreSQL","operations":["bulksyncsource"]},"updated_at":"2024-01-15T09:30:00Z","updated_by":{"id":"12345678-1234-1234-1234-123456789012","name":"John Doe","type":"user"}}]}"#;
 
 /// A table of RPCs and the descriptors that it was compiled from.
 struct Table {
@@ -46,6 +46,11 @@ static TESTS: LazyLock<Table> = LazyLock::new(|| {
         .unwrap();
     Table::compile(&compiler.encode_file_descriptor_set())
 });
+
+pub(in crate::transcode) fn rpc(path: &str) -> &'static Arc<Rpc> {
+    let table = if path.starts_with("/every") { &TESTS } else { &OURS };
+    table.contract.rpc(path).unwrap()
+}
 
 fn transcode(rpc: &str, json: &[u8]) -> Result<DynamicMessage, String> {
     let table = if rpc.starts_with("/every") { &TESTS } else { &OURS };

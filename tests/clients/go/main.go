@@ -1,13 +1,16 @@
 // Command client makes one call with grpc-go and code generated from proto/.
 //
 // It reads {"rpc", "request", "metadata"} as JSON from standard input, and
-// prints {"response"} or the google.rpc.Status of the failure.
+// prints {"response"} or the google.rpc.Status of the failure. Of a stream, it
+// prints {"received", "first", "last"}: how many connections, and the ids of two.
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"time"
@@ -29,10 +32,17 @@ type job struct {
 	RPC      string            `json:"rpc"`
 	Request  json.RawMessage   `json:"request"`
 	Metadata map[string]string `json:"metadata"`
+	Timeout  int               `json:"timeout"`
+}
+
+type received struct {
+	Received int    `json:"received"`
+	First    string `json:"first"`
+	Last     string `json:"last"`
 }
 
 func main() {
-	var j job
+	j := job{Timeout: 20}
 	if err := json.NewDecoder(os.Stdin).Decode(&j); err != nil {
 		log.Fatal(err)
 	}
@@ -42,16 +52,59 @@ func main() {
 	}
 	defer conn.Close()
 
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(j.Timeout)*time.Second)
 	defer cancel()
 	ctx = metadata.NewOutgoingContext(ctx, metadata.New(j.Metadata))
 
-	response, err := call(ctx, connectionsv1.NewPartnerSharedConnectionsServiceClient(conn), j)
+	client := connectionsv1.NewPartnerSharedConnectionsServiceClient(conn)
+	if j.RPC == "StreamPartnerSharedConnections" {
+		outcome, err := receive(ctx, client, j)
+		printOutcome(outcome, err)
+		return
+	}
+	response, err := call(ctx, client, j)
+	if err != nil {
+		printOutcome(nil, err)
+		return
+	}
+	fmt.Printf("{\"response\": %s}\n", protojson.Format(response))
+}
+
+func printOutcome(outcome any, err error) {
 	if err != nil {
 		fmt.Println(protojson.Format(status.Convert(err).Proto()))
 		return
 	}
-	fmt.Printf("{\"response\": %s}\n", protojson.Format(response))
+	if err := json.NewEncoder(os.Stdout).Encode(outcome); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// receive counts the messages of a stream.
+func receive(ctx context.Context, client connectionsv1.PartnerSharedConnectionsServiceClient, j job) (*received, error) {
+	request := &connectionsv1.StreamPartnerSharedConnectionsRequest{}
+	if err := protojson.Unmarshal(j.Request, request); err != nil {
+		log.Fatal(err)
+	}
+	stream, err := client.StreamPartnerSharedConnections(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	var r received
+	for {
+		message, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return &r, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.Received++
+		r.Last = message.GetConnection().GetId()
+		if r.First == "" {
+			r.First = r.Last
+		}
+	}
 }
 
 func call(ctx context.Context, client connectionsv1.PartnerSharedConnectionsServiceClient, j job) (proto.Message, error) {

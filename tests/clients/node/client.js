@@ -3,14 +3,15 @@
 //   node client.js PROTO_DIRECTORY ADDRESS < call.json
 //
 // The call is {"rpc", "request", "metadata"}. Prints {"response"}, or the
-// google.rpc.Status of the failure, in the JSON form of protobuf.
+// google.rpc.Status of the failure, in the JSON form of protobuf. Of a stream, prints
+// {"received", "first", "last"}: how many connections, and the ids of two.
 import { readFileSync } from "node:fs";
 import grpc from "@grpc/grpc-js";
 import loader from "@grpc/proto-loader";
 import { getProtoPath } from "google-proto-files";
 
 const [protoDirectory, address] = process.argv.slice(2);
-const { rpc, request, metadata } = JSON.parse(readFileSync(0, "utf8"));
+const { rpc, request, metadata, timeout = 20 } = JSON.parse(readFileSync(0, "utf8"));
 const options = { keepCase: true, longs: String };
 
 const { polytomic } = grpc.loadPackageDefinition(
@@ -23,16 +24,35 @@ const client = new polytomic.connections.v1.PartnerSharedConnectionsService(
   address,
   grpc.credentials.createInsecure(),
 );
-client[rpc](
+const parameters = [
   request,
   grpc.Metadata.fromHttp2Headers(metadata),
-  { deadline: Date.now() + 20_000 },
-  (error, response) => {
-    const outcome = error ? failure(error) : { response: withPlainConnections(response) };
-    console.log(JSON.stringify(outcome));
-    client.close();
-  },
-);
+  { deadline: Date.now() + timeout * 1000 },
+];
+if (rpc.startsWith("Stream")) {
+  receive(client[rpc](...parameters));
+} else {
+  client[rpc](...parameters, (error, response) => {
+    print(error ? failure(error) : { response: withPlainConnections(response) });
+  });
+}
+
+function print(outcome) {
+  console.log(JSON.stringify(outcome));
+  client.close();
+}
+
+// Counts the messages of a stream.
+function receive(stream) {
+  const outcome = { received: 0, first: "", last: "" };
+  stream.on("data", ({ connection }) => {
+    outcome.received += 1;
+    outcome.first ||= connection.id;
+    outcome.last = connection.id;
+  });
+  stream.on("error", (error) => print(failure(error)));
+  stream.on("end", () => print(outcome));
+}
 
 function failure(error) {
   const errors = loader.loadSync(["google/rpc/status.proto", "google/rpc/error_details.proto"], {

@@ -3,7 +3,8 @@
     python client.py ADDRESS < call.json
 
 The call is {"rpc", "request", "metadata"}. Prints {"response"}, or the
-google.rpc.Status of the failure, in the JSON form of protobuf.
+google.rpc.Status of the failure, in the JSON form of protobuf. Of a stream, prints
+{"received", "first", "last"}: how many connections, and the ids of two.
 """
 
 import json
@@ -20,19 +21,32 @@ call = json.load(sys.stdin)
 request = getattr(messages, call["rpc"] + "Request")()
 json_format.ParseDict(call["request"], request)
 
+
+
+def receive(stream):
+    """Counts the messages of a stream."""
+    received, first, last = 0, "", ""
+    for message in stream:
+        received, last = received + 1, message.connection.id
+        first = first or last
+    return {"received": received, "first": first, "last": last}
+
+
 with grpc.insecure_channel(sys.argv[1]) as channel:
     stub = service.PartnerSharedConnectionsServiceStub(channel)
     try:
         response = getattr(stub, call["rpc"])(
-            request, metadata=list(call["metadata"].items()), timeout=20
+            request, metadata=list(call["metadata"].items()), timeout=call.get("timeout", 20)
         )
+        if call["rpc"].startswith("Stream"):
+            outcome = receive(response)
+        else:
+            outcome = {"response": json_format.MessageToDict(response)}
     except grpc.RpcError as error:
         code, message = error.code().value[0], error.details()
         outcome = {"code": code, "message": message}
         status = rpc_status.from_call(error)  # None without details
         if status is not None:
             outcome = json_format.MessageToDict(status)
-    else:
-        outcome = {"response": json_format.MessageToDict(response)}
 
 print(json.dumps(outcome))

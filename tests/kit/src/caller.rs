@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes};
 use http::{HeaderMap, StatusCode};
 use polytomic_gateway::proto::{
     CreatePartnerSharedConnectionRequest, ListPartnerSharedConnectionsRequest,
+    StreamPartnerSharedConnectionsRequest,
 };
 use prost::Message;
 use tokio::time::timeout;
@@ -25,6 +26,10 @@ pub const KEY: &str = "sandbox-partner-key";
 /// The path of the list.
 pub const LIST: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/\
                         ListPartnerSharedConnections";
+
+/// The path of the stream.
+pub const STREAM: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/\
+                          StreamPartnerSharedConnections";
 
 /// The metadata of every RPC, with [`KEY`].
 pub const METADATA: [(&str, &str); 3] = [
@@ -54,6 +59,11 @@ impl Caller {
     /// A list of the documented connection's shared copies.
     pub fn list(address: SocketAddr) -> Self {
         Self::new(address, "ListPartnerSharedConnections", &list_request())
+    }
+
+    /// A stream of the same list.
+    pub fn stream(address: SocketAddr) -> Self {
+        Self::new(address, "StreamPartnerSharedConnections", &stream_request())
     }
 
     /// A create of a shared copy of the documented connection.
@@ -169,6 +179,18 @@ impl Reply {
             .sum()
     }
 
+    /// Returns the bytes of each message of a stream.
+    pub fn messages(&self) -> Vec<Bytes> {
+        let (mut rest, mut messages) = (self.body.clone(), Vec::new());
+        while !rest.is_empty() {
+            assert_eq!(rest[0], 0, "the message is compressed");
+            let length = u32::from_be_bytes(rest[1..5].try_into().unwrap()) as usize;
+            let mut message = rest.split_to(5 + length);
+            messages.push(message.split_off(5));
+        }
+        messages
+    }
+
     /// Returns the message of a response that is OK.
     pub fn decode<T: Message + Default>(&self) -> T {
         assert_eq!(self.code(), Code::Ok, "{}", self.message());
@@ -182,6 +204,14 @@ impl Reply {
 /// Returns the request for a list of the documented connection's shared copies.
 pub fn list_request() -> ListPartnerSharedConnectionsRequest {
     ListPartnerSharedConnectionsRequest {
+        org_id: ID.to_owned(),
+        connection_id: ID.to_owned(),
+    }
+}
+
+/// Returns the request for a stream of the same list.
+pub fn stream_request() -> StreamPartnerSharedConnectionsRequest {
+    StreamPartnerSharedConnectionsRequest {
         org_id: ID.to_owned(),
         connection_id: ID.to_owned(),
     }

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
+use futures_util::stream::poll_fn;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{
@@ -12,12 +13,34 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc};
 
 use crate::{HOST, Protocol, tls::Authority};
 
 /// The body of a response.
 pub type Body = BoxBody<Bytes, Infallible>;
+
+/// The sender of a body whose parts a test sends one after the other. The body ends when
+/// it is dropped.
+pub type Parts = mpsc::Sender<Bytes>;
+
+/// The rest of a body: the next part is asked for once the one before has been taken.
+pub type Taken = mpsc::Receiver<Bytes>;
+
+/// Returns what sends the parts of a body, and the body.
+pub fn parts() -> (Parts, Taken) {
+    mpsc::channel(1)
+}
+
+/// Returns a response with a body of JSON that arrives in parts.
+pub fn json_in_parts(mut taken: Taken) -> Response<Body> {
+    let frames = poll_fn(move |cx| {
+        let part = taken.poll_recv(cx);
+        part.map(|part| part.map(|part| Ok(Frame::data(part))))
+    });
+    let body = StreamBody::new(frames).boxed();
+    Response::builder().header("content-type", "application/json").body(body).unwrap()
+}
 
 /// A running upstream. It lives until the test's runtime ends.
 pub struct Origin {

@@ -119,17 +119,18 @@ proptest! {
     }
 }
 
-fn choices() -> impl Strategy<Value = Vec<u8>> {
+pub(in crate::transcode) fn choices() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..600)
 }
 
-fn generate(rpc: &str, choices: &[u8]) -> String {
-    let table = if rpc == LIST { &OURS } else { &TESTS };
-    let schema = &table.contract.rpc(rpc).unwrap().response;
-    Generator::new(schema, Choices::new(choices)).response()
+pub(in crate::transcode) fn generate(path: &str, choices: &[u8]) -> String {
+    Generator::new(&rpc(path).response, Choices::new(choices)).response()
 }
 
-fn mutate(json: &mut Vec<u8>, (position, what, with): (u16, u8, u8)) {
+pub(in crate::transcode) fn mutate(
+    json: &mut Vec<u8>,
+    (position, what, with): (u16, u8, u8),
+) {
     const TOKENS: [&str; 26] = [
         "null", "true", "0", "1", "9", "-", "+", ".", ".0", "e", "e5", "E-1", "\"", "\\",
         "\\u", "\\ud800", "\\udc00", "{", "}", "[", "]", ",", ":", " ", "t", "z",

@@ -58,7 +58,7 @@ fn malformed_json_is_rejected_with_the_byte() {
     rejects(LIST, r#"{"data":["#, "the JSON ends early (byte 9)");
     rejects(LIST, r#"{"data":[]"#, "the JSON ends early (byte 10)");
     rejects(LIST, r#"{"data":[]} ]"#, "the JSON has more text after its end (byte 12)");
-    rejects(LIST, b"{\"data\":\"\xff\"}", "the JSON is not UTF-8 (byte 9)");
+    rejects(LIST, b"{\"x\":\"\xff\"}", "the JSON is not UTF-8 (byte 6)");
     rejects(LIST, b"{\"\xed\xa0\x80\":1}", "the JSON is not UTF-8 (byte 2)");
     rejects(
         LIST,
@@ -82,6 +82,13 @@ fn malformed_json_is_rejected_with_the_byte() {
         "{\"a\tb\":1}",
         "the JSON is malformed: a control character in a string (byte 3)",
     );
+}
+
+#[test]
+fn escape_cut_short_is_an_early_end() {
+    for json in [r#"{"x":"\"#, r#"{"x":"\ud8"#, r#"{"x":"\ud83d"#, r#"{"x":"\ud83d\"#] {
+        rejects(LIST, json, &format!("the JSON ends early (byte {})", json.len()));
+    }
 }
 
 #[test]

@@ -1,0 +1,213 @@
+//! A response that is a stream: its messages are made while Polytomic's response
+//! arrives, as fast as the client reads them.
+//!
+//! Nothing is read ahead. The next chunk of the response is asked for once the messages
+//! of the last are with HTTP/2, which takes them as the client reads. So a stream of any
+//! length holds one chunk, one element and what HTTP/2 has buffered.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tonic::Status;
+
+use super::{deadline::Deadline, record::Record};
+use crate::{
+    budget::{ExpectedResponse, ResponseMemory, RpcReservation, wait_until},
+    contract::Rpc,
+    status::{Content, Failure, content},
+    transcode::{Elements, Progress},
+    upstream::{Error, Exchange},
+};
+
+/// Bytes that HTTP/2 holds of a stream: its buffer of 256 KiB, and the messages that wait
+/// for a place in it.
+const BUFFERED: usize = 320 * 1024;
+
+/// Bytes of the messages that are being made, and of the JSON that waits for its end.
+const MAKING: usize = 192 * 1024;
+
+/// Bytes that a stream holds from its beginning. One with larger elements needs more.
+const WINDOW: usize = BUFFERED + MAKING;
+
+/// A list that is being read from Polytomic's response.
+#[derive(Debug)]
+pub(super) struct Reading {
+    exchange: Exchange<()>,
+    elements: Elements,
+    memory: Arc<ResponseMemory>,
+    /// The first message, made before the response begins.
+    first: Option<Vec<u8>>,
+    has_ended: bool,
+    deadline: Deadline,
+}
+
+impl Reading {
+    /// Reads the first element, or to the end of an empty list. Until then the attempt
+    /// may fail and be repeated.
+    ///
+    /// The status of the response is one of success.
+    pub(super) async fn start(
+        rpc: &Arc<Rpc>,
+        exchange: Exchange<&ExpectedResponse<'_>>,
+        memory: &ExpectedResponse<'_>,
+        deadline: Deadline,
+    ) -> Result<Self, Failure> {
+        let window = memory.hold_window(WINDOW, wait_until(deadline.at())).await;
+        window.map_err(Error::NoMemory)?;
+        let exchange = exchange.into_chunks();
+        let mut elements = Elements::of_stream(rpc, exchange.limit());
+        if content(exchange.status(), rpc.binding.is_safe()) == Content::Empty {
+            elements.push(Bytes::from_static(b"{}"));
+            elements.end();
+        } else {
+            exchange.check_json()?;
+        }
+        let memory = memory.shared();
+        let (first, has_ended) = (None, false);
+        let mut reading = Self { exchange, elements, memory, first, has_ended, deadline };
+        let mut first = Vec::new();
+        if reading.next(&mut first).await? {
+            reading.first = Some(first);
+        }
+        Ok(reading)
+    }
+
+    /// Lets the client read the rest at its own pace, until the deadline of the stream.
+    pub(super) fn continue_until(mut self, deadline: Deadline) -> Self {
+        self.deadline = deadline;
+        self.exchange = self.exchange.continue_until(deadline.at());
+        self
+    }
+
+    /// Appends the next message to `out`, for which it may have to wait. Reports whether
+    /// there is one.
+    async fn next(&mut self, out: &mut Vec<u8>) -> Result<bool, Failure> {
+        loop {
+            if self.try_next(out)? {
+                return Ok(true);
+            }
+            if self.has_ended {
+                return Ok(false);
+            }
+            let limit = self.exchange.limit();
+            if self.elements.incomplete() >= limit {
+                return Err(Error::TooLarge { limit }.into());
+            }
+            match self.exchange.chunk().await? {
+                Some(chunk) => self.elements.push(chunk),
+                None => self.elements.end(),
+            }
+        }
+    }
+
+    /// As [`next`](Self::next), but only if its element has arrived.
+    fn try_next(&mut self, out: &mut Vec<u8>) -> Result<bool, Failure> {
+        if self.deadline.left().is_zero() {
+            return Err(self.deadline.failure());
+        }
+        if let Some(first) = self.first.take() {
+            out.extend_from_slice(&first);
+            return Ok(true);
+        }
+        while !self.has_ended {
+            match self.elements.next(out).map_err(Failure::Response)? {
+                Progress::Element => return Ok(true),
+                Progress::Room(bytes) => {
+                    self.reserve(bytes)?;
+                    out.reserve_exact(bytes - out.len());
+                }
+                Progress::Turn => {}
+                Progress::Input => break,
+                Progress::End => self.has_ended = true,
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reserves memory for this many bytes of messages, and for the JSON of an element that
+    /// is read again when more of it has arrived. The chunk itself is the connection's.
+    fn reserve(&self, bytes: usize) -> Result<(), Error> {
+        let making = bytes + 2 * self.elements.incomplete();
+        if making <= MAKING {
+            return Ok(());
+        }
+        self.memory.grow_stream_to(BUFFERED + making).map_err(Error::NoMemory)
+    }
+}
+
+/// The messages of a stream.
+#[derive(Debug)]
+pub struct Messages {
+    reading: Reading,
+    /// Until the stream has ended.
+    record: Option<Record>,
+    sent: u64,
+    reserved: RpcReservation,
+}
+
+impl Messages {
+    pub(super) fn new(
+        reading: Reading,
+        mut record: Record,
+        reserved: RpcReservation,
+    ) -> Self {
+        record.sent(0);
+        Self { reading, record: Some(record), sent: 0, reserved }
+    }
+
+    /// Returns the memory that the stream holds until the client has read it.
+    #[must_use]
+    pub fn memory(&self) -> Arc<ResponseMemory> {
+        Arc::clone(&self.reserved.response)
+    }
+
+    /// Appends the wire bytes of the next message to `out`. Waits for its element to
+    /// arrive. Reports whether there is a message; if not, the RPC has succeeded.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::call`](super::Gateway::call). The list is then incomplete.
+    pub async fn next(&mut self, out: &mut Vec<u8>) -> Result<bool, Status> {
+        let next = AssertUnwindSafe(self.reading.next(out)).catch_unwind().await;
+        let next = next.unwrap_or(Err(Failure::Panic));
+        if let Ok(false) = next
+            && let Some(record) = self.record.take()
+        {
+            record.succeed();
+        }
+        self.record(next)
+    }
+
+    /// As [`next`](Self::next), but only if its element has arrived. If not, the stream
+    /// goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    pub fn try_next(&mut self, out: &mut Vec<u8>) -> Result<bool, Status> {
+        let next = catch_unwind(AssertUnwindSafe(|| self.reading.try_next(out)));
+        self.record(next.unwrap_or(Err(Failure::Panic)))
+    }
+
+    /// Counts a message, or ends the RPC with a failure.
+    fn record(&mut self, next: Result<bool, Failure>) -> Result<bool, Status> {
+        let Some(record) = &mut self.record else { return Ok(false) };
+        match next {
+            Ok(is_message) => {
+                self.sent += u64::from(is_message);
+                record.sent(self.sent);
+                Ok(is_message)
+            }
+            Err(failure) => {
+                let failure = self.reading.deadline.explain(failure);
+                record.failed(&failure);
+                let record = self.record.take().expect("it was there");
+                Err(record.fail(failure))
+            }
+        }
+    }
+}

@@ -48,7 +48,7 @@ counts *accept:
 microbench *words:
     cargo bench --bench auth --bench gateway --bench rpc --bench transcode -- {{ words }}
 
-# Counts instructions and compares them with the baseline; --accept rewrites it.
+# Counts instructions of parts and compares them with the baseline; --accept rewrites it.
 instructions *accept:
     .ci/instructions {{ accept }}
 

@@ -1,12 +1,12 @@
 """Curves of the gateway alone: its cost against the size of what it is asked for."""
 
-import contextlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from processes import Running, Stub, allow_files
-from tables import LARGE, ONE, Times, cpu
-from targets import Target, gateway
+from tables import LARGE, ONE, cpu
+from targets import gateway
 
 LENGTHS = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000]
 CONCURRENCY = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024]
@@ -19,131 +19,138 @@ LONG = 10_000
 # No connection of the client has more RPCs in flight.
 STREAMS = 64
 
+# Seconds before each point.
+WARM_UP = 0.2
+
+
+# Points of each line of a curve: the size, and the value.
+Lines = dict[str, list[tuple[float, float]]]
+
 
 @dataclass(frozen=True)
 class Curve:
     name: str
     title: str
     x: str
+    # The unit of the values.
     y: str
-    # Points of each line: the size, and the value in the unit of `y`.
-    lines: dict[str, list[tuple[float, float]]]
-    text: str
+    measure: Callable[[Stub, bool, float], Lines]
+    explain: Callable[[Lines], str]
 
 
-def curves(profile: str, times: Times, short: bool) -> list[Curve]:
-    """Measures all curves; `short` takes the first points only."""
-    few = 3 if short else None
-    seconds = times.single
-    with Stub.started(profile) as stub:
-        return [
-            of_length(stub, LENGTHS[:few], seconds),
-            of_concurrency(stub, CONCURRENCY[:few], seconds),
-            of_connections(stub, CONNECTIONS[:few]),
-        ]
+def some(sizes: list[int], short: bool) -> list[int]:
+    return sizes[:3] if short else sizes
 
 
-def of_length(stub: Stub, lengths: list[int], seconds: float) -> Curve:
+def measure_lengths(stub: Stub, short: bool, seconds: float) -> Lines:
     lines = {"one message": [], "stream": []}
     with Running.started(gateway(stub.profile), stub) as running:
-        for length in lengths:
+        for length in some(LENGTHS, short):
             load = LARGE if length < LONG else ONE
             for line, work in [("one message", "list"), ("stream", "stream")]:
                 if line == "one message" and length > UNARY:
                     continue
-                result = running.load(
-                    f"{work}-{length}", load, "--warm-up", 0.2, "--seconds", seconds
-                )
+                work = f"{work}-{length}"
+                result = running.load(work, load, "--warm-up", WARM_UP, "--seconds", seconds)
                 lines[line].append((length, cpu(result)))
                 print(f"list of {length:,}, {line}: {cpu(result):,.0f} µs of CPU")
+    return lines
+
+
+def explain_lengths(lines: Lines) -> str:
     texts = []
     for line, points in lines.items():
         fit = Line.through(points)
         texts.append(
-            f"As {with_article(line)}, an RPC takes {fit.base:,.0f} µs of CPU and {fit.slope:.2f} µs "
-            f"per connection; the points are within {fit.off * 100:.0f} % of that line. "
-            f"From {points[len(points) // 2][0]:,} connections on, the time grows with "
-            f"the length to the power of {exponent(points):.2f}."
+            f"As {line if line.startswith('one') else f'a {line}'}, an RPC takes {fit.base:,.0f} µs "
+            f"of CPU and {fit.slope:.2f} µs per connection; the points are within "
+            f"{fit.off * 100:.0f} % of that line. From {points[len(points) // 2][0]:,} connections "
+            f"on, the time grows with the length to the power of {exponent(points):.2f}."
         )
-    return Curve(
-        "length",
-        "CPU time per RPC against the length of the list",
-        "connections in the list",
-        "µs",
-        lines,
-        "\n".join(texts),
-    )
+    return "\n".join(texts)
 
 
-def with_article(line: str) -> str:
-    return line if line.startswith("one ") else f"a {line}"
-
-
-def of_concurrency(stub: Stub, sizes: list[int], seconds: float) -> Curve:
+def measure_concurrency(stub: Stub, short: bool, seconds: float) -> Lines:
     lines = {"p50": [], "p99": []}
-    # The places of the gateway allow one key 7/16 of them, and each connection has a key.
+    # One client gets 7/16 of the slots, and each connection is another client.
     target = gateway(stub.profile, "--max-in-flight", 2 * CONCURRENCY[-1])
     with Running.started(target, stub) as running:
-        for size in sizes:
+        for size in some(CONCURRENCY, short):
             connections = max(min(size, 4), math.ceil(size / STREAMS))
             load = (connections, size // connections)
-            result = running.load("list-1", load, "--warm-up", 0.2, "--seconds", seconds)
+            result = running.load("list-1", load, "--warm-up", WARM_UP, "--seconds", seconds)
             for line, points in lines.items():
                 if result[line] is not None:
                     points.append((size, result[line]))
             rate = result["rpcs"] / result["seconds"]
             print(f"{size:,} RPCs in flight: p50 {result['p50']} µs, {rate:,.0f} RPCs per second")
-    fit = Line.through(lines["p50"])
-    middles = dict(lines["p50"])
-    spread = max((p99 / middles[size] for size, p99 in lines["p99"]), default=0)
-    text = (
+    return lines
+
+
+def explain_concurrency(lines: Lines) -> str:
+    fit, middles = Line.through(lines["p50"]), dict(lines["p50"])
+    spread = max(p99 / middles[size] for size, p99 in lines["p99"])
+    return (
         f"The p50 of a list of 1 is {fit.base:,.0f} µs and {fit.slope:.1f} µs per RPC in "
         f"flight; the points are within {fit.off * 100:.0f} % of that line. The slope is the "
         f"time between two responses of a busy core: RPCs wait in turn, and none is "
         f"rejected. The p99 is at most {spread:.1f} times the p50."
     )
-    return Curve(
-        "concurrency",
-        "Latency of a list of 1 against RPCs in flight",
-        "RPCs in flight",
-        "µs",
-        lines,
-        text,
-    )
 
 
-def of_connections(stub: Stub, sizes: list[int]) -> Curve:
+def measure_connections(stub: Stub, short: bool, _: float) -> Lines:
     allow_files()
     target = gateway(stub.profile, "--max-connections", 2 * CONNECTIONS[-1])
     points = []
-    for size in sizes:
-        with idle(target, stub, size) as memory:
-            points.append((size, memory / 1024))
-            print(f"{size:,} idle connections: {memory / 1024:,.1f} MiB")
-    fit = Line.through(points)
-    text = (
+    for size in some(CONNECTIONS, short):
+        with Running.started(target, stub) as running, running.held(size):
+            memory = running.memory("VmRSS") / 1024
+        points.append((size, memory))
+        print(f"{size:,} idle connections: {memory:,.1f} MiB")
+    return {"resident memory": points}
+
+
+def explain_connections(lines: Lines) -> str:
+    fit = Line.through(lines["resident memory"])
+    return (
         f"The gateway has {fit.base:,.1f} MiB resident and {fit.slope * 1024:,.1f} KiB per "
         f"connection that has had one RPC and is idle; the points are within "
         f"{fit.off * 100:.0f} % of that line."
     )
-    return Curve(
+
+
+CURVES = [
+    Curve(
+        "length",
+        "CPU time per RPC against the length of the list",
+        "connections in the list",
+        "µs",
+        measure_lengths,
+        explain_lengths,
+    ),
+    Curve(
+        "concurrency",
+        "Latency of a list of 1 against RPCs in flight",
+        "RPCs in flight",
+        "µs",
+        measure_concurrency,
+        explain_concurrency,
+    ),
+    Curve(
         "connections",
         "Resident memory against idle connections",
         "idle connections",
         "MiB",
-        {"resident memory": points},
-        text,
-    )
+        measure_connections,
+        explain_connections,
+    ),
+]
 
 
-@contextlib.contextmanager
-def idle(target: Target, stub: Stub, connections: int):
-    """Returns the resident KiB of a gateway that has this many idle connections."""
-    with (
-        Running.started(target, stub) as running,
-        running.held(connections),
-    ):
-        yield running.memory("VmRSS")
+def measure(profile: str, seconds: float, short: bool = False) -> list[tuple[Curve, Lines]]:
+    """Measures all curves; `short` takes the first points only."""
+    with Stub.started(profile) as stub:
+        return [(curve, curve.measure(stub, short, seconds)) for curve in CURVES]
 
 
 @dataclass(frozen=True)

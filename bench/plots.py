@@ -4,7 +4,7 @@ import html
 import math
 from dataclasses import dataclass
 
-from curves import Curve
+from curves import Curve, Lines
 from targets import Target
 
 DASH = "–"
@@ -71,9 +71,9 @@ def text(x: float, y: float, words: str, more: str = "") -> str:
 TOP, LEFT, BOTTOM, RIGHT, HEIGHT = 40, 70, 300, 640, 345
 
 
-def lines(curve: Curve) -> str:
+def lines(curve: Curve, measured: Lines) -> str:
     """Returns the lines of a curve; both axes are logarithmic."""
-    points = [point for line in curve.lines.values() for point in line]
+    points = [point for line in measured.values() for point in line]
     x = Axis.of([x for x, _ in points], LEFT, RIGHT)
     y = Axis.of([y for _, y in points], BOTTOM, TOP)
     marks = [text(0, 12, f"{curve.title}; both axes are logarithmic")]
@@ -86,7 +86,7 @@ def lines(curve: Curve) -> str:
         marks.append(f'<path d="M{LEFT} {at:.1f}H{RIGHT}" stroke="#d0d7de"/>')
         marks.append(text(0, round(at + 4), quantity(10**power, curve.y)))
     marks.append(text(RIGHT - 140, BOTTOM + 34, curve.x))
-    for (name, line), colour in zip(curve.lines.items(), COLOURS.values(), strict=False):
+    for (name, line), colour in zip(measured.items(), COLOURS.values(), strict=False):
         places = [(x.at(size), y.at(value)) for size, value in line]
         path = "L".join(f"{across:.1f} {down:.1f}" for across, down in places)
         marks.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')

@@ -6,7 +6,7 @@ import platform
 import subprocess
 
 import plots
-from curves import Curve
+from curves import Curve, Lines
 from plots import duration
 from tables import LONG, Times, Work
 from targets import ROOT, Target
@@ -173,13 +173,13 @@ def write(section: str, text: str, files: dict[str, str]) -> None:
         (PAGE.parent / name).write_text(plot)
 
 
-def curves(measured: list[Curve]) -> tuple[str, dict[str, str]]:
+def curves(measured: list[tuple[Curve, Lines]]) -> tuple[str, dict[str, str]]:
     """Returns the text and the plots of the curves."""
     parts, files = [f"{machine()}\n"], {}
-    for curve in measured:
+    for curve, lines in measured:
         name = f"performance-{curve.name}.svg"
-        files[name] = plots.lines(curve)
-        parts.append(f"### {curve.title}\n\n![{curve.title}]({name})\n\n{curve.text}\n")
+        files[name] = plots.lines(curve, lines)
+        parts.append(f"### {curve.title}\n\n![{curve.title}]({name})\n\n{curve.explain(lines)}\n")
     text = "\n".join(parts)
     print(text)
     return text, files

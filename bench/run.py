@@ -102,7 +102,7 @@ def write_curves(_: list[str], built: bool = False) -> None:
     if not built:
         build_gateway("release")
         build_tools("release")
-    report.write("curves", *report.curves(curves.curves("release", FULL, short=False)))
+    report.write("curves", *report.curves(curves.measure("release", FULL.loaded)))
 
 
 def write_features(_: list[str]) -> None:
@@ -126,7 +126,7 @@ def smoke(_: list[str]) -> None:
     for work in tables.peers(chosen, FULL):
         if "5,000" not in work.title:
             tables.measure(work, SMOKE, "debug", load=(2, 2))
-    report.curves(curves.curves("debug", SMOKE, short=True))
+    curves.measure("debug", SMOKE.single, short=True)
 
 
 if __name__ == "__main__":

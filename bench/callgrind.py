@@ -9,9 +9,9 @@ from pathlib import Path
 # A source file of the gateway, as `.ci/release` writes its path.
 OURS = re.compile(r"(?:^|/)src/([a-z0-9_/]+)\.rs")
 LIBRARIES = re.compile(r"/(?:registry|rustc|rust|lib|cargo)/")
-# Rounds of passing costs from callers to the libraries that they call: more than the
-# calls between libraries are deep.
-ROUNDS = 60
+# Costs are passed on from callers to the libraries that they call, round after round,
+# until no share changes by more than this.
+CHANGE = 0.001
 
 
 @dataclass
@@ -75,9 +75,15 @@ def by_file(profile: Profile, binary: Path) -> dict[str, float]:
         # What a function calls of itself changes nothing.
         if function != called or files.get(at):
             callers[called].append((files.get(at), function, cost))
-    shares = {}
-    for _ in range(ROUNDS):
-        shares = {called: divided(entries, shares) for called, entries in callers.items()}
+    shares, changed = {}, True
+    while changed:
+        before = shares
+        shares = {called: divided(entries, before) for called, entries in callers.items()}
+        changed = any(
+            abs(share - before.get(called, {}).get(file, 0)) > CHANGE
+            for called, parts in shares.items()
+            for file, share in parts.items()
+        )
     costs = defaultdict(float)
     for (function, at), cost in profile.own.items():
         if files.get(at):

@@ -8,7 +8,7 @@ use polytomic_gateway::{
     auth::{Authenticator, Mode, Settings as AuthSettings},
     budget::{self, Capacities},
     contract::{Contract, DESCRIPTOR_SET},
-    gateway::{Gateway, IdentityClient, Settings, Timeouts},
+    gateway::{Body, Gateway, IdentityClient, Settings, Timeouts},
     upstream::{Request, Upstream},
 };
 use tokio::{runtime::Runtime, time::Instant};
@@ -93,6 +93,9 @@ impl Called {
             request,
             self.capacities.received(receiving),
         ));
-        outcome.unwrap().into_inner().into_message().0
+        let Body::Message(message) = outcome.unwrap().into_inner() else {
+            panic!("the RPC is a stream")
+        };
+        message.take().0
     }
 }

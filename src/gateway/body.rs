@@ -12,6 +12,7 @@ use crate::budget::ResponseMemory;
 /// The RPC ends with its body, not with its headers: a body that is dropped before
 /// its end is an RPC that its client cancelled.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a message is the usual body")]
 pub enum Body {
     /// That of a unary RPC.
     Message(Message),
@@ -22,25 +23,21 @@ pub enum Body {
 /// The message of a unary RPC.
 #[derive(Debug)]
 pub struct Message {
-    message: Bytes,
+    bytes: Bytes,
     memory: Arc<ResponseMemory>,
     record: Record,
 }
 
 impl Message {
-    pub(super) fn new(
-        message: Bytes,
-        memory: Arc<ResponseMemory>,
-        record: Record,
-    ) -> Self {
-        Self { message, memory, record }
+    pub(super) fn new(bytes: Bytes, memory: Arc<ResponseMemory>, record: Record) -> Self {
+        Self { bytes, memory, record }
     }
 
-    /// Returns the message, which ends the RPC, and the memory that it holds until the
+    /// Returns the bytes of the message, which ends the RPC, and the memory that it holds until the
     /// client has read it.
     #[must_use]
     pub fn take(self) -> (Bytes, Arc<ResponseMemory>) {
         self.record.succeed();
-        (self.message, self.memory)
+        (self.bytes, self.memory)
     }
 }

@@ -169,7 +169,7 @@ impl Elements {
         match read {
             Ok(Progress::Input) => {
                 self.arrival.widen(length, consumed);
-                return Ok(None);
+                Ok(None)
             }
             Ok(Progress::End) => match self.arrival.cut() {
                 Some(cut) => Err(cut.into()),

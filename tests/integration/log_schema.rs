@@ -169,11 +169,12 @@ async fn log_of_streams_and_long_lists_has_the_documented_fields() {
     let arguments =
         ["serve", "--sandbox", "--listen", "127.0.0.1:0", "--log-format", "json"];
     let process = Process::start(&arguments, &[]).await;
-    let long = ListPartnerSharedConnectionsRequest {
+    let of_10_000 = ListPartnerSharedConnectionsRequest {
         org_id: ID.to_owned(),
         connection_id: seed::connection_with_copies(10_000),
     };
-    let list = || Caller::new(process.address, "ListPartnerSharedConnections", &long);
+    let list =
+        || Caller::new(process.address, "ListPartnerSharedConnections", &of_10_000);
     for _ in 0..2 {
         let reply = list().send().await;
         assert_eq!(reply.code(), Code::Ok, "{}", reply.message());

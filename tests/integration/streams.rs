@@ -11,6 +11,7 @@ use polytomic_gateway::proto::{
     partner_shared_connections_service_client::PartnerSharedConnectionsServiceClient as Client,
 };
 use prost::Message;
+use serde_json::Value;
 use tokio::time::timeout;
 use tonic::{Code, Request, Streaming, metadata::MetadataValue};
 
@@ -381,7 +382,7 @@ async fn line_of_a_stream_counts_its_messages() {
             Caller::stream(gateway.address).send().await;
             let line = log.rpc().await;
             assert_eq!(line["code"], code, "{line}");
-            assert_eq!(line.get("messages").and_then(|m| m.as_u64()), messages, "{line}");
+            assert_eq!(line.get("messages").and_then(Value::as_u64), messages, "{line}");
             assert_eq!(line["rpc"], STREAM);
             assert_eq!(log.rpcs().len(), 1);
         }

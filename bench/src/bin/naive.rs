@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 use clap::Parser;
-use futures_util::stream;
 use gateway_bench::{
     Arguments, Error,
     proto::{
@@ -24,6 +23,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tonic::{
     Request, Response, Status,
+    codegen::BoxStream,
     metadata::MetadataMap,
     transport::{Server, server::TcpIncoming},
 };
@@ -68,7 +68,7 @@ impl PartnerSharedConnectionsService for Forwarder {
     }
 
     type StreamPartnerSharedConnectionsStream =
-        stream::Empty<Result<StreamPartnerSharedConnectionsResponse, Status>>;
+        BoxStream<StreamPartnerSharedConnectionsResponse>;
 
     async fn stream_partner_shared_connections(
         &self,

@@ -13,13 +13,8 @@ async fn long_list_has_as_many_copies_as_the_id_states() {
     let sandbox = Running::start().await;
     for number in [0, 1, 100, 201] {
         let connection = seed::connection_with_copies(number);
-        let path = format!(
-            "/api/organizations/{}/connections/{connection}/shared",
-            seed::OWNER_ORGANIZATION
-        );
-        let response = sandbox.get(&path, seed::PARTNER_KEY).send().await.unwrap();
-        let list: Value = response.json().await.unwrap();
-        let copies = list["data"].as_array().unwrap();
+        let list = data(sandbox.get(&shared(&connection), seed::PARTNER_KEY)).await;
+        let copies = list.as_array().unwrap();
         assert_eq!(copies.len(), number as usize);
         let ids: HashSet<_> = copies.iter().map(|copy| copy["id"].as_str()).collect();
         assert_eq!(ids.len(), copies.len());

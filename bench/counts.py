@@ -58,7 +58,9 @@ def check(accept: bool) -> None:
                         counts[f"{name}, {call}"] = count
     lines = [f"{name}: {count:.2f}" for name, count in sorted(counts.items())]
     if accept:
-        BASELINE.write_text(f"# {machine()}; written by: just counts --accept\n" + "\n".join(lines))
+        BASELINE.write_text(
+            f"# {machine()}; written by: just counts --accept\n" + "\n".join(lines) + "\n"
+        )
         print(f"written: {BASELINE.relative_to(ROOT)}")
         return
     head, *before = BASELINE.read_text().splitlines()

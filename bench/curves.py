@@ -72,13 +72,14 @@ def explain_lengths(lines: Lines) -> str:
 
 def measure_concurrency(stub: Stub, short: bool, seconds: float) -> Lines:
     lines = {"p50": [], "p99": []}
-    # One client gets 7/16 of the slots, and each connection is another client.
+    # One client gets 7/16 of the slots, so each connection has another key.
     target = gateway(stub.profile, "--max-in-flight", 2 * CONCURRENCY[-1])
     with Running.started(target, stub) as running:
         for size in some(CONCURRENCY, short):
             connections = max(min(size, 4), math.ceil(size / STREAMS))
             load = (connections, size // connections)
-            result = running.load("list-1", load, "--warm-up", WARM_UP, "--seconds", seconds)
+            length = ["--keys", connections, "--warm-up", WARM_UP, "--seconds", seconds]
+            result = running.load("list-1", load, *length)
             for line, points in lines.items():
                 if result[line] is not None:
                     points.append((size, result[line]))

@@ -101,12 +101,12 @@ class Running:
     def load(self, work: str, load: tuple[int, int], *length) -> dict:
         """Runs the load generator; checks that each RPC was one request.
 
-        `load` is the connections and the RPCs in flight on each. `length` is what the
-        generator gets to know when to end, and `seconds` or `rpcs` of it.
+        `load` is the connections and the RPCs in flight on each. `length` says
+        when the generator ends: after seconds, which are floats, or RPCs.
         """
         before = self.stub.requests()
         command = self.command(work, load[0]) + ["--streams", load[1], *length]
-        limit = GRACE + sum(word for word in length if isinstance(word, int | float))
+        limit = GRACE + sum(word for word in length if isinstance(word, float))
         done = subprocess.run(
             pinned(command, CLIENT), capture_output=True, text=True, timeout=limit, check=False
         )

@@ -82,8 +82,6 @@ def tabulate(names: list[str], times: Times) -> tuple[str, dict[str, str]]:
     build_tools("release")
     if "vanguard" in chosen:
         build_vanguard()
-    works = tables.peers(chosen, times)
-    main = [tables.measure(work, times, "release") for work in works]
     others = []
     if "gateway" in chosen:
         large = gateway("release", *LARGE, name="large", title="the gateway, one message")
@@ -92,6 +90,8 @@ def tabulate(names: list[str], times: Times) -> tuple[str, dict[str, str]]:
         works = [tables.crowd(chosen), *tables.cores(chosen["gateway"])]
         works.append(tables.streams(large, stream, relay))
         others = [(work, tables.measure(work, times, "release")) for work in works]
+    works = tables.peers(chosen, times)
+    main = [tables.measure(work, times, "release") for work in works]
     text = report.markdown(main, list(chosen.values()), others, times, busy)
     print(text)
     (BUILD / "results.json").write_text(json.dumps([main, [one for _, one in others]], indent=1))

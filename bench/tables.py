@@ -35,6 +35,8 @@ class Work:
     rounds: int | None = None
     # Whether a slice with one RPC in flight follows.
     single: bool = True
+    # Whether a slice is one RPC of each in flight, and not a time.
+    burst: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,15 @@ def peers(targets: dict[str, Target], times: Times) -> list[Work]:
 
 
 def crowd(targets: dict[str, Target]) -> Work:
-    """Returns the work of many long lists at once, for targets that end it in time."""
+    """Returns the work of many long lists at once, for targets that end it in time. Each is
+    one RPC: all must be served, and the peak of memory is the figure."""
     contenders = [
         Contender(targets[name], "list-5000", LAST)
         for name in ("gateway", "envoy", "naive", "lean")
         if name in targets
     ]
     title = f"{MANY} lists of 5,000 at once"
-    return Work(title, contenders, (4, MANY // 4), stretch=2, rounds=1, single=False)
+    return Work(title, contenders, (4, MANY // 4), rounds=1, single=False, burst=True)
 
 
 def cores(gateway: Target) -> list[Work]:
@@ -132,6 +135,8 @@ def measure(work: Work, times: Times, profile: str, load: tuple[int, int] | None
                 for kind, in_flight, seconds in kinds:
                     seconds *= work.stretch
                     length = ["--warm-up", times.warm_up, "--seconds", seconds]
+                    if work.burst:
+                        length = ["--rpcs", in_flight[0] * in_flight[1]]
                     result = running[one.name].load(one.work, in_flight, *length)
                     slices[one.name][kind].append(result)
                     print(f"{work.title}, {one.target.title}, {kind}: {describe(result)}")

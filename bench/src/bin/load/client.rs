@@ -22,12 +22,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Opens a connection, whose number becomes its key, and awaits the settings of the
+    /// Opens a connection that uses the key of a number, and awaits the settings of the
     /// target.
     pub(crate) async fn connect(
         address: SocketAddr,
         work: Work,
-        number: u32,
+        key: u32,
     ) -> Result<Self, Error> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -37,7 +37,7 @@ impl Client {
             .handshake(stream)
             .await?;
         tokio::spawn(connection);
-        let key = format!("Bearer 8e5dcfdd-d23d-4e6f-a136-{number:012}");
+        let key = format!("Bearer 8e5dcfdd-d23d-4e6f-a136-{key:012}");
         let mut headers = HeaderMap::new();
         headers
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

@@ -38,9 +38,11 @@ struct Arguments {
     /// Name of an RPC and the length of its response, such as `list-100`.
     #[arg(long)]
     work: Work,
-    /// Connections, each with a key of its own.
     #[arg(long)]
     connections: u32,
+    /// Keys that the connections use in turn.
+    #[arg(long, default_value_t = 1)]
+    keys: u32,
     /// RPCs in flight on each connection.
     #[arg(long, default_value_t = 1)]
     streams: usize,
@@ -81,10 +83,11 @@ async fn main() -> Result<(), Error> {
     let mut expected = Expected::new(arguments.work)?;
     let mut clients = Vec::new();
     for number in 0..arguments.connections {
-        clients.push(Client::connect(arguments.address, arguments.work, number).await?);
-    }
-    for client in &mut clients {
-        expected.learn(client).await?;
+        let key = number % arguments.keys;
+        let mut client = Client::connect(arguments.address, arguments.work, key).await?;
+        // A connection without an RPC may have to make room for others.
+        expected.learn(&mut client).await?;
+        clients.push(client);
     }
     if arguments.hold {
         println!(r#"{{"connections":{}}}"#, clients.len());
@@ -101,18 +104,19 @@ async fn main() -> Result<(), Error> {
         done: AtomicU64::new(0),
         ended: Notify::new(),
     });
+    let (started, cpu_before) = (Instant::now(), cpu_seconds(arguments.pid)?);
     let mut workers = JoinSet::new();
     for client in clients {
         for _ in 0..arguments.streams {
             workers.spawn(load.clone().work(client.clone()));
         }
     }
-    let mut measured = Measured::default();
+    let mut measured = None;
     if let Some(seconds) = arguments.seconds {
-        measured = tokio::select! {
+        measured = Some(tokio::select! {
             measured = load.measure(seconds, arguments.pid) => measured?,
             Some(failed) = workers.join_next() => return Err(ended_early(failed)),
-        };
+        });
         load.stopped.store(true, Ordering::Relaxed);
     }
 
@@ -123,6 +127,14 @@ async fn main() -> Result<(), Error> {
             first.push(latency.first);
         }
     }
+    let measured = match measured {
+        Some(measured) => measured,
+        None => Measured {
+            rpcs: load.done(),
+            seconds: started.elapsed().as_secs_f64(),
+            cpu_seconds: cpu_seconds(arguments.pid)? - cpu_before,
+        },
+    };
     latencies.sort_unstable();
     first.sort_unstable();
     let result = json!({
@@ -193,7 +205,6 @@ impl Load {
 }
 
 /// What the target did in the time of the measurement.
-#[derive(Default)]
 struct Measured {
     rpcs: u64,
     seconds: f64,

@@ -4,6 +4,7 @@
 //! bytes here.
 
 mod body;
+mod call;
 mod error;
 mod health;
 mod metadata;

@@ -132,18 +132,15 @@ impl ResponseMemory {
         self.resize(&mut held.reservation, bytes)
     }
 
-    /// Grows to `bytes` in all for a stream. It waits for none: a stream holds what it has
-    /// until its client has read it, while others may wait for that.
+    /// Grows to `bytes` in all for a stream, which does not wait while it holds memory.
     ///
     /// # Errors
     ///
-    /// If the client may not hold as many now, or there can never be as many.
+    /// As [`grow_to`](Self::grow_to).
     pub(crate) fn grow_stream_to(&self, bytes: usize) -> Result<(), Exhausted> {
         let largest = self.largest();
-        if bytes > largest {
-            return Err(Exhausted::TooLarge { largest });
-        }
-        self.try_grow_to(bytes)
+        let fits = (bytes <= largest).then_some(bytes);
+        self.try_grow_to(fits.ok_or(Exhausted::TooLarge { largest })?)
     }
 
     /// As [`try_grow_to`](Self::try_grow_to), but waits for memory.

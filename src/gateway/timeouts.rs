@@ -151,6 +151,16 @@ mod tests {
     }
 
     #[test]
+    fn whole_stream_has_the_timeout_of_its_rpc_or_none() {
+        let contract = contract();
+        let mut timeouts = Timeouts::new(ALL);
+        timeouts.set(&contract, "Only", OWN).unwrap();
+        let of_stream = |rpc| timeouts.of_stream(rpc);
+        let found: Vec<_> = contract.rpcs().map(of_stream).collect();
+        assert_eq!(found, [UNLIMITED, OWN, UNLIMITED]);
+    }
+
+    #[test]
     fn unknown_and_ambiguous_names_are_rejected_with_the_choices() {
         let all = "test.A/Both, Only, test.B/Both";
         assert_eq!(

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use tonic::body::Body;
 use tower::ServiceExt;
 
-use super::{Error, body, health::Health, metadata, reflection::Reflection, unary};
+use super::{Error, body, call, health::Health, metadata, reflection::Reflection, unary};
 use crate::{
     budget::{Capacities, Exhausted, Reservation},
     contract::Rpc,
@@ -155,7 +155,7 @@ impl Routes {
         };
         let request = Request::from_parts(parts, message);
         let gateway = &self.gateway;
-        Box::pin(unary::serve(gateway, rpc, arrived, request, capacities, reservation))
+        Box::pin(call::serve(gateway, rpc, arrived, request, capacities, reservation))
             .await
     }
 

@@ -1,25 +1,20 @@
-//! Serves one RPC: the bytes of a request message in, those of a response out.
+//! The one message of a request, and that of a unary response.
 //!
-//! This module frames the one message of each itself: tonic's framing would copy the
-//! message once more, and could not report how a request is malformed.
+//! This module frames them itself: tonic's framing would copy a message once more, and
+//! could not report how a request is malformed.
 
-use std::{convert::Infallible, future::ready, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::ready, pin::pin, time::Duration};
 
-use crate::{
-    budget::{Capacities, Reservation},
-    contract::Rpc,
-    gateway::{self, Gateway},
-    status::Failure,
-};
+use crate::{budget::Reservation, gateway, status::Failure};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use http_body::Frame;
 use http_body_util::{BodyExt, Either, Full, StreamBody};
-use tokio::time::{Instant, timeout};
-use tonic::{Request, Status, body::Body};
+use tokio::time::timeout;
+use tonic::Status;
 use tower::BoxError;
 
-use super::{Error, stream};
+use super::Error;
 
 /// Maximum bytes of a request message; larger ones fail. Requests hold IDs and names,
 /// so the limit only bounds what a peer can make the gateway keep.
@@ -40,38 +35,6 @@ const LARGEST_COPIED: usize = 64 * 1024;
 
 /// The status of success, in the trailers.
 pub(super) const OK: HeaderValue = HeaderValue::from_static("0");
-
-/// Serves one request for an RPC of the contract, whose headers `arrived` then. It holds
-/// the `reservation` with which it was received until its client is known.
-pub(super) async fn serve(
-    gateway: &Gateway,
-    rpc: &Arc<Rpc>,
-    arrived: Instant,
-    request: http::Request<Bytes>,
-    capacities: &Capacities,
-    reservation: Reservation,
-) -> http::Response<Body> {
-    let request = Request::from_http(request);
-    let received = capacities.received(reservation);
-    let outcome = gateway.call(rpc, arrived, request, received).await;
-    match outcome {
-        Ok(response) => {
-            let (metadata, body, _) = response.into_parts();
-            let headers = metadata.into_headers();
-            match body {
-                gateway::Body::Message(message) => {
-                    let (message, memory) = message.take();
-                    let response = success(headers, message);
-                    response.map(|body| capacities.unread.watch(body, memory))
-                }
-                gateway::Body::Stream(messages) => {
-                    stream::response(headers, *messages, &capacities.unread)
-                }
-            }
-        }
-        Err(status) => status.into_http(),
-    }
-}
 
 /// Returns the response of an RPC that succeeded with a message.
 pub(super) fn success(
@@ -221,6 +184,8 @@ pub(super) fn ends_early() -> Error {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use tokio::time::Instant;
 
     use super::*;
     use crate::budget::{Exhausted, FairShare, REQUEST_UNIT, SharedCapacity};

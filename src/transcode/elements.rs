@@ -62,13 +62,13 @@ impl Elements {
     /// Starts at the first byte of a response to `rpc`, of at most `largest` bytes.
     #[must_use]
     pub fn new(rpc: &Arc<Rpc>, largest: usize) -> Self {
-        Self::start(rpc, Arrival::new(largest, largest))
+        Self::start(rpc, Arrival::new(largest))
     }
 
     /// As [`new`](Self::new), of any length, with elements of at most `largest` bytes.
     #[must_use]
     pub fn of_stream(rpc: &Arc<Rpc>, largest: usize) -> Self {
-        Self::start(rpc, Arrival::new(usize::MAX, largest))
+        Self::start(rpc, Arrival::of_stream(largest))
     }
 
     fn start(rpc: &Arc<Rpc>, arrival: Arrival) -> Self {

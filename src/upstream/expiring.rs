@@ -9,23 +9,22 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use http_body::Frame;
+use http_body::{Body, Frame, SizeHint};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
 
-use super::{Error, exchange::Body};
+use super::Error;
 
 /// A body, until its moment.
-pub(super) struct Expiring {
-    body: Arc<Mutex<Option<Body>>>,
+pub(super) struct Expiring<B> {
+    body: Arc<Mutex<Option<B>>>,
     timer: JoinHandle<()>,
 }
 
-impl Expiring {
-    pub(super) fn new(body: Body, at: Instant) -> Self {
+impl<B: Send + 'static> Expiring<B> {
+    pub(super) fn new(body: B, at: Instant) -> Self {
         let body = Arc::new(Mutex::new(Some(body)));
         let expiring = Arc::clone(&body);
         let timer = tokio::spawn(async move {
@@ -36,27 +35,31 @@ impl Expiring {
     }
 }
 
-impl http_body::Body for Expiring {
-    type Data = Bytes;
+impl<B: Body<Error = Error> + Unpin> Body for Expiring<B> {
+    type Data = B::Data;
     type Error = Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, Error>>> {
         match &mut *lock(&self.body) {
             Some(body) => Pin::new(body).poll_frame(cx),
             None => Poll::Ready(Some(Err(Error::Timeout))),
         }
     }
+
+    fn size_hint(&self) -> SizeHint {
+        lock(&self.body).as_ref().map(Body::size_hint).unwrap_or_default()
+    }
 }
 
-impl Drop for Expiring {
+impl<B> Drop for Expiring<B> {
     fn drop(&mut self) {
         self.timer.abort();
     }
 }
 
-fn lock(body: &Mutex<Option<Body>>) -> MutexGuard<'_, Option<Body>> {
+fn lock<B>(body: &Mutex<Option<B>>) -> MutexGuard<'_, Option<B>> {
     body.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,8 +10,9 @@ use crate::transcode::json;
 /// Bytes by which the rest of a chunk grows at least, to be read with the next chunk.
 const LEAST: usize = 4096;
 
-/// Maximum bytes of a rest that is read again with every chunk, so that an element is read
-/// as soon as it has arrived. One that is larger may need the chunk after its last.
+/// Maximum bytes of the rest of a stream that is read again with every chunk, so that an
+/// element is read as soon as it has arrived. A larger one may need the chunk after its
+/// last.
 const SMALL: usize = 32 * 1024;
 
 /// A part of the text, in chunks.
@@ -33,15 +34,15 @@ pub(super) struct Arrival {
     received: usize,
     consumed: usize,
     largest: usize,
-    largest_element: usize,
+    /// Maximum bytes of an element of a stream.
+    largest_element: Option<usize>,
     ended: bool,
     /// Why the text ends where it does, if that is an error.
     cut: Option<json::Error>,
 }
 
 impl Arrival {
-    /// Expects a text of up to `largest` bytes, with elements of up to `largest_element`.
-    pub(super) fn new(largest: usize, largest_element: usize) -> Self {
+    pub(super) fn new(largest: usize) -> Self {
         Self {
             chunk: Bytes::new(),
             rest: Vec::new(),
@@ -52,10 +53,15 @@ impl Arrival {
             received: 0,
             consumed: 0,
             largest,
-            largest_element,
+            largest_element: None,
             ended: false,
             cut: None,
         }
+    }
+
+    /// Expects a text of any length, with elements of up to `largest` bytes.
+    pub(super) fn of_stream(largest: usize) -> Self {
+        Self { largest_element: Some(largest), ..Self::new(usize::MAX) }
     }
 
     pub(super) fn push(&mut self, mut chunk: Bytes) {
@@ -193,8 +199,11 @@ impl Arrival {
         }
         self.forget_chunk();
         let length = self.rest.len();
-        let doubled = if length <= SMALL { length + 1 } else { 2 * length };
-        self.worth = doubled.min(self.largest_element.max(length + 1));
+        self.worth = match self.largest_element {
+            Some(_) if length <= SMALL => length + 1,
+            Some(largest) => (2 * length).min(largest.max(length + 1)),
+            None => 2 * length,
+        };
     }
 
     /// The rest has a copy of it.

@@ -12,6 +12,7 @@ from tables import LONG, Times, Work
 from targets import ROOT, Target
 
 PAGE = ROOT / "docs/performance.md"
+BARS = "performance.svg"
 
 COLUMNS = [
     "CPU per RPC",

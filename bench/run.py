@@ -20,6 +20,7 @@ import sys
 import counts
 import curves
 import features
+import plots
 import report
 import tables
 from tables import Times
@@ -62,8 +63,9 @@ def main() -> None:
 
 
 def full(_: list[str]) -> None:
-    measured = tabulate(list(ALL), FULL)
-    report.write("figures", *measured)
+    text, files = tabulate(list(ALL), FULL)
+    image = f"![CPU time per RPC of each target]({report.BARS})"
+    report.write("figures", f"{image}\n\n{text}", files)
     write_curves([], built=True)
     write_features([])
 
@@ -95,7 +97,7 @@ def tabulate(names: list[str], times: Times) -> tuple[str, dict[str, str]]:
     text = report.markdown(main, list(chosen.values()), others, times, busy)
     print(text)
     (BUILD / "results.json").write_text(json.dumps([main, [one for _, one in others]], indent=1))
-    return text, {"performance.svg": report.bars(main, list(chosen.values()))}
+    return text, {report.BARS: plots.bars(main, list(chosen.values()))}
 
 
 def write_curves(_: list[str], built: bool = False) -> None:

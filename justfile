@@ -35,15 +35,20 @@ doc:
     .ci/run doc
 
 # Measures whole RPCs through the gateway and its peers, and writes docs/performance.md;
-# needs an idle machine. `just bench quick` takes a minute, and prints only.
+# needs an idle machine. `just bench quick` takes three minutes, and prints only.
 bench *mode:
-    source .ci/tools; use_python bench/requirements.txt; python3 -B bench/run.py {{ mode }}
+    source .ci/tools; use_valgrind; use_strace; use_python bench/requirements.txt; python3 -B bench/run.py {{ mode }}
+
+# Counts instructions and system calls of whole RPCs and compares them with the
+# baseline; --accept rewrites it.
+counts *accept:
+    source .ci/tools; use_valgrind; use_strace; python3 -B bench/run.py counts {{ accept }}
 
 # Runs all microbenchmarks of time, or those whose names contain a word.
 microbench *words:
     cargo bench --bench auth --bench gateway --bench rpc --bench transcode -- {{ words }}
 
-# Counts instructions and compares them with the baseline; --accept rewrites it.
+# Counts instructions of parts and compares them with the baseline; --accept rewrites it.
 instructions *accept:
     .ci/instructions {{ accept }}
 

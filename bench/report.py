@@ -1,18 +1,18 @@
-"""The figures as a table and as a plot, for docs/performance.md."""
+"""The figures as tables and plots, for docs/performance.md."""
 
 import datetime
-import html
-import math
 import os
 import platform
 import subprocess
 
-from targets import ROOT
+import plots
+from curves import Curve, Lines
+from plots import duration
+from tables import LONG, Times, Work
+from targets import ROOT, Target
 
 PAGE = ROOT / "docs/performance.md"
-PLOT = ROOT / "docs/performance.svg"
-DASH = "–"
-BEGIN, END = "<!-- figures -->\n", "<!-- /figures -->\n"
+BARS = "performance.svg"
 
 COLUMNS = [
     "CPU per RPC",
@@ -29,63 +29,133 @@ COLUMNS = [
 ]
 
 
-def markdown(results: list[dict], targets: list, mode, load_average: float) -> str:
+def markdown(
+    results: list[dict],
+    targets: list[Target],
+    others: list[tuple[Work, dict]],
+    times: Times,
+    load_average: float,
+) -> str:
     """Returns the tables, one per work, below a line on the machine."""
-    parts = [conditions(mode, load_average)]
+    parts = [conditions(times, load_average)]
+    # The names of contenders have the number of cores in them.
+    names = {f"{target.name}, 1 cores": target.title for target in targets}
     for result in results:
-        parts.append(f"### {result['work'][0].upper()}{result['work'][1:]}\n")
-        parts.append(f"{result['in_flight']} RPCs in flight.\n")
-        parts.append(table(result, targets))
+        parts += [heading(result), table(result, names)]
+    for work, result in others:
+        parts.append(heading(result))
+        titles = {one.name: one.target.title for one in work.contenders}
+        if any(len(one.cores) > 1 for one in work.contenders):
+            parts.append(of_cores(work, result))
+        elif f"{LONG:,}" in work.title:
+            parts.append(of_stream(titles, result))
+        else:
+            parts.append(table(result, titles))
     return "\n".join(parts)
 
 
-def table(result: dict, targets: list) -> str:
-    measured = result["targets"]
+def heading(result: dict) -> str:
+    title = result["work"][0].upper() + result["work"][1:]
+    in_flight, rounds = result["in_flight"], result["rounds"]
+    return (
+        f"### {title}\n\n{in_flight} RPC{'s' * (in_flight > 1)} in flight; "
+        f"{rounds} round{'s' * (rounds > 1)}.\n"
+    )
+
+
+def table(result: dict, titles: dict[str, str]) -> str:
+    measured = result["contenders"]
     lines = [["target", *COLUMNS], ["---"] + ["---:"] * len(COLUMNS)]
-    for target in targets:
-        taken = measured[target.name]
+    for name, taken in measured.items():
         lines.append(
             [
-                target.title,
+                titles[name],
                 duration(taken["cpu"]),
-                ratio(measured.get("envoy"), taken),
-                ratio(taken, measured.get("lean")),
+                ratio(measured.get("envoy, 1 cores"), taken),
+                ratio(taken, measured.get("lean, 1 cores")),
                 f"{taken['rate']:,.0f}",
                 f"{taken['busy'] * 100:.0f} %",
                 *[duration(taken[name]) for name in ("p50", "p99", "p999", "single")],
-                *[f"{taken[name] / 1024:,.0f} MiB" for name in ("idle", "peak")],
+                *[memory(taken[name]) for name in ("idle", "peak")],
             ]
         )
+    return rows(lines)
+
+
+def of_cores(work: Work, result: dict) -> str:
+    """Returns what the cores of a contender could do if they did nothing else."""
+    columns = ["CPU per RPC", "capacity", "times one core", "RPCs per second", "cores busy"]
+    lines = [["cores", *columns], ["---:"] * (len(columns) + 1)]
+    capacities = {
+        len(one.cores): len(one.cores) / result["contenders"][one.name]["cpu"] * 1e6
+        for one in work.contenders
+    }
+    for one in work.contenders:
+        taken, count = result["contenders"][one.name], len(one.cores)
+        lines.append(
+            [
+                str(count),
+                duration(taken["cpu"]),
+                f"{capacities[count]:,.0f} per second",
+                f"{capacities[count] / capacities[1]:.2f}",
+                f"{taken['rate']:,.0f}",
+                f"{taken['busy']:.2f}",
+            ]
+        )
+    return rows(lines)
+
+
+def of_stream(titles: dict[str, str], result: dict) -> str:
+    measured = result["contenders"]
+    *_, relay = measured.values()
+    columns = ["time", "times the relay", "first message", "CPU", "memory idle", "peak above it"]
+    lines = [["target", *columns], ["---"] + ["---:"] * len(columns)]
+    for name, taken in measured.items():
+        # The time of a slice with one RPC in flight, if it has too few for a median.
+        time, reference = (one["p50"] or 1e6 / one["rate"] for one in (taken, relay))
+        lines.append(
+            [
+                titles[name],
+                duration(time),
+                f"{time / reference:.2f}",
+                duration(taken["first"]),
+                duration(taken["cpu"]),
+                memory(taken["idle"]),
+                memory(taken["peak"] - taken["idle"]),
+            ]
+        )
+    return rows(lines)
+
+
+def rows(lines: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def duration(microseconds: float | None) -> str:
-    if microseconds is None:
-        return DASH
-    if microseconds < 1_000:
-        return f"{microseconds:,.0f} µs"
-    return f"{three_digits(microseconds / 1_000)} ms"
-
-
-def three_digits(value: float) -> str:
-    return f"{value:,.{max(0, 2 - int(math.log10(value)))}f}"
+def memory(kib: float) -> str:
+    return f"{kib / 1024:,.0f} MiB"
 
 
 def ratio(over: dict | None, under: dict | None) -> str:
-    return f"{over['cpu'] / under['cpu']:.2f}" if over and under else DASH
+    return f"{over['cpu'] / under['cpu']:.2f}" if over and under else plots.DASH
 
 
-def conditions(mode, load_average: float) -> str:
+def conditions(times: Times, load_average: float) -> str:
+    """Returns the conditions of the tables, as one paragraph."""
+    return (
+        f"{machine()} Medians of {times.rounds} slices of {times.loaded} s, and of "
+        f"{times.single} s with one RPC in flight, each after {times.warm_up} s. "
+        f"Load average at the start: {load_average:.2f}.\n"
+    )
+
+
+def machine() -> str:
     with open("/proc/cpuinfo") as lines:
         model = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
-    first, load, single = mode.times
     return (
         f"{datetime.date.today()}, commit {output('git', 'describe', '--always', '--dirty')}, "
         f"{model.strip() or platform.machine()}, {len(os.sched_getaffinity(0))} cores, "
         f"Linux {platform.release()}, {' '.join(output('rustc', '--version').split()[:2])}, "
-        f"{' '.join(output('go', 'version').split()[2:3])}. Medians of {mode.rounds} slices of "
-        f"{load} s, and of {single} s with one RPC in flight, each after {first} s. "
-        f"Load average at the start: {load_average:.2f}.\n"
+        f"{' '.join(output('go', 'version').split()[2:3])}."
     )
 
 
@@ -93,63 +163,24 @@ def output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def write(text: str, plot: str) -> None:
-    """Replaces the figures of the page."""
+def write(section: str, text: str, files: dict[str, str]) -> None:
+    """Replaces a section of the page, and the files of its plots."""
+    begin, end = f"<!-- {section} -->\n", f"<!-- /{section} -->\n"
     page = PAGE.read_text()
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    image = f"![CPU time per RPC of each target]({PLOT.name})\n"
-    PAGE.write_text(f"{before}{BEGIN}{image}\n{text}{END}{after}")
-    PLOT.write_text(plot)
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    PAGE.write_text(f"{before}{begin}{text}{end}{after}")
+    for name, plot in files.items():
+        (PAGE.parent / name).write_text(plot)
 
 
-WIDTH, LABEL, BAR, GAP = 760, 150, 16, 30
-COLOURS = {
-    "gateway": "#1f6feb",
-    "envoy": "#8250df",
-    "vanguard": "#bf8700",
-    "naive": "#6e7781",
-    "lean": "#afb8c1",
-}
-
-
-def plot(results: list[dict], targets: list) -> str:
-    """Returns bars of the CPU time per RPC as SVG; the axis is logarithmic."""
-    values = [taken["cpu"] for result in results for taken in result["targets"].values()]
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-
-    def x(value: float) -> float:
-        return LABEL + (math.log10(value) - low) / (high - low) * (WIDTH - LABEL - 80)
-
-    marks, y = [], 30
-    for result in results:
-        marks.append(text(0, y, result["work"], 'font-weight="bold"'))
-        y += 10
-        for target in targets:
-            cpu = result["targets"][target.name]["cpu"]
-            end = x(cpu)
-            marks.append(
-                f'<rect x="{LABEL}" y="{y}" width="{end - LABEL:.1f}" height="{BAR - 3}" '
-                f'fill="{COLOURS[target.name]}"/>'
-            )
-            marks.append(text(0, y + 11, target.title))
-            marks.append(text(end + 5, y + 11, duration(cpu)))
-            y += BAR
-        y += GAP
-    grid = []
-    for power in range(low, high + 1):
-        at = x(10**power)
-        grid.append(f'<path d="M{at:.1f} 15V{y - GAP}" stroke="#d0d7de"/>')
-        grid.append(text(at - 10, y - 10, duration(10**power)))
-    title = text(0, 12, "CPU time per RPC, logarithmic; less is better")
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-10 -5 {WIDTH} {y + 10}" '
-        'font-family="sans-serif" font-size="12" fill="#1f2328">\n'
-        f'<rect x="-10" y="-5" width="100%" height="100%" fill="#fff"/>\n'
-        + "\n".join([title, *grid, *marks])
-        + "\n</svg>\n"
-    )
-
-
-def text(x: float, y: float, words: str, more: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y}" {more}>{html.escape(words)}</text>'
+def curves(measured: list[tuple[Curve, Lines]]) -> tuple[str, dict[str, str]]:
+    """Returns the text and the plots of the curves."""
+    parts, files = [f"{machine()}\n"], {}
+    for curve, lines in measured:
+        name = f"performance-{curve.name}.svg"
+        files[name] = plots.lines(curve, lines)
+        parts.append(f"### {curve.title}\n\n![{curve.title}]({name})\n\n{curve.explain(lines)}\n")
+    text = "\n".join(parts)
+    print(text)
+    return text, files

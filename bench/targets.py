@@ -33,21 +33,45 @@ class Target:
     environment: dict[str, str] = field(default_factory=dict)
 
 
+ALL = ("gateway", "envoy", "vanguard", "naive", "lean")
+
+
+def gateway(
+    profile: str,
+    *flags,
+    name: str = "gateway",
+    title: str = "the gateway",
+    program: Path | None = None,
+) -> Target:
+    """Returns the gateway as deployed: its defaults, but for some flags."""
+    program = program or TARGET / profile / "polytomic-gateway"
+    return Target(
+        name,
+        title,
+        lambda port, upstream: [
+            *[program, "--log-format", "json", "serve"],
+            *["--listen", f"127.0.0.1:{port}", "--upstream-url", upstream.url],
+            *["--upstream-ca-file", BUILD / "ca.pem", *flags],
+        ],
+    )
+
+
+def rust(profile: str, name: str, title: str) -> Target:
+    """Returns a target of this package."""
+    return Target(
+        name,
+        title,
+        lambda port, upstream: [
+            *[TARGET / profile / name, "--listen", f"127.0.0.1:{port}"],
+            *["--upstream", upstream.url, "--ca-file", BUILD / "ca.pem"],
+        ],
+    )
+
+
 def targets(profile: str) -> list[Target]:
     """Returns all targets, ours first and Envoy next; Rust ones are of a profile."""
-    binaries = TARGET / profile
-    files = ["--ca-file", BUILD / "ca.pem"]
     return [
-        Target(
-            "gateway",
-            "the gateway",
-            lambda port, upstream: [
-                binaries / "polytomic-gateway",
-                *["--log-format", "json", "serve"],
-                *["--listen", f"127.0.0.1:{port}", "--upstream-url", upstream.url],
-                *["--upstream-ca-file", BUILD / "ca.pem"],
-            ],
-        ),
+        gateway(profile),
         Target("envoy", "Envoy 1.40", envoy),
         Target(
             "vanguard",
@@ -59,36 +83,29 @@ def targets(profile: str) -> list[Target]:
             ],
             environment={"GOMAXPROCS": "1"},
         ),
-        Target(
-            "naive",
-            "naive forwarder",
-            lambda port, upstream: [
-                binaries / "naive",
-                *["--listen", f"127.0.0.1:{port}", "--upstream", upstream.url, *files],
-            ],
-        ),
-        Target(
-            "lean",
-            "lean reference",
-            lambda port, upstream: [
-                binaries / "lean",
-                *["--listen", f"127.0.0.1:{port}", "--upstream", upstream.url, *files],
-            ],
-        ),
+        rust(profile, "naive", "naive forwarder"),
+        rust(profile, "lean", "lean reference"),
     ]
 
 
-def build(profile: str, names: list[str]) -> None:
-    """Builds the programs of these targets, the stub and the load generator."""
-    BUILD.mkdir(parents=True, exist_ok=True)
+def build_gateway(profile: str, *flags) -> None:
     if profile == "release":
-        run([ROOT / ".ci/release", "--no-default-features"])
-        run([ROOT / ".ci/release", "--package", "gateway-bench"])
+        run([ROOT / ".ci/release", "--no-default-features", *flags])
     else:
         run(["cargo", "build", "--locked"])
+
+
+def build_tools(profile: str) -> None:
+    """Builds the stub, the load generator and the targets of this package."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    if profile == "release":
+        run([ROOT / ".ci/release", "--package", "gateway-bench"])
+    else:
         run(["cargo", "build", "--locked", "--package", "gateway-bench"])
-    if "vanguard" in names:
-        run(["go", "build", "-o", BUILD / "vanguard", "."], cwd=ROOT / "bench/vanguard")
+
+
+def build_vanguard() -> None:
+    run(["go", "build", "-o", BUILD / "vanguard", "."], cwd=ROOT / "bench/vanguard")
 
 
 def run(command: list, cwd: Path = ROOT) -> None:

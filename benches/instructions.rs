@@ -2,8 +2,8 @@
 //! compares them with `benches/instructions.baseline`.
 //!
 //! A count depends on the compiler and the processor, for which functions such as
-//! `memcpy` choose their code. It does not depend on how busy the machine is. A whole
-//! RPC over loopback is not counted here: its counts vary by 3 % from run to run.
+//! `memcpy` choose their code. It does not depend on how busy the machine is. `just
+//! counts` counts whole RPCs, both connections included.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 #![allow(

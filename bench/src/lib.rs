@@ -1,8 +1,11 @@
 //! What the processes of the benchmark share. `docs/performance.md` says what they
 //! measure, and how.
 
+mod arguments;
 pub mod json;
+pub mod lean;
 mod measure;
+mod messages;
 #[path = "../../benches/responses.rs"]
 #[expect(clippy::unwrap_used, reason = "writing to a string does not fail")]
 mod responses;
@@ -23,8 +26,10 @@ pub mod proto {
 }
 
 pub use self::{
+    arguments::Arguments,
     measure::{cpu_seconds, percentile},
-    work::{ParseWorkError, Work, normalised},
+    messages::{FRAME, Messages, frame, frame_header},
+    work::{ParseWorkError, Work},
 };
 
 /// The error of a process of the benchmark.

@@ -2,22 +2,16 @@
 
 use std::{fmt, str::FromStr};
 
-use polytomic_gateway::contract::DESCRIPTOR_SET;
+use bytes::Bytes;
 use prost::Message;
-use prost_reflect::{
-    DescriptorPool, DeserializeOptions, DynamicMessage, ReflectMessage as _,
-};
 
 use crate::{
-    Error,
+    Error, Messages,
     proto::{CreatePartnerSharedConnectionRequest, ListPartnerSharedConnectionsRequest},
     responses,
 };
 
-/// The path of the RPC that lists.
-const LIST: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/ListPartnerSharedConnections";
-const CREATE: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService/CreatePartnerSharedConnection";
-const PACKAGE: &str = "polytomic.connections.v1";
+const SERVICE: &str = "/polytomic.connections.v1.PartnerSharedConnectionsService";
 const ORGANIZATION: &str = "248df4b7-aa70-47b8-a036-33ac447e668d";
 /// The id of a connection, but for its last 12 digits: those are the length of the
 /// list that the stub returns.
@@ -28,6 +22,10 @@ const CONNECTION: &str = "1d6f0b7a-52c8-4f93-9e0b-";
 pub enum Work {
     /// A list of this many connections.
     List(usize),
+    /// The same, as a stream of messages with one connection each.
+    Stream(usize),
+    /// The same, with the JSON itself as the message.
+    Relay(usize),
     /// A create.
     Create,
 }
@@ -49,19 +47,21 @@ impl Work {
 
     /// Returns the path of the gRPC request.
     #[must_use]
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::List(_) => LIST,
-            Self::Create => CREATE,
-        }
+    pub fn path(self) -> String {
+        let rpc = match self {
+            Self::List(_) | Self::Relay(_) => "ListPartnerSharedConnections",
+            Self::Stream(_) => "StreamPartnerSharedConnections",
+            Self::Create => "CreatePartnerSharedConnection",
+        };
+        format!("{SERVICE}/{rpc}")
     }
 
-    /// Returns the wire bytes of the request message.
+    /// Returns the wire bytes of the request message; a stream's are those of a list.
     #[must_use]
-    pub fn request(self) -> Vec<u8> {
+    pub fn request(self) -> Bytes {
         let org_id = ORGANIZATION.to_owned();
-        match self {
-            Self::List(length) => {
+        let message = match self {
+            Self::List(length) | Self::Stream(length) | Self::Relay(length) => {
                 let connection_id = format!("{CONNECTION}{length:012}");
                 ListPartnerSharedConnectionsRequest { org_id, connection_id }
                     .encode_to_vec()
@@ -73,14 +73,17 @@ impl Work {
                 name: Some("Production warehouse".to_owned()),
             }
             .encode_to_vec(),
-        }
+        };
+        message.into()
     }
 
     /// Returns the JSON of the stub's response.
     #[must_use]
     pub fn json(self) -> String {
         match self {
-            Self::List(length) => responses::list(length),
+            Self::List(length) | Self::Stream(length) | Self::Relay(length) => {
+                responses::list(length)
+            }
             Self::Create => {
                 let list = responses::list(1);
                 let one = list.trim_start_matches(r#"{"data":["#).trim_end_matches("]}");
@@ -89,55 +92,38 @@ impl Work {
         }
     }
 
-    /// Returns the response message that a target must make of the JSON, by a reader
-    /// that no target uses.
+    /// Returns the messages that a target must make of the JSON.
     ///
     /// # Errors
     ///
     /// If the JSON is not that of the message.
-    pub fn response(self) -> Result<DynamicMessage, Error> {
-        let name = match self {
-            Self::List(_) => "ListPartnerSharedConnectionsResponse",
-            Self::Create => "CreatePartnerSharedConnectionResponse",
-        };
-        let message = DescriptorPool::decode(DESCRIPTOR_SET)?
-            .get_message_by_name(&format!("{PACKAGE}.{name}"))
-            .ok_or("the contract lacks the message")?;
-        let json = self.json();
-        let mut json = serde_json::Deserializer::from_str(&json);
-        let options = DeserializeOptions::new().deny_unknown_fields(false);
-        normalised(&DynamicMessage::deserialize_with_options(
-            message, &mut json, &options,
-        )?)
+    pub fn messages(self) -> Result<Messages, Error> {
+        Messages::new(self)
     }
-}
-
-/// Returns an equal message whose fields are set only if they have to be: an empty list
-/// in JSON and a zero on the wire also set a field, and make two messages differ.
-///
-/// # Errors
-///
-/// None for a whole message.
-pub fn normalised(message: &DynamicMessage) -> Result<DynamicMessage, Error> {
-    Ok(DynamicMessage::decode(message.descriptor(), &*message.encode_to_vec())?)
 }
 
 impl FromStr for Work {
     type Err = ParseWorkError;
 
-    /// Reads `create`, or a list as `list-100`.
+    /// Reads `create`, or a list as `list-100`, `stream-100` or `relay-100`.
     fn from_str(text: &str) -> Result<Self, ParseWorkError> {
         if text == "create" {
             return Ok(Self::Create);
         }
-        let length = text.strip_prefix("list-").and_then(|length| length.parse().ok());
-        length.map(Self::List).ok_or(ParseWorkError)
+        let (name, length) = text.split_once('-').ok_or(ParseWorkError)?;
+        let length = length.parse().map_err(|_| ParseWorkError)?;
+        match name {
+            "list" => Ok(Self::List(length)),
+            "stream" => Ok(Self::Stream(length)),
+            "relay" => Ok(Self::Relay(length)),
+            _ => Err(ParseWorkError),
+        }
     }
 }
 
 impl fmt::Display for ParseWorkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a work: give `create`, or a list as `list-100`")
+        f.write_str("not a work: give `create`, or `list`, `stream` or `relay` with a length, as `list-100`")
     }
 }
 

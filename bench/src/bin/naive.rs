@@ -1,12 +1,10 @@
 //! The gateway that one would write in an hour: a method per RPC, reqwest, and serde
 //! into the generated messages. It has none of the gateway's features.
 
-use std::{net::SocketAddr, path::PathBuf};
-
 use bytes::Bytes;
 use clap::Parser;
 use gateway_bench::{
-    Error,
+    Arguments, Error,
     proto::{
         CreatePartnerSharedConnectionRequest, CreatePartnerSharedConnectionResponse,
         ListPartnerSharedConnectionsRequest, ListPartnerSharedConnectionsResponse,
@@ -29,18 +27,6 @@ use tonic::{
     metadata::MetadataMap,
     transport::{Server, server::TcpIncoming},
 };
-
-#[derive(Parser)]
-struct Arguments {
-    #[arg(long)]
-    listen: SocketAddr,
-    /// URL of the upstream, without a path.
-    #[arg(long)]
-    upstream: String,
-    /// PEM file of the certificate that is trusted.
-    #[arg(long)]
-    ca_file: PathBuf,
-}
 
 struct Forwarder {
     client: Client,

@@ -16,12 +16,13 @@ mod called;
 mod responses;
 mod serving;
 
-use std::hint::black_box;
+use std::{hint::black_box, io};
 
 use bytes::Bytes;
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use polytomic_gateway::{
     contract::{Contract, DESCRIPTOR_SET},
+    telemetry::{self, Format, Writer},
     transcode::{self, RestRequest},
 };
 
@@ -50,5 +51,19 @@ fn call(called: Called) -> (Called, Bytes) {
     (called, message)
 }
 
-library_benchmark_group!(name = all, benchmarks = [request, call]);
+fn logged(work: Work) -> Called {
+    let writer = Writer::to(io::sink()).unwrap();
+    telemetry::init("info", Format::Json, writer).unwrap();
+    Called::new(work)
+}
+
+// With its line in the log.
+#[library_benchmark(setup = logged)]
+#[bench::list_of_1(Work::List(1))]
+fn logged_call(called: Called) -> (Called, Bytes) {
+    let message = called.call();
+    (called, message)
+}
+
+library_benchmark_group!(name = all, benchmarks = [request, call, logged_call]);
 main!(library_benchmark_groups = all);

@@ -4,6 +4,7 @@ use std::{error::Error, io, pin::pin, process::ExitCode, sync::Arc, time::Durati
 
 use clap::error::ErrorKind;
 use futures_util::future::BoxFuture;
+use mimalloc::MiMalloc;
 use polytomic_gateway::{
     app::{self, App},
     auth::Authenticator,
@@ -18,6 +19,10 @@ use tokio::{
     sync::oneshot,
 };
 use tracing::{info, warn};
+
+/// docs/decisions/0012-which-allocator.md says why.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The exit code for settings that are not valid.
 const USAGE: u8 = 2;

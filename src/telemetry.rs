@@ -1,7 +1,9 @@
 //! What the process reports about itself: today its log.
 
+mod json;
 mod log;
 mod text;
+mod timestamp;
 mod writer;
 
 pub use self::{

@@ -198,6 +198,7 @@ impl Record {
         let identity = self.credentials.as_ref().and_then(Credentials::identity);
         info!(
             target: "rpc",
+            message = self.message,
             rpc = self.rpc.as_ref().map(|rpc| rpc.path()),
             code = ?code,
             reason = reason.map(Reason::as_str),
@@ -213,8 +214,6 @@ impl Record {
             organization_id = identity.and_then(|identity| identity.organization_id.as_deref()),
             organization = identity.and_then(|identity| identity.organization_name.as_deref()),
             key_class = identity.map(|identity| identity.class.as_str()),
-            "{}",
-            self.message
         );
     }
 

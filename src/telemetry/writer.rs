@@ -3,7 +3,8 @@
 //! Standard error can be a full disk, a closed pipe or a pipe that nobody reads. A
 //! write to it would fail or block in the middle of an RPC, and `eprintln!` would
 //! panic. So RPCs only add lines to memory, which is bounded; a thread of its own
-//! writes them. (`tracing-appender` is not used: it prints when its thread hangs at
+//! writes them. To wake that thread costs an RPC a system call, so lines that follow
+//! one another closely are written together. (`tracing-appender` is not used: it prints when its thread hangs at
 //! exit, counts its queue in lines instead of bytes, and loses a failed write
 //! silently.)
 
@@ -15,12 +16,21 @@ use std::{
     time::Duration,
 };
 
-use tracing::warn;
+use tokio::time::Instant;
+use tracing::{Level, Metadata, warn};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Maximum bytes of lines that wait: a few thousand RPCs, or seconds of a slow disk.
 /// The thread holds at most as much again.
 const QUEUE: usize = 1024 * 1024;
+
+/// Bytes of lines that are written before the pause is over. The rest of the queue has
+/// room for the lines that come meanwhile.
+const BATCH: usize = QUEUE / 4;
+
+/// Minimum time between two writes, unless a line is urgent. A person who watches the
+/// log does not notice it.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Time between two writes to a descriptor that another process has made
 /// non-blocking, while it takes nothing.
@@ -41,6 +51,8 @@ struct Queue {
 struct State {
     /// Whole lines that wait.
     waiting: Vec<u8>,
+    /// Whether they are not to wait until the pause is over.
+    urgent: bool,
     /// Whether the thread is writing lines that it has taken.
     writing: bool,
     /// Number of lines lost since the log last reported it.
@@ -57,31 +69,40 @@ impl Writer {
         Self::to(io::stderr())
     }
 
-    fn to(output: impl Write + Send + 'static) -> io::Result<Self> {
+    /// Starts the thread, which writes to `output`.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no thread left.
+    pub fn to(output: impl Write + Send + 'static) -> io::Result<Self> {
+        Self::with_pause(output, PAUSE)
+    }
+
+    fn with_pause(
+        output: impl Write + Send + 'static,
+        pause: Duration,
+    ) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let taken = Arc::clone(&queue);
         let output = Output { output, in_line: false };
         thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || taken.write_all(output))?;
+            .spawn(move || taken.write_all(output, pause))?;
         Ok(Self(queue))
     }
 
-    /// Adds a line, given with its end.
+    /// Adds a line, given with its end. It is written within 20 ms if the output takes
+    /// it.
     pub fn add(&self, line: &[u8]) {
-        let mut state = self.0.state();
-        if state.waiting.len() + line.len() > QUEUE {
-            state.dropped += 1;
-            return;
-        }
-        state.waiting.extend_from_slice(line);
-        self.0.changed.notify_all();
+        self.0.add(line, false);
     }
 
     /// Waits until every line has been written, but no longer than `limit`.
     pub fn flush(&self, limit: Duration) {
         let busy = |state: &mut State| state.writing || !state.waiting.is_empty();
-        let state = self.0.state();
+        let mut state = self.0.state();
+        state.urgent = true;
+        self.0.changed.notify_all();
         let _ = self.0.changed.wait_timeout_while(state, limit, busy);
     }
 }
@@ -91,18 +112,32 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn add(&self, line: &[u8], urgent: bool) {
+        let mut state = self.state();
+        if state.waiting.len() + line.len() > QUEUE {
+            state.dropped += 1;
+            return;
+        }
+        let is_first = state.waiting.is_empty();
+        state.waiting.extend_from_slice(line);
+        let ends_pause = !state.urgent && (urgent || state.waiting.len() >= BATCH);
+        state.urgent |= ends_pause;
+        drop(state);
+        // Others have woken the thread before.
+        if is_first || ends_pause {
+            self.changed.notify_all();
+        }
+    }
+
     /// Writes lines as they come, for as long as the process runs.
-    fn write_all(&self, mut output: Output<impl Write>) {
+    fn write_all(&self, mut output: Output<impl Write>, pause: Duration) {
         let mut lines = Vec::new();
         let mut works = true;
+        let mut written = None;
         loop {
-            let mut state = self.state();
-            while state.waiting.is_empty() {
-                state.writing = false;
-                self.changed.notify_all();
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
+            let mut state = self.due(written, pause);
             mem::swap(&mut state.waiting, &mut lines);
+            state.urgent = false;
             state.writing = true;
             drop(state);
             // Between the lines that found room and those that come now. If the last
@@ -112,6 +147,7 @@ impl Queue {
             }
             let lost = output.write(&lines);
             lines.clear();
+            written = Some(Instant::now());
             self.state().dropped += lost;
             let recovered = lost == 0 && !works;
             works = lost == 0;
@@ -119,6 +155,22 @@ impl Queue {
                 self.report_dropped();
             }
         }
+    }
+
+    /// Waits for lines, and then until `pause` after the last write or until the lines
+    /// are urgent.
+    fn due(&self, written: Option<Instant>, pause: Duration) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        while state.waiting.is_empty() {
+            state.writing = false;
+            self.changed.notify_all();
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let rest =
+            written.map_or(Duration::ZERO, |at| pause.saturating_sub(at.elapsed()));
+        let pausing = |state: &mut State| !state.urgent;
+        let waited = self.changed.wait_timeout_while(state, rest, pausing);
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn report_dropped(&self) {
@@ -171,10 +223,16 @@ fn count(lines: &[u8]) -> u64 {
     lines.iter().map(|byte| u64::from(*byte == b'\n')).sum()
 }
 
-/// A line arrives as one write.
-impl Write for Writer {
+/// A writer of the lines of one event, each in one write.
+#[derive(Debug)]
+pub struct EventWriter<'a> {
+    queue: &'a Queue,
+    urgent: bool,
+}
+
+impl Write for EventWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.add(line);
+        self.queue.add(line, self.urgent);
         Ok(line.len())
     }
 
@@ -183,11 +241,16 @@ impl Write for Writer {
     }
 }
 
-impl MakeWriter<'_> for Writer {
-    type Writer = Self;
+/// A warning or an error does not wait for the pause: the process may be about to end.
+impl<'a> MakeWriter<'a> for Writer {
+    type Writer = EventWriter<'a>;
 
-    fn make_writer(&self) -> Self {
-        self.clone()
+    fn make_writer(&'a self) -> Self::Writer {
+        EventWriter { queue: &self.0, urgent: false }
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Self::Writer {
+        EventWriter { queue: &self.0, urgent: *event.level() <= Level::WARN }
     }
 }
 
@@ -196,8 +259,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::sync::mpsc::{Receiver, Sender, channel};
-
-    use tokio::time::Instant;
 
     use super::*;
 
@@ -240,6 +301,46 @@ mod tests {
         drop(results);
         writer.flush(LIMIT);
         assert_eq!(all(&output), "one\ntwo\n");
+    }
+
+    /// A writer that has just written a line, and whose pause does not end.
+    fn pausing() -> (Writer, Receiver<Vec<u8>>) {
+        let (scripted, _, output) = scripted();
+        let writer = Writer::with_pause(scripted, Duration::MAX).unwrap();
+        writer.add(b"first\n");
+        assert_eq!(output.recv_timeout(LIMIT).unwrap(), b"first\n");
+        (writer, output)
+    }
+
+    #[test]
+    fn lines_of_a_pause_are_one_write() {
+        let (writer, output) = pausing();
+        writer.add(b"one\n");
+        writer.add(b"two\n");
+        writer.flush(LIMIT);
+        assert_eq!(output.try_recv().unwrap(), b"one\ntwo\n");
+    }
+
+    #[test]
+    fn warning_ends_the_pause() {
+        let (writer, output) = pausing();
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("one");
+            tracing::warn!("two");
+        });
+        let lines = String::from_utf8(output.recv_timeout(LIMIT).unwrap()).unwrap();
+        assert!(lines.contains("one") && lines.contains("two"), "{lines}");
+    }
+
+    #[test]
+    fn batch_ends_the_pause() {
+        let (writer, output) = pausing();
+        let line = [&[b'x'; 1023][..], b"\n"].concat();
+        for _ in 0..BATCH / line.len() {
+            writer.add(&line);
+        }
+        assert_eq!(output.recv_timeout(LIMIT).unwrap().len(), BATCH);
     }
 
     #[test]

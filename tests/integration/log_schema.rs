@@ -78,6 +78,7 @@ impl Schema {
                 "string" => value.is_string(),
                 "number" => value.is_number(),
                 "boolean" => value.is_boolean(),
+                "list" => value.is_array(),
                 kind => panic!("docs/LOGS.md: {message}: {name}: no type {kind:?}"),
             };
             assert!(is_kind, "{message}: {name} is {value}, not a {}", field.kind);

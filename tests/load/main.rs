@@ -1,4 +1,5 @@
-//! Load tests: `cargo test --test load -- floods [word]` and `… -- drain [restarts]`.
+//! Load tests: `cargo test --test load -- floods [word]`, `… -- lists` and
+//! `… -- drain [restarts]`.
 //!
 //! They run real processes over loopback, print what they measured, and fail if a
 //! promise of `docs/decisions/0004-own-serving-loop.md` is broken. `cargo test` leaves
@@ -14,6 +15,9 @@ mod environment;
 mod floods;
 mod harness;
 mod isolated;
+mod lists;
+#[path = "../../benches/responses.rs"]
+mod responses;
 mod unread;
 
 #[tokio::main]
@@ -22,8 +26,9 @@ async fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["floods"] => floods::run("").await,
         ["floods", word] => floods::run(word).await,
+        ["lists"] => lists::run().await,
         ["drain"] => drain::run(8).await,
         ["drain", restarts] => drain::run(restarts.parse().unwrap()).await,
-        _ => panic!("usage: floods [word] | drain [restarts]"),
+        _ => panic!("usage: floods [word] | lists | drain [restarts]"),
     }
 }

@@ -75,6 +75,10 @@ corpus:
 floods word="":
     cargo test --release --test load -- floods '{{ word }}'
 
+# Has 64 lists of 5,000 arrive together; measures their memory and the other clients.
+lists:
+    cargo test --release --test load -- lists
+
 # Restarts two gateways in turn while a client without retries calls them.
 drain restarts="100":
     cargo test --release --test load -- drain {{ restarts }}

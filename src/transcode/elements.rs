@@ -48,7 +48,7 @@ pub struct Elements {
 pub enum Progress {
     /// An element was written. Only after [`Elements::next`].
     Element,
-    /// The output needs this capacity in bytes, at least. Nothing more was written.
+    /// The output needs this capacity in bytes, at least, for what comes next.
     Room(usize),
     /// All that has arrived was read: [`Elements::push`] more, or [`Elements::end`].
     Input,

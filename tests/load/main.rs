@@ -1,5 +1,5 @@
-//! Load tests: `cargo test --test load -- floods [word]`, `… -- drain [restarts]` and
-//! `… -- streams`.
+//! Load tests: `cargo test --test load -- floods [word]`, `… -- lists`, `… -- streams` and
+//! `… -- drain [restarts]`.
 //!
 //! They run real processes over loopback, print what they measured, and fail if a
 //! promise of `docs/decisions/0004-own-serving-loop.md` is broken. `cargo test` leaves
@@ -15,6 +15,9 @@ mod environment;
 mod floods;
 mod harness;
 mod isolated;
+mod lists;
+#[path = "../../benches/responses.rs"]
+mod responses;
 mod streams;
 mod unread;
 
@@ -24,9 +27,10 @@ async fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["floods"] => floods::run("").await,
         ["floods", word] => floods::run(word).await,
+        ["lists"] => lists::run().await,
         ["drain"] => drain::run(8).await,
         ["drain", restarts] => drain::run(restarts.parse().unwrap()).await,
         ["streams"] => streams::run().await,
-        _ => panic!("usage: floods [word] | drain [restarts] | streams"),
+        _ => panic!("usage: floods [word] | lists | streams | drain [restarts]"),
     }
 }

@@ -8,7 +8,7 @@
 //! so the work stays in proportion to the text.
 //!
 //! The result is that of [`response`](super::response), which has the whole JSON: the same
-//! bytes, or the same first problem in the text. A fuzz target compares the two.
+//! bytes, or the same first problem in the text.
 
 mod arrival;
 mod envelope;

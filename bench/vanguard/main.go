@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"slices"
 
 	"connectrpc.com/vanguard"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
@@ -59,6 +60,12 @@ func schema(path string) protoreflect.ServiceDescriptor {
 	check(err)
 	set := new(descriptorpb.FileDescriptorSet)
 	check(proto.Unmarshal(bytes, set))
+	// It serves one RPC per REST route, and the stream shares that of the list.
+	for _, file := range set.File {
+		for _, service := range file.Service {
+			service.Method = slices.DeleteFunc(service.Method, (*descriptorpb.MethodDescriptorProto).GetServerStreaming)
+		}
+	}
 	files, err := protodesc.NewFiles(set)
 	check(err)
 	found, err := files.FindDescriptorByName(service)

@@ -22,7 +22,6 @@ request = getattr(messages, call["rpc"] + "Request")()
 json_format.ParseDict(call["request"], request)
 
 
-
 def receive(stream):
     """Counts the messages of a stream."""
     received, first, last = 0, "", ""

@@ -19,7 +19,11 @@ SERVICES = [
     SERVICE,
 ]
 
-RPCS = ["CreatePartnerSharedConnection", "ListPartnerSharedConnections"]
+RPCS = [
+    "CreatePartnerSharedConnection",
+    "ListPartnerSharedConnections",
+    "StreamPartnerSharedConnections",
+]
 
 
 def test_all_services_are_listed(address):

@@ -181,7 +181,8 @@ impl Elements {
             }
             Err(error) if error.is_too_large() => {
                 self.arrival.consume(consumed);
-                Ok(Some(Progress::Room(out.capacity() + length)))
+                // The text may be at its end.
+                Ok(Some(Progress::Room(out.capacity() + length + SLACK)))
             }
             Err(error) => Err(self.explain(error)),
         }

@@ -87,6 +87,18 @@ fn agrees_in_any_chunks(path: &str, json: impl AsRef<[u8]>) {
 }
 
 #[test]
+fn room_is_always_more_than_there_is() {
+    // The text ends where the output is as full as it may be.
+    for length in 0..40 {
+        let values = vec!["1"; length].join(",");
+        let json = format!(r#"{{"values":[{values},"#);
+        agrees(EVERY, json.as_bytes(), &[json.as_bytes()]);
+        let invalid = [json.as_bytes(), &[0xfe]].concat();
+        agrees(EVERY, &invalid, &[&invalid]);
+    }
+}
+
+#[test]
 fn response_in_any_chunks_is_read_as_the_whole() {
     agrees_in_any_chunks(LIST, PAGE);
     agrees_in_any_chunks(CREATE, r#"{"data":{"id":"x","name":"é\ud83d\ude00"}}"#);

@@ -145,7 +145,7 @@ impl ExpectedResponse<'_> {
         self.memory.grow_to(needed, until).await
     }
 
-    /// Grows to `bytes` for a stream, if the shared memory can have as many.
+    /// Grows to `bytes` for a stream, before it is sent.
     ///
     /// # Errors
     ///
@@ -155,7 +155,7 @@ impl ExpectedResponse<'_> {
         bytes: usize,
         until: Instant,
     ) -> Result<(), Exhausted> {
-        self.memory.expect(bytes, until).await
+        self.memory.hold_window(bytes, until).await
     }
 
     /// Returns the memory, for a stream, which outlives its attempt.

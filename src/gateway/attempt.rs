@@ -9,11 +9,14 @@ use http::{StatusCode, header::AUTHORIZATION};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    Answer, Gateway, check_class, deadline::Deadline, record::Record, stream::Reading,
+    Answer, Gateway, check_class,
+    deadline::Deadline,
+    record::Record,
+    stream::{Reading, WINDOW},
 };
 use crate::{
     auth::{CredentialOwner, Credentials},
-    budget::ExpectedResponse,
+    budget::{ExpectedResponse, wait_until},
     contract::Rpc,
     status::{Content, Failure, content},
     upstream::{CancelHandle, Error, Holder, Request},
@@ -44,6 +47,10 @@ impl Gateway {
         let mut retry = self.retries.first(rpc.binding.is_safe());
         let is_repeatable = rpc.binding.is_repeatable();
         loop {
+            if rpc.is_streaming {
+                // Before the attempt: it is not to blame for the wait.
+                memory.hold_window(WINDOW, wait_until(deadline.at())).await?;
+            }
             let unsent = if retry.is_last() || !is_repeatable {
                 deadline.at()
             } else {

@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::{deadline::Deadline, record::Record};
 use crate::{
-    budget::{ExpectedResponse, ResponseMemory, RpcReservation, wait_until},
+    budget::{ExpectedResponse, ResponseMemory, RpcReservation},
     contract::Rpc,
     status::{Content, Failure, content},
     transcode::{Elements, Progress},
@@ -31,7 +31,7 @@ const BUFFERED: usize = 320 * 1024;
 const MAKING: usize = 192 * 1024;
 
 /// Bytes that a stream holds from its beginning. One with larger elements needs more.
-const WINDOW: usize = BUFFERED + MAKING;
+pub(super) const WINDOW: usize = BUFFERED + MAKING;
 
 /// A list that is being read from Polytomic's response.
 #[derive(Debug)]
@@ -49,15 +49,13 @@ impl Reading {
     /// Reads the first element, or to the end of an empty list. Until then the attempt
     /// may fail and be repeated.
     ///
-    /// The status of the response is one of success.
+    /// The status of the response is one of success, and the memory holds a [`WINDOW`].
     pub(super) async fn start(
         rpc: &Arc<Rpc>,
         exchange: Exchange<&ExpectedResponse<'_>>,
         memory: &ExpectedResponse<'_>,
         deadline: Deadline,
     ) -> Result<Self, Failure> {
-        let window = memory.hold_window(WINDOW, wait_until(deadline.at())).await;
-        window.map_err(Error::NoMemory)?;
         let exchange = exchange.into_chunks();
         let mut elements = Elements::of_stream(rpc, exchange.limit());
         if content(exchange.status(), rpc.binding.is_safe()) == Content::Empty {

@@ -524,3 +524,29 @@ async fn request_of_a_stream_is_checked() {
     assert_eq!(reply.code(), Code::InvalidArgument);
     assert_eq!(reply.violations(), ["org_id", "connection_id"]);
 }
+
+#[tokio::test]
+async fn stream_that_finds_no_memory_is_not_sent() {
+    // Enough for one stream, and for none.
+    for (memory, begins, reason) in [
+        ("4194304", 1, "GATEWAY_OVERLOADED"),
+        ("2097152", 0, "UPSTREAM_RESPONSE_EXCEEDS_MEMORY"),
+    ] {
+        over_both(async |protocol| {
+            let reaction = vec![head(), data(r#"{"data":[{"id":"1"},"#), Step::Stall];
+            let fake = Fake::playing(Script::new(protocol, vec![reaction])).await;
+            let flags = ["--answer-memory", memory, "--answer-limit", "65536"];
+            let gateway = Gateway::with(&fake, &flags).await;
+            let mut streams = Vec::new();
+            for _ in 0..begins {
+                streams.push(call(&gateway).await);
+            }
+            let late = Caller::stream(gateway.address).send().await;
+            assert_eq!(late.code(), Code::ResourceExhausted, "{}", late.message());
+            assert_eq!(late.reason(), reason);
+            assert_eq!(late.error_metadata("outcome").as_deref(), Some("NOT_SENT"));
+            assert_eq!(fake.seen().len(), begins);
+        })
+        .await;
+    }
+}

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tonic::Status;
 
-use super::{deadline::Deadline, record::Record};
+use super::{deadline::Deadline, record::Record, response::failed};
 use crate::{
     budget::{ExpectedResponse, ResponseMemory, RpcReservation},
     contract::Rpc,
@@ -56,22 +56,38 @@ impl Reading {
         memory: &ExpectedResponse<'_>,
         deadline: Deadline,
     ) -> Result<Self, Failure> {
-        let exchange = exchange.into_chunks();
+        let mut exchange = exchange.into_chunks();
         let mut elements = Elements::of_stream(rpc, exchange.limit());
         if content(exchange.status(), rpc.binding.is_safe()) == Content::Empty {
+            exchange.drain().await?;
             elements.push(Bytes::from_static(b"{}"));
             elements.end();
-        } else {
-            exchange.check_json()?;
+        } else if let Err(error) = exchange.check_json() {
+            exchange.drain().await?;
+            return Err(error.into());
         }
         let memory = memory.shared();
         let (first, has_ended) = (None, false);
         let mut reading = Self { exchange, elements, memory, first, has_ended, deadline };
         let mut first = Vec::new();
-        if reading.next(&mut first).await? {
-            reading.first = Some(first);
+        match reading.next(&mut first).await {
+            Ok(true) => reading.first = Some(first),
+            Ok(false) => {}
+            Err(failure) => return Err(reading.fail(failure).await),
         }
         Ok(reading)
+    }
+
+    /// Returns the failure that a list has with the same response.
+    async fn fail(mut self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Response(error) => failed(&mut self.exchange, error).await,
+            Failure::Upstream(error) => {
+                self.exchange.fail(&error);
+                error.into()
+            }
+            other => other,
+        }
     }
 
     /// Lets the client read the rest at its own pace, until the deadline of the stream.

@@ -113,6 +113,11 @@ impl<R: Reserve> Exchange<R> {
         Self { response, ..self }
     }
 
+    /// Ends the exchange for the circuit breaker with a problem that its reader found.
+    pub fn fail(&mut self, error: &Error) {
+        self.report.send(Err(error));
+    }
+
     /// Returns the maximum bytes of the body, and whether the body states that it has as
     /// many. Otherwise it is the limit.
     ///

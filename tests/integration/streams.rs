@@ -204,7 +204,8 @@ async fn body_that_is_wrong_fails_the_stream_as_it_fails_a_list() {
 async fn body_that_breaks_fails_the_stream_as_it_fails_a_list() {
     over_both(async |protocol| {
         let two = format!(r#"{{"data":[{},{},"#, connection(0), connection(1));
-        for (text, messages) in [(&*two, 2), (r#"{"data":["#, 0)] {
+        let wrong = r#"{"data":[{"id":1},"#;
+        for (text, messages) in [(&*two, 2), (r#"{"data":["#, 0), (wrong, 0)] {
             for end in [Step::Close, Step::Reset] {
                 let case = format!("{end:?} after {messages}");
                 // A pause, so that a reset does not overtake the data.
@@ -240,9 +241,11 @@ async fn error_response_fails_the_stream_before_it_begins() {
 async fn stream_is_retried_only_before_its_first_message() {
     over_both(async |protocol| {
         let pause = Step::Pause(Duration::from_millis(20));
-        for (text, messages, requests) in
-            [(r#"{"data":[{"id":"#, 1, 2), (r#"{"data":[{"id":"1"},"#, 1, 1)]
-        {
+        for (text, messages, requests) in [
+            (r#"{"data":[{"id":"#, 1, 2),
+            (r#"{"data":[{"id":1},"#, 1, 2),
+            (r#"{"data":[{"id":"1"},"#, 1, 1),
+        ] {
             let broken = vec![head(), data(text), pause.clone(), Step::Close];
             let whole = vec![Step::Respond(Response::json(200, &list(1)))];
             let script = Script::new(protocol, vec![broken, whole]);

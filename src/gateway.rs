@@ -60,7 +60,7 @@ pub struct Gateway {
     settings: Settings,
     retries: Retries,
     rejected_responses: RejectedResponses,
-    translator: Translator,
+    translator: Arc<Translator>,
     oversized: Oversized,
 }
 
@@ -102,7 +102,7 @@ impl Gateway {
             settings,
             retries,
             rejected_responses,
-            translator: Translator::new(),
+            translator: Arc::new(Translator::new()),
             oversized,
         }
     }

@@ -116,8 +116,11 @@ impl Gateway {
         record.responded(exchange.status());
         let content = content(exchange.status(), rpc.binding.is_safe());
         if rpc.is_streaming && content != Content::Error {
-            let reading = Reading::start(rpc, exchange, memory, deadline).await?;
-            return Ok(Answer::Stream(Box::new(reading)));
+            let translator = Arc::clone(&self.translator);
+            let reading = Reading::start(rpc, exchange, translator, memory, deadline);
+            // In a box, so that the RPCs that are no streams are smaller.
+            let reading = Box::pin(reading);
+            return Ok(Answer::Stream(Box::new(reading.await?)));
         }
         let receiving =
             self.translator.receive(rpc, exchange, credentials, memory, deadline.at());

@@ -163,7 +163,7 @@ impl Translator {
     }
 
     /// Does work on `bytes`, which cannot be divided. Other tasks of the thread go on.
-    async fn work<T>(&self, bytes: usize, work: impl FnOnce() -> T) -> T {
+    pub(super) async fn work<T>(&self, bytes: usize, work: impl FnOnce() -> T) -> T {
         if bytes <= TURN
             || Handle::current().runtime_flavor() != RuntimeFlavor::MultiThread
         {

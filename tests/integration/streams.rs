@@ -553,3 +553,25 @@ async fn stream_that_finds_no_memory_is_not_sent() {
         .await;
     }
 }
+
+/// On threads, so that a large element is made where the runtime moves other tasks away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_elements_are_those_of_the_list() {
+    let text = format!(r#"{{"name":"{}"}}"#, "n".repeat(1 << 20));
+    // Two bytes of JSON are eleven of a Struct.
+    let numbers = format!(r#"{{"configuration":{{"n":[{}0]}}}}"#, "0,".repeat(1 << 18));
+    let elements = [&connection(0), &text, &connection(1), &numbers, &connection(2)];
+    let body = format!(r#"{{"data":[{}]}}"#, elements.map(String::as_str).join(","));
+    over_both(async |protocol| {
+        let fake = Fake::json_over(protocol, 200, &body).await;
+        let gateway = Gateway::on(&fake).await;
+        let list = Caller::list(gateway.address).send().await;
+        let fake = Fake::json_over(protocol, 200, &body).await;
+        let gateway = Gateway::on(&fake).await;
+        let stream = Caller::stream(gateway.address).send().await;
+        assert_eq!(stream.code(), Code::Ok, "{}", stream.message());
+        assert_eq!(stream.messages().len(), elements.len());
+        assert!(stream.messages().concat() == list.body[5..], "other bytes");
+    })
+    .await;
+}

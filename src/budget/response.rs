@@ -42,6 +42,7 @@
 //! deadline, then fails.
 
 mod limits;
+mod stream;
 
 use std::{
     future::pending,
@@ -122,18 +123,6 @@ impl ResponseMemory {
         self.resize(&mut held.reservation, bytes)
     }
 
-    /// Grows to `bytes` in all for a stream, which does not wait while it holds memory,
-    /// and never has the turn.
-    ///
-    /// # Errors
-    ///
-    /// If there is no memory now, or can never be as much.
-    pub(crate) fn grow_stream_to(&self, bytes: usize) -> Result<(), Exhausted> {
-        let largest = self.limits.largest_alone;
-        let fits = (bytes <= largest).then_some(bytes);
-        self.try_grow_to(fits.ok_or(Exhausted::TooLarge { largest })?)
-    }
-
     /// As [`try_grow_to`](Self::try_grow_to), but waits for memory.
     ///
     /// # Errors
@@ -206,21 +195,6 @@ impl ResponseMemory {
         let reserved = timeout_at(until, self.shared.reserve_bytes(bytes)).await;
         self.held().reservation = reserved.map_err(|_| exhausted)?;
         Ok(())
-    }
-
-    /// Waits for `bytes` that a stream holds from its beginning. If the shared memory has
-    /// fewer for those that wait, it does not wait.
-    ///
-    /// # Errors
-    ///
-    /// As [`grow_to`](Self::grow_to).
-    pub(super) async fn hold_window(
-        &self,
-        bytes: usize,
-        until: Instant,
-    ) -> Result<(), Exhausted> {
-        self.expect(bytes, until).await?;
-        self.grow_stream_to(bytes)
     }
 
     /// Holds a message of `bytes`, whose JSON is dropped, and no turn. A message that was

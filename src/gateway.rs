@@ -60,7 +60,7 @@ pub struct Gateway {
     settings: Settings,
     retries: Retries,
     rejected_responses: RejectedResponses,
-    translator: Translator,
+    translator: Arc<Translator>,
     oversized: Oversized,
 }
 
@@ -102,7 +102,7 @@ impl Gateway {
             settings,
             retries,
             rejected_responses,
-            translator: Translator::new(),
+            translator: Arc::new(Translator::new()),
             oversized,
         }
     }
@@ -185,13 +185,17 @@ impl Gateway {
         // Rejected immediately at a limit: a queue would only delay every client.
         let reserved = received.start(client(&credentials))?;
         let mut request = prepare(rpc, metadata, message, key, stated, record)?;
-        let expecting = self.rejected_responses.reserve(
-            &reserved.response,
-            (&request.method, &request.path_and_query),
-            credentials.key(),
-            wait_until(deadline.at()),
-        );
-        let memory = expecting.await?;
+        let memory = if rpc.is_streaming {
+            self.rejected_responses.of_stream(&reserved.response)
+        } else {
+            let expecting = self.rejected_responses.reserve(
+                &reserved.response,
+                (&request.method, &request.path_and_query),
+                credentials.key(),
+                wait_until(deadline.at()),
+            );
+            expecting.await?
+        };
         let answer =
             self.send(rpc, &mut request, deadline, credentials, &memory, record).await?;
         let Answer::Stream(reading) = answer else { return Ok((answer, reserved)) };

@@ -65,7 +65,17 @@ impl RejectedResponses {
         {
             memory.expect(needed, until).await?;
         }
-        Ok(ExpectedResponse { memory, request, rejected: self })
+        Ok(ExpectedResponse { memory, request: Some(request), rejected: self })
+    }
+
+    /// Returns the memory of a stream. What it needs is known before it is sent, and is
+    /// not what a list with the same request needs. So nothing is looked up for it, and
+    /// nothing remembered.
+    pub(crate) fn of_stream<'a>(
+        &'a self,
+        memory: &'a Arc<ResponseMemory>,
+    ) -> ExpectedResponse<'a> {
+        ExpectedResponse { memory, request: None, rejected: self }
     }
 
     fn has_some(&self) -> bool {
@@ -86,7 +96,8 @@ impl RejectedResponses {
 #[derive(Debug)]
 pub struct ExpectedResponse<'a> {
     memory: &'a Arc<ResponseMemory>,
-    request: u64,
+    /// Under which it is remembered.
+    request: Option<u64>,
     rejected: &'a RejectedResponses,
 }
 
@@ -128,11 +139,13 @@ impl ExpectedResponse<'_> {
         if self.memory.try_grow_to(needed).is_ok() {
             return Ok(());
         }
-        self.rejected.remember(self.request, needed);
+        if let Some(request) = self.request {
+            self.rejected.remember(request, needed);
+        }
         self.memory.grow_to(needed, until).await
     }
 
-    /// Grows to `bytes` for a stream, if the shared memory can have as many.
+    /// Grows to `bytes` for a stream, before it is sent.
     ///
     /// # Errors
     ///
@@ -142,7 +155,7 @@ impl ExpectedResponse<'_> {
         bytes: usize,
         until: Instant,
     ) -> Result<(), Exhausted> {
-        self.memory.expect(bytes, until).await
+        self.memory.hold_window(bytes, until).await
     }
 
     /// Returns the memory, for a stream, which outlives its attempt.
@@ -248,6 +261,16 @@ mod tests {
         reject(&responses, "/a").await;
         assert!(is_sent(&responses, "/b", HOLDER, 3 * UNIT).await);
         assert!(is_sent(&responses, "/a", KeyId(2), 3 * UNIT).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_stream_needs_is_not_remembered() {
+        let responses = RejectedResponses::new();
+        let memory = memory(MIB);
+        let stream = responses.of_stream(&memory);
+        let rejected = (&stream).reserve(4 * MIB, soon()).await;
+        assert_eq!(rejected, Err(Exhausted::ResponseMemory));
+        assert!(!responses.has_some());
     }
 
     #[tokio::test]

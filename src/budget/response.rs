@@ -29,12 +29,20 @@
 //! too, nothing is left but waiters of the first kind, and what one of them needs is
 //! free. No circle of responses that wait for each other is possible.
 //!
-//! Two cases are not covered: a message above an eighth of the memory, which is larger
-//! than its JSON, and clients that do not read, whose messages keep that eighth. Then a message waits for shared memory with its turn, while others may hold
-//! some and wait for the turn. That ends in time: each waits for half of what is left
-//! until its deadline, then fails.
+//! Streams hold shared memory until their client has read them, which has no end of its
+//! own. They have no turn and, once they hold memory, never wait for more: a stream that
+//! finds none fails. Responses of the first kind may wait for memory that streams hold;
+//! the turn and the messages' eighth are not theirs, so the second kind gets on, and what
+//! waits in vain fails in time.
+//!
+//! Two more cases are not covered: a message above an eighth of the memory, which is
+//! larger than its JSON, and clients that do not read, whose messages keep that eighth.
+//! Then a message waits for shared memory with its turn, while others may hold some and
+//! wait for the turn. That ends in time: each waits for half of what is left until its
+//! deadline, then fails.
 
 mod limits;
+mod stream;
 
 use std::{
     future::pending,
@@ -113,17 +121,6 @@ impl ResponseMemory {
             return Ok(());
         }
         self.resize(&mut held.reservation, bytes)
-    }
-
-    /// Grows to `bytes` in all for a stream, which does not wait while it holds memory.
-    ///
-    /// # Errors
-    ///
-    /// As [`grow_to`](Self::grow_to).
-    pub(crate) fn grow_stream_to(&self, bytes: usize) -> Result<(), Exhausted> {
-        let largest = self.largest();
-        let fits = (bytes <= largest).then_some(bytes);
-        self.try_grow_to(fits.ok_or(Exhausted::TooLarge { largest })?)
     }
 
     /// As [`try_grow_to`](Self::try_grow_to), but waits for memory.

@@ -9,11 +9,14 @@ use http::{StatusCode, header::AUTHORIZATION};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    Answer, Gateway, check_class, deadline::Deadline, record::Record, stream::Reading,
+    Answer, Gateway, check_class,
+    deadline::Deadline,
+    record::Record,
+    stream::{Reading, WINDOW},
 };
 use crate::{
     auth::{CredentialOwner, Credentials},
-    budget::ExpectedResponse,
+    budget::{ExpectedResponse, wait_until},
     contract::Rpc,
     status::{Content, Failure, content},
     upstream::{CancelHandle, Error, Holder, Request},
@@ -44,6 +47,10 @@ impl Gateway {
         let mut retry = self.retries.first(rpc.binding.is_safe());
         let is_repeatable = rpc.binding.is_repeatable();
         loop {
+            if rpc.is_streaming {
+                // Before the attempt: it is not to blame for the wait.
+                memory.hold_window(WINDOW, wait_until(deadline.at())).await?;
+            }
             let unsent = if retry.is_last() || !is_repeatable {
                 deadline.at()
             } else {
@@ -109,8 +116,11 @@ impl Gateway {
         record.responded(exchange.status());
         let content = content(exchange.status(), rpc.binding.is_safe());
         if rpc.is_streaming && content != Content::Error {
-            let reading = Reading::start(rpc, exchange, memory, deadline).await?;
-            return Ok(Answer::Stream(Box::new(reading)));
+            let translator = Arc::clone(&self.translator);
+            let reading = Reading::start(rpc, exchange, translator, memory, deadline);
+            // In a box, so that the RPCs that are no streams are smaller.
+            let reading = Box::pin(reading);
+            return Ok(Answer::Stream(Box::new(reading.await?)));
         }
         let receiving =
             self.translator.receive(rpc, exchange, credentials, memory, deadline.at());

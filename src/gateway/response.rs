@@ -163,7 +163,7 @@ impl Translator {
     }
 
     /// Does work on `bytes`, which cannot be divided. Other tasks of the thread go on.
-    async fn work<T>(&self, bytes: usize, work: impl FnOnce() -> T) -> T {
+    pub(super) async fn work<T>(&self, bytes: usize, work: impl FnOnce() -> T) -> T {
         if bytes <= TURN
             || Handle::current().runtime_flavor() != RuntimeFlavor::MultiThread
         {
@@ -177,7 +177,10 @@ impl Translator {
 
 /// Returns the failure of a response that is no message. A response that breaks off is
 /// one that broke off, wherever it was wrong before.
-async fn failed<R: Reserve>(exchange: &mut Exchange<R>, error: ResponseError) -> Failure {
+pub(super) async fn failed<R: Reserve>(
+    exchange: &mut Exchange<R>,
+    error: ResponseError,
+) -> Failure {
     match exchange.drain().await {
         Ok(()) => Failure::Response(error),
         Err(broken) => broken.into(),

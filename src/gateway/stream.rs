@@ -14,12 +14,16 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tonic::Status;
 
-use super::{deadline::Deadline, record::Record};
+use super::{
+    deadline::Deadline,
+    record::Record,
+    response::{Translator, failed},
+};
 use crate::{
-    budget::{ExpectedResponse, ResponseMemory, RpcReservation, wait_until},
+    budget::{ExpectedResponse, ResponseMemory, RpcReservation},
     contract::Rpc,
     status::{Content, Failure, content},
-    transcode::{Elements, Progress},
+    transcode::{Elements, Progress, ResponseError, TURN},
     upstream::{Error, Exchange},
 };
 
@@ -30,14 +34,19 @@ const BUFFERED: usize = 320 * 1024;
 /// Bytes of the messages that are being made, and of the JSON that waits for its end.
 const MAKING: usize = 192 * 1024;
 
+/// Bytes for messages that are allocated at once: those of one piece, and an element of up
+/// to 32 KiB behind them.
+const ROOM: usize = 112 * 1024;
+
 /// Bytes that a stream holds from its beginning. One with larger elements needs more.
-const WINDOW: usize = BUFFERED + MAKING;
+pub(super) const WINDOW: usize = BUFFERED + MAKING;
 
 /// A list that is being read from Polytomic's response.
 #[derive(Debug)]
 pub(super) struct Reading {
     exchange: Exchange<()>,
     elements: Elements,
+    translator: Arc<Translator>,
     memory: Arc<ResponseMemory>,
     /// The first message, made before the response begins.
     first: Option<Vec<u8>>,
@@ -49,31 +58,47 @@ impl Reading {
     /// Reads the first element, or to the end of an empty list. Until then the attempt
     /// may fail and be repeated.
     ///
-    /// The status of the response is one of success.
+    /// The status of the response is one of success, and the memory holds a [`WINDOW`].
     pub(super) async fn start(
         rpc: &Arc<Rpc>,
         exchange: Exchange<&ExpectedResponse<'_>>,
+        translator: Arc<Translator>,
         memory: &ExpectedResponse<'_>,
         deadline: Deadline,
     ) -> Result<Self, Failure> {
-        let window = memory.hold_window(WINDOW, wait_until(deadline.at())).await;
-        window.map_err(Error::NoMemory)?;
-        let exchange = exchange.into_chunks();
+        let mut exchange = exchange.into_chunks();
         let mut elements = Elements::of_stream(rpc, exchange.limit());
         if content(exchange.status(), rpc.binding.is_safe()) == Content::Empty {
+            exchange.drain().await?;
             elements.push(Bytes::from_static(b"{}"));
             elements.end();
-        } else {
-            exchange.check_json()?;
+        } else if let Err(error) = exchange.check_json() {
+            exchange.drain().await?;
+            return Err(error.into());
         }
         let memory = memory.shared();
         let (first, has_ended) = (None, false);
-        let mut reading = Self { exchange, elements, memory, first, has_ended, deadline };
+        let mut reading =
+            Self { exchange, elements, translator, memory, first, has_ended, deadline };
         let mut first = Vec::new();
-        if reading.next(&mut first).await? {
-            reading.first = Some(first);
+        match reading.next(&mut first).await {
+            Ok(true) => reading.first = Some(first),
+            Ok(false) => {}
+            Err(failure) => return Err(reading.fail(failure).await),
         }
         Ok(reading)
+    }
+
+    /// Returns the failure that a list has with the same response.
+    async fn fail(&mut self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Response(error) => failed(&mut self.exchange, error).await,
+            Failure::Upstream(error) => {
+                self.exchange.fail(&error);
+                error.into()
+            }
+            other => other,
+        }
     }
 
     /// Lets the client read the rest at its own pace, until the deadline of the stream.
@@ -93,6 +118,15 @@ impl Reading {
             if self.has_ended {
                 return Ok(false);
             }
+            let window = self.elements.window();
+            if window > TURN {
+                let translator = Arc::clone(&self.translator);
+                let read = translator.work(window, || self.elements.next(out)).await;
+                if self.follow(read, out)? == Progress::Element {
+                    return Ok(true);
+                }
+                continue;
+            }
             let limit = self.exchange.limit();
             if self.elements.incomplete() >= limit {
                 return Err(Error::TooLarge { limit }.into());
@@ -104,28 +138,54 @@ impl Reading {
         }
     }
 
-    /// As [`next`](Self::next), but only if its element has arrived.
+    /// As [`next`](Self::next), but only if its element has arrived and is not so large
+    /// that other tasks would wait for it.
     fn try_next(&mut self, out: &mut Vec<u8>) -> Result<bool, Failure> {
         if self.deadline.left().is_zero() {
             return Err(self.deadline.failure());
         }
         if let Some(first) = self.first.take() {
+            self.reserve(out.len() + first.len() + first.capacity())?;
             out.extend_from_slice(&first);
             return Ok(true);
         }
-        while !self.has_ended {
-            match self.elements.next(out).map_err(Failure::Response)? {
+        while !self.has_ended && self.elements.window() <= TURN {
+            let read = self.elements.next(out);
+            match self.follow(read, out)? {
                 Progress::Element => return Ok(true),
-                Progress::Room(bytes) => {
-                    self.reserve(bytes)?;
-                    out.reserve_exact(bytes - out.len());
-                }
-                Progress::Turn => {}
                 Progress::Input => break,
-                Progress::End => self.has_ended = true,
+                Progress::Room(_) | Progress::Turn | Progress::End => {}
             }
         }
         Ok(false)
+    }
+
+    /// Does what is needed before the next element is read.
+    fn follow(
+        &mut self,
+        read: Result<Progress, ResponseError>,
+        out: &mut Vec<u8>,
+    ) -> Result<Progress, Failure> {
+        let progress = read.map_err(Failure::Response)?;
+        match progress {
+            Progress::Room(least) => self.make_room(least, out)?,
+            Progress::End => self.has_ended = true,
+            Progress::Element | Progress::Turn | Progress::Input => {}
+        }
+        Ok(progress)
+    }
+
+    /// Makes room for `least` bytes of messages, at least. The messages are in memory
+    /// twice while they are moved.
+    fn make_room(&self, least: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+        let old = out.capacity();
+        let mut new = if least <= ROOM { ROOM } else { least.max(2 * old) };
+        if self.reserve(old + new).is_err() {
+            new = least;
+            self.reserve(old + new)?;
+        }
+        out.reserve_exact(new - out.len());
+        Ok(())
     }
 
     /// Reserves memory for this many bytes of messages, and for the JSON of an element that

@@ -17,6 +17,9 @@ use crate::{budget::UnreadResponses, gateway::Messages};
 /// time.
 const PIECE: usize = 64 * 1024;
 
+/// Bytes that are kept for the next piece, at most.
+const KEPT: usize = 2 * PIECE;
+
 /// Returns the response of a stream that has begun.
 pub(super) fn response(
     mut headers: HeaderMap,
@@ -55,6 +58,7 @@ impl Pieces {
             yield_now().await;
         }
         self.frames.clear();
+        self.frames.shrink_to(KEPT);
         let start = self.begin();
         if !self.messages.next(&mut self.frames).await? {
             return Ok(None);

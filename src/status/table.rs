@@ -194,7 +194,7 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
         F::Grpc(G::UnknownRpc)                   => const { &row(Local("unknown service or RPC"),                   Unimplemented,     Never,  Reason::UNKNOWN_RPC) },
         F::DeadlineExceeded | F::Grpc(G::Late)   => const { &row(Local("deadline of the client passed"),            DeadlineExceeded,  Client, Reason::DEADLINE_EXCEEDED) },
         F::Cancelled | F::Grpc(G::Cancelled)     => const { &row(Local("client cancelled"),                         Cancelled,         Client, Reason::CANCELLED) },
-        F::Budget(Exhausted::TooLarge { .. })    => const { &row(Local("last response to the same request never fitted"), ResourceExhausted, Never, Reason::UPSTREAM_RESPONSE_EXCEEDS_MEMORY) },
+        F::Budget(Exhausted::TooLarge { .. })    => const { &row(Local("stream never fits into memory"), ResourceExhausted, Never, Reason::UPSTREAM_RESPONSE_EXCEEDS_MEMORY) },
         F::Budget(_)                             => const { &row(Local("gateway at its limit of RPCs or memory"),   ResourceExhausted, Client, Reason::GATEWAY_OVERLOADED)        .with(&[Retry]) },
         F::Upstream(U::CircuitOpen { .. })       => const { &row(Local("circuit breaker open"),                     Unavailable,       Client, Reason::CIRCUIT_OPEN)              .with(&[Retry]) },
         F::Panic | F::Auth(A::Internal)          => const { &row(Local("panic in the gateway"),                     Internal,          Never,  Reason::GATEWAY_PANIC) },

@@ -88,10 +88,11 @@ impl Elements {
         self.arrival.incomplete()
     }
 
-    /// Returns how many bytes of JSON the next call looks at, at most.
+    /// Returns how many bytes of JSON the next call looks at, at most. None, if it only
+    /// asks for more.
     #[must_use]
     pub fn window(&self) -> usize {
-        self.arrival.text(TURN).len()
+        if self.arrival.is_worth_reading() { self.arrival.text(TURN).len() } else { 0 }
     }
 
     /// Adds the next bytes of the response. Only after [`Progress::Input`], or as the

@@ -113,6 +113,11 @@ impl<R: Reserve> Exchange<R> {
         Self { response, ..self }
     }
 
+    /// Ends the exchange for the circuit breaker with a problem that its reader found.
+    pub fn fail(&mut self, error: &Error) {
+        self.report.send(Err(error));
+    }
+
     /// Returns the maximum bytes of the body, and whether the body states that it has as
     /// many. Otherwise it is the limit.
     ///
@@ -183,11 +188,11 @@ impl<R: Reserve> Exchange<R> {
 
         // A body of one chunk is not copied.
         let mut whole = self.limited_chunk().await?.unwrap_or_default();
-        reserved = self.reserve_for(whole.len(), reserved).await?;
+        reserved = self.reserve_for(whole.len(), reserved, 0).await?;
         let mut body = Vec::new();
         while let Some(chunk) = self.limited_chunk().await? {
             let length = body.len() + whole.len() + chunk.len();
-            reserved = self.reserve_for(length, reserved).await?;
+            reserved = self.reserve_for(length, reserved, body.capacity()).await?;
             if body.capacity() < length {
                 body.reserve_exact(reserved - body.len());
             }
@@ -202,19 +207,21 @@ impl<R: Reserve> Exchange<R> {
         Ok(Response { status, headers, body: whole })
     }
 
-    /// Reserves memory for `length` bytes, if `reserved` are less. Returns how many are
-    /// reserved then: twice as many each time, so that a body is seldom moved.
+    /// Reserves memory for `length` bytes, if `reserved` are less. Returns how many the
+    /// body may have then: twice as many each time, so that it is seldom moved. The
+    /// `moved` bytes of it are in memory twice meanwhile.
     async fn reserve_for(
         &mut self,
         length: usize,
         reserved: usize,
+        moved: usize,
     ) -> Result<usize, Error> {
         if length <= reserved {
             return Ok(reserved);
         }
         let most = self.limits.bytes.max(length);
         let larger = reserved.saturating_mul(2).clamp(length, most);
-        self.reserve(larger).await?;
+        self.reserve(moved + larger).await?;
         Ok(larger)
     }
 

@@ -204,7 +204,8 @@ async fn body_that_is_wrong_fails_the_stream_as_it_fails_a_list() {
 async fn body_that_breaks_fails_the_stream_as_it_fails_a_list() {
     over_both(async |protocol| {
         let two = format!(r#"{{"data":[{},{},"#, connection(0), connection(1));
-        for (text, messages) in [(&*two, 2), (r#"{"data":["#, 0)] {
+        let wrong = r#"{"data":[{"id":1},"#;
+        for (text, messages) in [(&*two, 2), (r#"{"data":["#, 0), (wrong, 0)] {
             for end in [Step::Close, Step::Reset] {
                 let case = format!("{end:?} after {messages}");
                 // A pause, so that a reset does not overtake the data.
@@ -240,9 +241,11 @@ async fn error_response_fails_the_stream_before_it_begins() {
 async fn stream_is_retried_only_before_its_first_message() {
     over_both(async |protocol| {
         let pause = Step::Pause(Duration::from_millis(20));
-        for (text, messages, requests) in
-            [(r#"{"data":[{"id":"#, 1, 2), (r#"{"data":[{"id":"1"},"#, 1, 1)]
-        {
+        for (text, messages, requests) in [
+            (r#"{"data":[{"id":"#, 1, 2),
+            (r#"{"data":[{"id":1},"#, 1, 2),
+            (r#"{"data":[{"id":"1"},"#, 1, 1),
+        ] {
             let broken = vec![head(), data(text), pause.clone(), Step::Close];
             let whole = vec![Step::Respond(Response::json(200, &list(1)))];
             let script = Script::new(protocol, vec![broken, whole]);
@@ -523,4 +526,52 @@ async fn request_of_a_stream_is_checked() {
     let reply = Caller::stream(gateway.address).body(frame(b"")).send().await;
     assert_eq!(reply.code(), Code::InvalidArgument);
     assert_eq!(reply.violations(), ["org_id", "connection_id"]);
+}
+
+#[tokio::test]
+async fn stream_that_finds_no_memory_is_not_sent() {
+    // Enough for one stream, and for none.
+    for (memory, begins, reason) in [
+        ("4194304", 1, "GATEWAY_OVERLOADED"),
+        ("2097152", 0, "UPSTREAM_RESPONSE_EXCEEDS_MEMORY"),
+    ] {
+        over_both(async |protocol| {
+            let reaction = vec![head(), data(r#"{"data":[{"id":"1"},"#), Step::Stall];
+            let fake = Fake::playing(Script::new(protocol, vec![reaction])).await;
+            let flags = ["--answer-memory", memory, "--answer-limit", "65536"];
+            let gateway = Gateway::with(&fake, &flags).await;
+            let mut streams = Vec::new();
+            for _ in 0..begins {
+                streams.push(call(&gateway).await);
+            }
+            let late = Caller::stream(gateway.address).send().await;
+            assert_eq!(late.code(), Code::ResourceExhausted, "{}", late.message());
+            assert_eq!(late.reason(), reason);
+            assert_eq!(late.error_metadata("outcome").as_deref(), Some("NOT_SENT"));
+            assert_eq!(fake.seen().len(), begins);
+        })
+        .await;
+    }
+}
+
+/// On threads, so that a large element is made where the runtime moves other tasks away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_elements_are_those_of_the_list() {
+    let text = format!(r#"{{"name":"{}"}}"#, "n".repeat(1 << 20));
+    // Two bytes of JSON are eleven of a Struct.
+    let numbers = format!(r#"{{"configuration":{{"n":[{}0]}}}}"#, "0,".repeat(1 << 18));
+    let elements = [&connection(0), &text, &connection(1), &numbers, &connection(2)];
+    let body = format!(r#"{{"data":[{}]}}"#, elements.map(String::as_str).join(","));
+    over_both(async |protocol| {
+        let fake = Fake::json_over(protocol, 200, &body).await;
+        let gateway = Gateway::on(&fake).await;
+        let list = Caller::list(gateway.address).send().await;
+        let fake = Fake::json_over(protocol, 200, &body).await;
+        let gateway = Gateway::on(&fake).await;
+        let stream = Caller::stream(gateway.address).send().await;
+        assert_eq!(stream.code(), Code::Ok, "{}", stream.message());
+        assert_eq!(stream.messages().len(), elements.len());
+        assert!(stream.messages().concat() == list.body[5..], "other bytes");
+    })
+    .await;
 }

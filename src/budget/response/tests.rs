@@ -236,6 +236,24 @@ async fn expected_response_takes_no_turn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn stream_always_holds_its_window() {
+    let all = capacities();
+    let limits = &all.limits;
+    let large = limits.largest_shared + limits.unit;
+    let stream = start(&all);
+    assert_eq!(stream.response.hold_window(large, later()).await, Ok(()));
+    assert!(stream.response.held().reservation.bytes() >= large);
+    let connection = all.on_connection();
+    let _full = fill(&connection, MIB);
+    let late = start(&connection);
+    let rejected = late.response.hold_window(large, later()).now_or_never();
+    assert_eq!(rejected, Some(Err(Exhausted::ResponseMemory)), "it is not counted");
+    let largest = limits.largest_alone;
+    let never = late.response.hold_window(largest + 1, later()).now_or_never();
+    assert_eq!(never, Some(Err(Exhausted::TooLarge { largest })));
+}
+
+#[tokio::test(start_paused = true)]
 async fn turn_ends_before_its_response_has_been_read() {
     let all = capacities();
     let (one, another) = (start(&all), start(&all));

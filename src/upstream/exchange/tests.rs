@@ -73,6 +73,14 @@ async fn chunks_come_one_by_one() {
 }
 
 #[tokio::test]
+async fn problem_that_the_reader_finds_ends_the_exchange() {
+    let mut exchange = exchange(&["one", "two"], 100, ());
+    exchange.chunk().await.unwrap();
+    exchange.fail(&Error::TooLarge { limit: 3 });
+    assert!(exchange.report.permit.is_none(), "the breaker has its report");
+}
+
+#[tokio::test]
 async fn body_over_the_limit_or_the_budget_is_not_collected() {
     let over_limit = exchange(&["one", "two"], 5, ()).collect().await;
     assert!(matches!(over_limit, Err(Error::TooLarge { limit: 5 })));
@@ -85,9 +93,9 @@ async fn body_over_the_limit_or_the_budget_is_not_collected() {
 async fn memory_is_reserved_for_the_total_so_far() {
     for (chunks, limit, expected) in [
         (&["one", "two"][..], 100, &[0, 3, 6][..]),
-        (&["one", "two", "three"], 100, &[0, 3, 6, 12]),
-        (&["one", "two", "three"], 11, &[0, 3, 6, 11]),
-        (&["four", "one", "f", "s"], 100, &[0, 4, 8, 16]),
+        (&["one", "two", "three"], 100, &[0, 3, 6, 18]),
+        (&["one", "two", "three"], 11, &[0, 3, 6, 17]),
+        (&["four", "one", "f", "s"], 100, &[0, 4, 8, 24]),
     ] {
         let budget = Budget { bytes: 100, ..Budget::default() };
         let response = exchange(chunks, limit, &budget).collect().await.unwrap();

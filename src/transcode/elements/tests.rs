@@ -26,7 +26,10 @@ fn read_chunks(
     reading: Reading,
 ) -> Result<Vec<u8>, String> {
     let length = chunks.iter().map(|chunk| chunk.len()).sum();
-    let mut elements = Elements::new(rpc(path), length);
+    let mut elements = match reading {
+        Reading::Whole => Elements::new(rpc(path), length),
+        Reading::ByElement => Elements::of_stream(rpc(path), length.max(1)),
+    };
     let mut chunks = chunks.iter();
     let mut out = Vec::new();
     loop {

@@ -181,7 +181,8 @@ impl Elements {
             }
             Err(error) if error.is_too_large() => {
                 self.arrival.consume(consumed);
-                Ok(Some(Progress::Room(out.capacity() + length)))
+                // More than it has, also for what is written before a text that is missing.
+                Ok(Some(Progress::Room(out.capacity() + length.max(1))))
             }
             Err(error) => Err(self.explain(error)),
         }

@@ -154,6 +154,8 @@ fn first_problem_in_the_text_is_the_error() {
     ] {
         agrees_in_any_chunks(LIST, json);
     }
+    // Nothing of the next element is text, and there is no room for its tag.
+    agrees_in_any_chunks(EVERY, b"{\"values\":[1,\xff");
     let twice = b"{\"data\":[{\"id\":1}],\"x\":\"\xff\"}";
     let error = read_whole(LIST, twice).unwrap_err();
     assert_eq!(error, "data[0].id: expected a string, found a number");

@@ -100,4 +100,7 @@ pub use self::{
     standing::Standing,
     unread::UnreadResponses,
 };
-pub(crate) use self::{response::wait_until, unread::UnreadData};
+pub(crate) use self::{
+    response::wait_until,
+    unread::{UnreadData, UnreadStream},
+};

@@ -2,7 +2,8 @@
 //! arrive makes the message, or reports the problem, that the one makes that has them all.
 //!
 //! The first byte of an input is a number of sizes, which follow. They are the sizes of
-//! the chunks, again and again. The rest is the response.
+//! the chunks, again and again. The rest is the response. A response of a list is read
+//! as a whole; as a stream, it is read one element by one.
 
 #![no_main]
 
@@ -50,8 +51,12 @@ fn read(
     mut json: &[u8],
     one_by_one: bool,
 ) -> Result<Vec<u8>, String> {
-    let mut elements = Elements::new(rpc, json.len());
-    let mut sizes = sizes.iter().map(|size| usize::from(*size).max(1)).cycle();
+    let mut elements = if one_by_one {
+        Elements::of_stream(rpc, json.len().max(1))
+    } else {
+        Elements::new(rpc, json.len())
+    };
+    let mut sizes = sizes.iter().map(|size| chunk_size(*size)).cycle();
     let mut out = Vec::new();
     loop {
         let read =
@@ -71,5 +76,15 @@ fn read(
             Progress::Element | Progress::Turn => {}
             Progress::End => return Ok(out),
         }
+    }
+}
+
+/// Returns the size of a chunk: small, or above what is looked at in one step.
+fn chunk_size(size: u8) -> usize {
+    let low = usize::from(size & 0x3f).max(1);
+    match size >> 6 {
+        0 | 1 => usize::from(size).max(1),
+        2 => 64 * low,
+        _ => 4096 * low,
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     any::Any,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -59,6 +59,14 @@ impl UnreadResponses {
         }))
     }
 
+    /// Returns a count of the data of a stream, which hold `reservation`.
+    pub(crate) fn stream<R: Send + Sync + 'static>(
+        &self,
+        reservation: Arc<R>,
+    ) -> UnreadStream {
+        UnreadStream { unread: self.clone(), reservation, data: Weak::new() }
+    }
+
     /// Counts a piece of data as unread, and holds its `reservation`, while the result
     /// lives.
     pub(crate) fn hold<R: Send + Sync + 'static>(
@@ -74,6 +82,7 @@ impl UnreadResponses {
     pub(crate) fn count(&self) -> UnreadData {
         let round = self.0.current.load(Relaxed);
         self.0.unread_of(round).fetch_add(1, Relaxed);
+        let round = AtomicUsize::new(round);
         UnreadData { rounds: Arc::clone(&self.0), round, reservation: None }
     }
 }
@@ -101,13 +110,49 @@ impl AsRef<[u8]> for Owner {
 #[derive(Debug)]
 pub(crate) struct UnreadData {
     rounds: Arc<Rounds>,
-    round: usize,
+    round: AtomicUsize,
     reservation: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl UnreadData {
+    /// Counts the data as unread since now.
+    pub(crate) fn renew(&self) {
+        let current = self.rounds.current.load(Relaxed);
+        if self.round.load(Relaxed) != current {
+            self.rounds.unread_of(current).fetch_add(1, Relaxed);
+            let before = self.round.swap(current, Relaxed);
+            self.rounds.unread_of(before).fetch_sub(1, Relaxed);
+        }
+    }
 }
 
 impl Drop for UnreadData {
     fn drop(&mut self) {
-        self.rounds.unread_of(self.round).fetch_sub(1, Relaxed);
+        self.rounds.unread_of(*self.round.get_mut()).fetch_sub(1, Relaxed);
+    }
+}
+
+/// The data of a stream. They count together, since when the client last read any of
+/// them: one piece waits until the client has read the piece before it.
+#[derive(Debug)]
+pub(crate) struct UnreadStream {
+    unread: UnreadResponses,
+    reservation: Arc<dyn Any + Send + Sync>,
+    /// The pieces that are unread, if there are any.
+    data: Weak<UnreadData>,
+}
+
+impl UnreadStream {
+    /// Counts another piece of data as unread, and holds its reservation, while the result
+    /// lives.
+    pub(crate) fn hold(&mut self) -> Arc<UnreadData> {
+        self.data.upgrade().unwrap_or_else(|| {
+            let mut data = self.unread.count();
+            data.reservation = Some(Arc::clone(&self.reservation));
+            let data = Arc::new(data);
+            self.data = Arc::downgrade(&data);
+            data
+        })
     }
 }
 
@@ -156,6 +201,29 @@ mod tests {
             assert!(timeout(LIMIT * 9 / 10, &mut watching).await.is_err());
             drop(data);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stream_is_overdue_only_if_none_of_its_pieces_is_read() {
+        let unread = UnreadResponses::default();
+        let mut stream = unread.stream(Arc::new(()));
+        let mut pieces = vec![stream.hold(), stream.hold()];
+        let mut watching = tokio::spawn({
+            let unread = unread.clone();
+            async move { unread.overdue(LIMIT).await }
+        });
+        for _ in 0..100 {
+            assert!(timeout(LIMIT * 9 / 10, &mut watching).await.is_err());
+            pieces[0].renew();
+        }
+        pieces.remove(0);
+        pieces.push(stream.hold());
+        let read = Instant::now();
+        watching.await.unwrap();
+        assert!(read.elapsed() >= LIMIT, "{:?}", read.elapsed());
+        assert!(read.elapsed() <= 2 * LIMIT, "{:?}", read.elapsed());
+        drop(pieces);
+        timeout(100 * LIMIT, unread.overdue(LIMIT)).await.unwrap_err();
     }
 
     #[tokio::test]

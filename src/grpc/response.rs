@@ -4,8 +4,10 @@
 //! box the body; here the message is sent as it was made, behind its prefix.
 
 use std::{
+    convert::Infallible,
     mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -14,7 +16,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body::{Frame, SizeHint};
 use tonic::Status;
 
-use crate::budget::UnreadData;
+use crate::budget::{UnreadData, UnreadStream};
 
 /// The bytes that gRPC puts before a message: a flag and the length.
 pub(super) const PREFIX: usize = 5;
@@ -50,8 +52,20 @@ enum Kind {
     Trailers,
     #[default]
     Ended,
+    /// The messages of a stream.
+    Stream(tonic::body::Body, UnreadStream),
     /// Any other body.
     Other(tonic::body::Body),
+}
+
+/// What counts data as unread.
+#[derive(Debug)]
+enum Unread {
+    Message {
+        _data: UnreadData,
+    },
+    /// Until the client has read all of the stream that is made.
+    Stream(Arc<UnreadData>),
 }
 
 impl Body {
@@ -62,8 +76,17 @@ impl Body {
             prefix,
             sent: 0,
             bytes: message,
-            _unread: Some(unread),
+            unread: Some(Unread::Message { _data: unread }),
         }))
+    }
+
+    /// Returns the body of a stream, whose pieces are `unread` until the client has read
+    /// them.
+    pub(super) fn of_stream(
+        body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
+        unread: UnreadStream,
+    ) -> Self {
+        Self(Kind::Stream(tonic::body::Body::new(body), unread))
     }
 }
 
@@ -81,15 +104,26 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Data>, Status>>> {
-        if let Kind::Other(body) = &mut self.0 {
-            return Pin::new(body)
-                .poll_frame(context)
-                .map_ok(|frame| frame.map_data(Data::from));
+        match &mut self.0 {
+            Kind::Stream(body, unread) => {
+                let frame = Pin::new(body).poll_frame(context);
+                return frame.map_ok(|frame| {
+                    frame.map_data(|bytes| Data {
+                        unread: Some(Unread::Stream(unread.hold())),
+                        ..Data::from(bytes)
+                    })
+                });
+            }
+            Kind::Other(body) => {
+                let frame = Pin::new(body).poll_frame(context);
+                return frame.map_ok(|frame| frame.map_data(Data::from));
+            }
+            _ => {}
         }
         let (frame, rest) = match mem::replace(&mut self.0, Kind::Ended) {
             Kind::Message(data) => (Frame::data(data), Kind::Trailers),
             Kind::Trailers => (Frame::trailers(success()), Kind::Ended),
-            Kind::Ended | Kind::Other(_) => return Poll::Ready(None),
+            _ => return Poll::Ready(None),
         };
         self.0 = rest;
         Poll::Ready(Some(Ok(frame)))
@@ -97,14 +131,14 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Kind::Other(body) => body.is_end_stream(),
+            Kind::Stream(body, _) | Kind::Other(body) => body.is_end_stream(),
             kind => matches!(kind, Kind::Ended),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Other(body) => body.size_hint(),
+            Kind::Stream(body, _) | Kind::Other(body) => body.size_hint(),
             // The frame states the length of the message.
             _ => SizeHint::default(),
         }
@@ -119,12 +153,12 @@ pub(crate) struct Data {
     /// How many bytes of the prefix have been sent.
     sent: usize,
     bytes: Bytes,
-    _unread: Option<UnreadData>,
+    unread: Option<Unread>,
 }
 
 impl From<Bytes> for Data {
     fn from(bytes: Bytes) -> Self {
-        Self { prefix: [0; PREFIX], sent: PREFIX, bytes, _unread: None }
+        Self { prefix: [0; PREFIX], sent: PREFIX, bytes, unread: None }
     }
 }
 
@@ -141,6 +175,10 @@ impl Buf for Data {
         let of_prefix = count.min(PREFIX - self.sent);
         self.sent += of_prefix;
         self.bytes.advance(count - of_prefix);
+        // Called when bytes have been written.
+        if let Some(Unread::Stream(unread)) = &self.unread {
+            unread.renew();
+        }
     }
 }
 

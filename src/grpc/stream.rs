@@ -32,8 +32,8 @@ pub(super) fn response(
         Ok(pieces.next().await?.map(|piece| (vec![piece], pieces)))
     });
     headers.insert(CONTENT_TYPE, unary::GRPC);
-    let body = unread.watch(body::responses(pieces), memory);
-    let mut response = Response::new(body.into());
+    let body = Body::of_stream(body::responses(pieces), unread.stream(memory));
+    let mut response = Response::new(body);
     *response.headers_mut() = headers;
     response
 }

@@ -15,9 +15,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Error, cancel::RequestBody, classify, exchange::Body};
 
-/// The most headers of a response. The client's buffer of about 400 KiB bounds their
-/// bytes.
+/// The most headers of a response. Their bytes are limited by [`MAX_BUFFER`].
 const MAX_HEADERS: usize = 100;
+
+/// The most bytes to read together, of headers as over HTTP/2, and of a chunk; hyper may
+/// read up to twice as many. By default, a stream that its client does not read could
+/// keep a chunk of 400 KiB, which nothing counts.
+const MAX_BUFFER: usize = 64 * 1024;
 
 /// A connection, for one request after the other.
 pub(super) type Sender = http1::SendRequest<RequestBody>;
@@ -44,6 +48,7 @@ where
 {
     let (sender, connection) = http1::Builder::new()
         .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_BUFFER)
         .handshake(TokioIo::new(stream))
         .await?;
     // Its error is that of the request on it, or there is none to tell.

@@ -14,7 +14,7 @@ use tokio::{
 use tonic::Code;
 
 use kit::{
-    Caller, Gateway, Origin,
+    Caller, Gateway, Origin, Protocol,
     caller::{self, ID, LIST, METADATA, list_request},
     connection::Connection,
     fake::{Fake, JSON, Response, Script, Step},
@@ -158,6 +158,21 @@ async fn list_that_breaks_off_is_read_again() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn headers_are_limited() {
+    for (bytes, code) in [(48 << 10, Code::Ok), (200 << 10, Code::Internal)] {
+        let values = "v".repeat(8 << 10);
+        let mut headers = vec![JSON[0]];
+        headers.resize(1 + bytes / values.len(), ("x-large", &values));
+        let response = Response::new(200, &headers, br#"{"data":[]}"#);
+        let script = Script::new(Protocol::Http1, vec![vec![Step::Respond(response)]]);
+        let fake = Fake::playing(script).await;
+        let gateway = Gateway::with(&fake, &["--attempts", "1"]).await;
+        let reply = Caller::list(gateway.address).send().await;
+        assert_eq!(reply.code(), code, "{bytes}: {}", reply.message());
+    }
 }
 
 /// However much was right before.

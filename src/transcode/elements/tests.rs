@@ -26,7 +26,10 @@ fn read_chunks(
     reading: Reading,
 ) -> Result<Vec<u8>, String> {
     let length = chunks.iter().map(|chunk| chunk.len()).sum();
-    let mut elements = Elements::new(rpc(path), length);
+    let mut elements = match reading {
+        Reading::Whole => Elements::new(rpc(path), length),
+        Reading::ByElement => Elements::of_stream(rpc(path), length.max(1)),
+    };
     let mut chunks = chunks.iter();
     let mut out = Vec::new();
     loop {
@@ -163,6 +166,8 @@ fn first_problem_in_the_text_is_the_error() {
     ] {
         agrees_in_any_chunks(LIST, json);
     }
+    // Nothing of the next element is text, and there is no room for its tag.
+    agrees_in_any_chunks(EVERY, b"{\"values\":[1,\xff");
     let twice = b"{\"data\":[{\"id\":1}],\"x\":\"\xff\"}";
     let error = read_whole(LIST, twice).unwrap_err();
     assert_eq!(error, "data[0].id: expected a string, found a number");

@@ -13,7 +13,10 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::{TcpSocket, lookup_host},
+    sync::mpsc,
+};
 
 use crate::{HOST, Protocol, tls::Authority};
 
@@ -57,7 +60,12 @@ impl Origin {
     where
         R: Future<Output = Response<Body>> + Send + 'static,
     {
-        let listener = TcpListener::bind((HOST, 0)).await.unwrap();
+        let address = lookup_host((HOST, 0)).await.unwrap().next().unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        // Inherited by connections. The default hides megabytes that nobody has read.
+        socket.set_send_buffer_size(SEND_BUFFER).unwrap();
+        socket.bind(address).unwrap();
+        let listener = socket.listen(1024).unwrap();
         let address = listener.local_addr().unwrap();
         let authority = (protocol == Protocol::Http2).then(Authority::new);
         let acceptor = authority.as_ref().map(|authority| authority.server(protocol));
@@ -111,6 +119,9 @@ pub fn json(body: &Bytes, states_length: bool) -> Response<Body> {
     };
     Response::builder().header("content-type", "application/json").body(body).unwrap()
 }
+
+/// Bytes in the socket of a connection, which Linux doubles.
+const SEND_BUFFER: u32 = 64 * 1024;
 
 /// Bytes of a part of a body whose length is not stated.
 const PART: usize = 16 * 1024;

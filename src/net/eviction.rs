@@ -4,8 +4,10 @@
 //! peers that do only that must not keep out clients. One order decides which connection
 //! ends first:
 //!
-//! 1. those on which no RPC of a known client has started, the oldest first;
-//! 2. the others, those without an open stream for longest first, after 5 s of that.
+//! 1. those on which no RPC has started, the oldest first;
+//! 2. those on which only RPCs with keys that Polytomic has not confirmed have started,
+//!    which may be made up, the oldest first;
+//! 3. the others, those without an open stream for longest first, after 5 s of that.
 //!
 //! A client that connects has its first RPC started within a round trip and a look-up of
 //! its key, so it passes all peers that only seem to be clients.
@@ -23,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 use super::{goaway::Ending, streams::Streams};
 use crate::budget::Standing;
 
-/// Minimum time without an open stream, after which a connection with RPCs ends for
-/// another: a client in the middle of its work takes less between two RPCs.
+/// Minimum time without an open stream, after which a connection with RPCs of a known
+/// client ends for another: a client in the middle of its work takes less between two RPCs.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Time, up to twice that, for a peer without an open stream to answer the PING between
@@ -53,10 +55,18 @@ struct Queue {
 /// The place of a connection in the order. The lowest ends first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    has_rpcs: bool,
-    /// When it arrived, or its last stream ended.
+    client: Client,
+    /// When it arrived or, of a known client, its last stream ended.
     unused_since: Instant,
     number: u64,
+}
+
+/// The best client whose RPCs have started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Client {
+    None,
+    Unconfirmed,
+    Known,
 }
 
 /// What decides about a connection.
@@ -125,16 +135,28 @@ impl Queue {
 
 impl Rank {
     fn may_end(&self, now: Instant) -> bool {
-        !self.has_rpcs || now.duration_since(self.unused_since) >= IDLE
+        self.client < Client::Known || now.duration_since(self.unused_since) >= IDLE
     }
 }
 
 impl Activity {
     fn rank(&self, number: u64, now: Instant) -> Rank {
-        let has_rpcs = self.standing.has_started();
-        let unused_since =
-            if has_rpcs { self.streams.unused_since(now) } else { self.arrived };
-        Rank { has_rpcs, unused_since, number }
+        let client = self.client();
+        let unused_since = match client {
+            Client::None | Client::Unconfirmed => self.arrived,
+            Client::Known => self.streams.unused_since(now),
+        };
+        Rank { client, unused_since, number }
+    }
+
+    fn client(&self) -> Client {
+        if self.standing.is_known() {
+            Client::Known
+        } else if self.standing.has_started() {
+            Client::Unconfirmed
+        } else {
+            Client::None
+        }
     }
 }
 
@@ -239,15 +261,21 @@ mod tests {
     }
 
     async fn rpc(connection: &Evictable) {
-        connection.standing().start();
+        connection.standing().start(true);
+        junk(connection).await;
+    }
+
+    async fn unconfirmed_rpc(connection: &Evictable) {
+        connection.standing().start(false);
         junk(connection).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn oldest_connection_without_an_rpc_ends_first() {
         let queue = Arc::<EvictionQueue>::default();
-        let [used, ended, silent, junky, newest] = [(); 5].map(|()| queue.add());
+        let [used, made_up, ended, silent, junky, newest] = [(); 6].map(|()| queue.add());
         rpc(&used).await;
+        unconfirmed_rpc(&made_up).await;
         drop(ended);
         advance(Duration::from_secs(60)).await;
         junk(&junky).await;
@@ -260,7 +288,9 @@ mod tests {
         assert_eq!(junky.ends(LIMIT).await, Ending::Evicted);
         assert!(junky.may_serve());
         drop(newest);
-        // Only now one with RPCs.
+        // Only now one with RPCs, without a pause if its client is not known.
+        unconfirmed_rpc(&made_up).await;
+        assert!(!is_evicted(&made_up) && queue.evict_first() && is_evicted(&made_up));
         assert!(!is_evicted(&used) && queue.evict_first() && is_evicted(&used));
         assert!(!queue.evict_first());
         assert!(queue.lock().ranks.is_empty() && queue.lock().by_rank.is_empty());
@@ -332,7 +362,7 @@ mod tests {
             let (end, ended) = oneshot::channel::<()>();
             busy.streams().execute(ended.map(|_| ()));
             sleep(START_TIMEOUT / 2).await;
-            busy.standing().start();
+            busy.standing().start(false);
             sleep(LIMIT).await;
             end.send(()).unwrap();
         });

@@ -13,7 +13,7 @@
 //! its key, so it passes all peers that only seem to be clients.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     future::pending,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
@@ -36,7 +36,7 @@ const PONG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Maximum time for requests to start as RPCs, on a connection that ends for another:
 /// far more than a message and the look-up of a key take. What anybody can leave open,
-/// such as a watch on the health, ends then.
+/// such as a watch on the health, ends then, or once there is no room for others.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The open connections, in the order in which they end for others.
@@ -50,6 +50,8 @@ struct Queue {
     /// is lower, and an RPC need not move its connection.
     by_rank: BTreeMap<Rank, Arc<Activity>>,
     ranks: HashMap<u64, Rank>,
+    /// Those that have to end but are still open, the first first: by number.
+    ending: VecDeque<(u64, Arc<Activity>)>,
 }
 
 /// The place of a connection in the order. The lowest ends first.
@@ -73,6 +75,8 @@ enum Client {
 #[derive(Debug)]
 struct Activity {
     evicted: CancellationToken,
+    /// Whether it may not take any more time.
+    ended: CancellationToken,
     arrived: Instant,
     standing: Standing,
     streams: Streams,
@@ -83,6 +87,7 @@ impl EvictionQueue {
     pub(super) fn add(self: &Arc<Self>) -> Evictable {
         let activity = Arc::new(Activity {
             evicted: CancellationToken::new(),
+            ended: CancellationToken::new(),
             arrived: Instant::now(),
             standing: Standing::default(),
             streams: Streams::default(),
@@ -108,11 +113,28 @@ impl EvictionQueue {
             if rank == seen {
                 queue.ranks.remove(&rank.number);
                 activity.evicted.cancel();
+                queue.ending.push_back((rank.number, activity));
                 return true;
             }
             queue.insert(rank, activity);
         }
         false
+    }
+
+    /// Has a connection end at once that has to end: of those with the lowest client the
+    /// one that has had the most time, but none of a known client. Reports whether there
+    /// is one.
+    pub(super) fn end_first(&self) -> bool {
+        let mut queue = self.lock();
+        let clients = queue.ending.iter().map(|(_, activity)| activity.client());
+        let first = clients.enumerate().min_by_key(|(_, client)| *client);
+        let Some((place, _)) = first.filter(|(_, client)| *client < Client::Known) else {
+            return false;
+        };
+        if let Some((_, activity)) = queue.ending.remove(place) {
+            activity.ended.cancel();
+        }
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -129,6 +151,8 @@ impl Queue {
     fn remove(&mut self, number: u64) {
         if let Some(rank) = self.ranks.remove(&number) {
             self.by_rank.remove(&rank);
+        } else {
+            self.ending.retain(|(ending, _)| *ending != number);
         }
     }
 }
@@ -221,6 +245,7 @@ impl Evictable {
                 }
             };
             tokio::select! {
+                () = self.activity.ended.cancelled() => {}
                 () = self.activity.streams.idle(PONG_TIMEOUT) => {}
                 () = unstarted => {}
             }
@@ -371,5 +396,27 @@ mod tests {
             ending = busy.ends_at_once(LIMIT) => panic!("{ending:?} within an RPC"),
         }
         assert!(within(ended(&busy).await, PONG_TIMEOUT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connection_of_no_known_client_ends_at_once_if_there_is_no_room() {
+        let queue = Arc::<EvictionQueue>::default();
+        let [made_up, gone, silent, next, used, open] = [(); 6].map(|()| queue.add());
+        for connection in [&made_up, &gone, &silent, &next, &used] {
+            connection.streams().execute(pending());
+            assert!(connection.may_serve());
+            assert!(queue.evict_first() && is_evicted(connection));
+        }
+        made_up.standing().start(false);
+        used.standing().start(true);
+        drop(gone);
+        for first in [&silent, &next, &made_up] {
+            assert!(queue.end_first());
+            assert_eq!(ended(first).await, Some(Duration::ZERO));
+        }
+        assert!(!queue.end_first() && !is_evicted(&open));
+        assert_eq!(ended(&used).await, None);
+        drop((silent, next, made_up, used));
+        assert!(queue.lock().ending.is_empty());
     }
 }

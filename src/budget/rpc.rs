@@ -17,7 +17,7 @@ pub struct ReceivedRpc<'a> {
 /// What an RPC holds while it is in flight.
 #[derive(Debug)]
 pub struct RpcReservation {
-    /// What its response holds until the client has read it.
+    /// What its response holds until it is written.
     pub response: Arc<ResponseMemory>,
     _in_flight: Reservation,
     _unconfirmed: Option<(Reservation, Arc<Key>)>,

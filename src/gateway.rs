@@ -183,7 +183,7 @@ impl Gateway {
             deadline.bound(credentials).await?
         };
         // Rejected immediately at a limit: a queue would only delay every client.
-        let reserved = received.start(client(&credentials))?;
+        let reserved = received.start(self.client(&credentials))?;
         let mut request = prepare(rpc, metadata, message, key, stated, record)?;
         let memory = if rpc.is_streaming {
             self.rejected_responses.of_stream(&reserved.response)
@@ -223,6 +223,19 @@ impl Gateway {
         check_class(rpc, &credentials)?;
         Ok(credentials)
     }
+
+    /// Returns the client that an RPC with these credentials counts for.
+    fn client(&self, credentials: &Credentials) -> Client {
+        let key = credentials.key();
+        match (credentials.owner(), credentials.identity()) {
+            (CredentialOwner::Gateway, _) => Client::Connection,
+            (CredentialOwner::Caller, Some(_)) => Client::Key(key),
+            (CredentialOwner::Caller, None) if self.authenticator.verifies() => {
+                Client::UnconfirmedKey(key)
+            }
+            (CredentialOwner::Caller, None) => Client::UncheckedKey(key),
+        }
+    }
 }
 
 /// Returns the body of a response. A unary RPC is no longer in flight, but its response is
@@ -235,16 +248,6 @@ fn body(answer: Answer, reserved: RpcReservation, record: Record) -> Body {
         Answer::Stream(reading) => {
             Body::Stream(Box::new(Messages::new(*reading, record, reserved)))
         }
-    }
-}
-
-/// Returns the client that an RPC with these credentials counts for.
-fn client(credentials: &Credentials) -> Client {
-    let key = credentials.key();
-    match (credentials.owner(), credentials.identity()) {
-        (CredentialOwner::Gateway, _) => Client::Connection,
-        (CredentialOwner::Caller, Some(_)) => Client::Key(key),
-        (CredentialOwner::Caller, None) => Client::UnconfirmedKey(key),
     }
 }
 

@@ -293,7 +293,7 @@ mod tests {
 
     use super::{
         super::{
-            Client::{self, Connection, Key, UnconfirmedKey},
+            Client::{self, Connection, Key, UncheckedKey, UnconfirmedKey},
             KeyId, RpcReservation,
         },
         *,
@@ -383,6 +383,7 @@ mod tests {
         for (client, share) in [
             (Key as fn(KeyId) -> Client, shares.in_flight),
             (UnconfirmedKey, shares.unconfirmed),
+            (UncheckedKey, shares.unconfirmed),
         ] {
             let all = Capacities::new(&settings);
             let start = |id| start(&all.on_connection(), client(KeyId(id)));

@@ -59,7 +59,7 @@ use tokio::{
 pub(super) use self::limits::ResponseLimits;
 use super::{Exhausted, Reservation, SharedCapacity, keys::Key};
 
-/// What an RPC's response holds, until the client has read it.
+/// What an RPC's response holds, until the socket or the connection's batch has it.
 #[derive(Debug)]
 pub struct ResponseMemory {
     held: Mutex<Held>,

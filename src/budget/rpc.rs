@@ -17,7 +17,7 @@ pub struct ReceivedRpc<'a> {
 /// What an RPC holds while it is in flight.
 #[derive(Debug)]
 pub struct RpcReservation {
-    /// What its response holds until the client has read it.
+    /// What its response holds until it is written.
     pub response: Arc<ResponseMemory>,
     _in_flight: Reservation,
     _unconfirmed: Option<(Reservation, Arc<Key>)>,
@@ -32,6 +32,8 @@ pub enum Client {
     Key(KeyId),
     /// A key that may be junk, of which a client can make as many as it likes.
     UnconfirmedKey(KeyId),
+    /// A key where none is looked up: as above, but none is better than another.
+    UncheckedKey(KeyId),
 }
 
 impl<'a> ReceivedRpc<'a> {
@@ -47,13 +49,14 @@ impl<'a> ReceivedRpc<'a> {
     /// Names the capacity that is in use.
     pub fn start(self, client: Client) -> Result<RpcReservation, Exhausted> {
         // Also if there is no room: the client may be one of many that are busy.
-        self.connection.standing.start();
+        let is_known = !matches!(client, Client::UnconfirmedKey(_));
+        self.connection.standing.start(is_known);
         let Capacities { in_flight, open_rpcs, response_memory, waiting, limits, .. } =
             self.connection;
         let (of_key, unconfirmed) = match client {
             Client::Connection => (None, None),
             Client::Key(id) => (Some(self.connection.keys.get(id)), None),
-            Client::UnconfirmedKey(id) => {
+            Client::UnconfirmedKey(id) | Client::UncheckedKey(id) => {
                 let key = self.connection.keys.get(id);
                 (None, Some((key.unconfirmed.try_reserve()?, key)))
             }

@@ -7,48 +7,60 @@ use std::sync::{
 
 use tokio_util::sync::CancellationToken;
 
-/// Maximum requests of a connection that are rejected for their metadata while no RPC has
-/// started on it: a third of its streams. The server keeps state for each stream, and a
+/// Maximum requests of a connection that are rejected for their metadata while no RPC of a
+/// known client has started on it: a third of its streams. The server keeps state for each stream, and a
 /// peer that goes on has it keep that for as long as it is connected.
 const MOST_REJECTED: usize = 32;
 
-/// Whether an RPC of a connection has started, and how often its metadata were rejected.
+/// Whose RPCs have started on a connection, and how often its metadata were rejected.
 ///
-/// An RPC starts once its client is known: one without a key, or with a key that Polytomic
-/// rejects, does not, and neither do health, reflection and unknown paths.
+/// An RPC starts once its key has been looked up: one without a key, or with a key that
+/// Polytomic rejects, does not, and neither do health, reflection and unknown paths. A key
+/// that is not looked up, because too many are or Polytomic does not answer, may be made
+/// up. Its RPCs start, but its client is not known.
 #[derive(Debug, Clone, Default)]
 pub struct Standing(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
     has_started: AtomicBool,
+    is_known: AtomicBool,
     rejected: AtomicUsize,
     unwanted: CancellationToken,
 }
 
 impl Standing {
-    /// Records that an RPC has started.
-    pub(crate) fn start(&self) {
+    /// Records that an RPC has started, perhaps one of a known client.
+    pub(crate) fn start(&self, is_known: bool) {
         // Most RPCs find it set, and a store would take the cache line from other threads.
         if !self.has_started() {
             self.0.has_started.store(true, Relaxed);
         }
+        if is_known && !self.is_known() {
+            self.0.is_known.store(true, Relaxed);
+        }
     }
 
-    /// Reports whether an RPC has started.
+    /// Reports whether an RPC has started, of any client.
     pub(crate) fn has_started(&self) -> bool {
         self.0.has_started.load(Relaxed)
+    }
+
+    /// Reports whether an RPC of a known client has started.
+    pub(crate) fn is_known(&self) -> bool {
+        self.0.is_known.load(Relaxed)
     }
 
     /// Records that a request was rejected for its metadata.
     pub(super) fn reject(&self) {
         let rejected = self.0.rejected.fetch_add(1, Relaxed) + 1;
-        if rejected >= MOST_REJECTED && !self.has_started() {
+        if rejected >= MOST_REJECTED && !self.is_known() {
             self.0.unwanted.cancel();
         }
     }
 
-    /// Completes once too many requests have been rejected before an RPC has started.
+    /// Completes once too many requests have been rejected before an RPC of a known client
+    /// has started.
     pub(crate) async fn unwanted(&self) {
         self.0.unwanted.cancelled().await;
     }
@@ -61,16 +73,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_connection_without_a_started_rpc_is_unwanted() {
-        for has_started in [false, true] {
+    fn only_a_connection_without_a_known_client_is_unwanted() {
+        for started in [None, Some(false), Some(true)] {
             let standing = Standing::default();
-            if has_started {
-                standing.start();
+            if let Some(is_known) = started {
+                standing.start(is_known);
             }
+            assert_eq!(standing.has_started(), started.is_some());
             for rejected in 1..=2 * MOST_REJECTED {
                 standing.reject();
                 let is_unwanted = standing.unwanted().now_or_never().is_some();
-                assert_eq!(is_unwanted, !has_started && rejected >= MOST_REJECTED);
+                let is_known = started == Some(true);
+                assert_eq!(is_unwanted, !is_known && rejected >= MOST_REJECTED);
             }
         }
     }

@@ -52,7 +52,8 @@ impl UnreadResponses {
         let unread = self.clone();
         Body::new(body.map_frame(move |frame| {
             frame.map_data(|bytes| {
-                // hyper and h2 drop the bytes once the socket has them.
+                // hyper and h2 drop the bytes once the socket or the connection's batch
+                // has them, which is bounded by itself.
                 let unread = unread.hold(Arc::clone(&reservation));
                 Bytes::from_owner(Owner { bytes, _unread: unread })
             })

@@ -69,7 +69,7 @@ enum Unread {
 }
 
 impl Body {
-    /// Returns the body of one message, which is `unread` until the client has read it.
+    /// Returns the body of one message, which is `unread` until it is written.
     pub(super) fn of_message(message: Bytes, unread: UnreadData) -> Self {
         let prefix = prefix(message.len());
         Self(Kind::Message(Data {

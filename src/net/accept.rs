@@ -63,12 +63,20 @@ impl Connections {
     ) {
         let mut until = pin!(until);
         loop {
-            // Those that end for others may wait for a thread, but not in any number.
-            let has_few = self.open.len() < self.most_open();
             tokio::select! {
                 () = &mut until => return,
-                accepted = listener.accept(), if has_few => match accepted {
-                    Ok((stream, peer)) => self.serve(stream, peer),
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        // The connection that ends at once needs a turn of its task.
+                        self.join_ended();
+                        if self.is_full() && self.evictions.end_first() {
+                            tokio::select! {
+                                Some(_) = self.open.join_next() => {}
+                                () = &mut until => return self.serve(stream, peer),
+                            }
+                        }
+                        self.serve(stream, peer);
+                    }
                     Err(error) if concerns_one_peer(&error) => {}
                     Err(error) => {
                         self.shared.rejected.record(Reason::AcceptFailed, &error);
@@ -103,7 +111,7 @@ impl Connections {
     /// Serves a connection, or closes it if a limit is reached: a connection left in the
     /// system's queue would only keep its peer waiting.
     fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
-        while self.open.try_join_next().is_some() {}
+        self.join_ended();
         let rejected = &self.shared.rejected;
         let Some(counted) = self.addresses.try_add(peer.ip()) else {
             rejected.record(Reason::AddressLimit, peer.ip());
@@ -120,6 +128,10 @@ impl Connections {
         });
     }
 
+    fn join_ended(&mut self) {
+        while self.open.try_join_next().is_some() {}
+    }
+
     /// Reports whether there is room for another connection, which may end one that is
     /// not needed.
     fn has_room(&self) -> bool {
@@ -127,7 +139,7 @@ impl Connections {
         if open < limit {
             return true;
         }
-        let evicted = open < self.most_open() && self.evictions.evict_first();
+        let evicted = !self.is_full() && self.evictions.evict_first();
         if evicted {
             self.shared.rejected.record(Reason::Evicted, limit);
         }
@@ -138,10 +150,10 @@ impl Connections {
         self.shared.capacities.max_connections()
     }
 
-    /// Returns the maximum connections with those that are to end.
-    fn most_open(&self) -> usize {
+    /// Reports whether as many connections are open as may be, with those that are to end.
+    fn is_full(&self) -> bool {
         let limit = self.max_connections();
-        limit.saturating_add(limit.div_ceil(4))
+        self.open.len() >= limit.saturating_add(limit.div_ceil(4))
     }
 }
 

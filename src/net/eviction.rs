@@ -4,14 +4,16 @@
 //! peers that do only that must not keep out clients. One order decides which connection
 //! ends first:
 //!
-//! 1. those on which no RPC of a known client has started, the oldest first;
-//! 2. the others, those without an open stream for longest first, after 5 s of that.
+//! 1. those on which no RPC has started, the oldest first;
+//! 2. those on which only RPCs with keys that Polytomic has not confirmed have started,
+//!    which may be made up, the oldest first;
+//! 3. the others, those without an open stream for longest first, after 5 s of that.
 //!
 //! A client that connects has its first RPC started within a round trip and a look-up of
 //! its key, so it passes all peers that only seem to be clients.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     future::pending,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
@@ -23,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 use super::{goaway::Ending, streams::Streams};
 use crate::budget::Standing;
 
-/// Minimum time without an open stream, after which a connection with RPCs ends for
-/// another: a client in the middle of its work takes less between two RPCs.
+/// Minimum time without an open stream, after which a connection with RPCs of a known
+/// client ends for another: a client in the middle of its work takes less between two RPCs.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Time, up to twice that, for a peer without an open stream to answer the PING between
@@ -34,7 +36,7 @@ const PONG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Maximum time for requests to start as RPCs, on a connection that ends for another:
 /// far more than a message and the look-up of a key take. What anybody can leave open,
-/// such as a watch on the health, ends then.
+/// such as a watch on the health, ends then, or once there is no room for others.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The open connections, in the order in which they end for others.
@@ -48,21 +50,33 @@ struct Queue {
     /// is lower, and an RPC need not move its connection.
     by_rank: BTreeMap<Rank, Arc<Activity>>,
     ranks: HashMap<u64, Rank>,
+    /// Those that have to end but are still open, the first first: by number.
+    ending: VecDeque<(u64, Arc<Activity>)>,
 }
 
 /// The place of a connection in the order. The lowest ends first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    has_rpcs: bool,
-    /// When it arrived, or its last stream ended.
+    client: Client,
+    /// When it arrived or, of a known client, its last stream ended.
     unused_since: Instant,
     number: u64,
+}
+
+/// The best client whose RPCs have started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Client {
+    None,
+    Unconfirmed,
+    Known,
 }
 
 /// What decides about a connection.
 #[derive(Debug)]
 struct Activity {
     evicted: CancellationToken,
+    /// Whether it may not take any more time.
+    ended: CancellationToken,
     arrived: Instant,
     standing: Standing,
     streams: Streams,
@@ -73,6 +87,7 @@ impl EvictionQueue {
     pub(super) fn add(self: &Arc<Self>) -> Evictable {
         let activity = Arc::new(Activity {
             evicted: CancellationToken::new(),
+            ended: CancellationToken::new(),
             arrived: Instant::now(),
             standing: Standing::default(),
             streams: Streams::default(),
@@ -98,11 +113,28 @@ impl EvictionQueue {
             if rank == seen {
                 queue.ranks.remove(&rank.number);
                 activity.evicted.cancel();
+                queue.ending.push_back((rank.number, activity));
                 return true;
             }
             queue.insert(rank, activity);
         }
         false
+    }
+
+    /// Has a connection end at once that has to end: of those with the lowest client the
+    /// one that has had the most time, but none of a known client. Reports whether there
+    /// is one.
+    pub(super) fn end_first(&self) -> bool {
+        let mut queue = self.lock();
+        let clients = queue.ending.iter().map(|(_, activity)| activity.client());
+        let first = clients.enumerate().min_by_key(|(_, client)| *client);
+        let Some((place, _)) = first.filter(|(_, client)| *client < Client::Known) else {
+            return false;
+        };
+        if let Some((_, activity)) = queue.ending.remove(place) {
+            activity.ended.cancel();
+        }
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -119,22 +151,36 @@ impl Queue {
     fn remove(&mut self, number: u64) {
         if let Some(rank) = self.ranks.remove(&number) {
             self.by_rank.remove(&rank);
+        } else {
+            self.ending.retain(|(ending, _)| *ending != number);
         }
     }
 }
 
 impl Rank {
     fn may_end(&self, now: Instant) -> bool {
-        !self.has_rpcs || now.duration_since(self.unused_since) >= IDLE
+        self.client < Client::Known || now.duration_since(self.unused_since) >= IDLE
     }
 }
 
 impl Activity {
     fn rank(&self, number: u64, now: Instant) -> Rank {
-        let has_rpcs = self.standing.has_started();
-        let unused_since =
-            if has_rpcs { self.streams.unused_since(now) } else { self.arrived };
-        Rank { has_rpcs, unused_since, number }
+        let client = self.client();
+        let unused_since = match client {
+            Client::None | Client::Unconfirmed => self.arrived,
+            Client::Known => self.streams.unused_since(now),
+        };
+        Rank { client, unused_since, number }
+    }
+
+    fn client(&self) -> Client {
+        if self.standing.is_known() {
+            Client::Known
+        } else if self.standing.has_started() {
+            Client::Unconfirmed
+        } else {
+            Client::None
+        }
     }
 }
 
@@ -199,6 +245,7 @@ impl Evictable {
                 }
             };
             tokio::select! {
+                () = self.activity.ended.cancelled() => {}
                 () = self.activity.streams.idle(PONG_TIMEOUT) => {}
                 () = unstarted => {}
             }
@@ -239,15 +286,21 @@ mod tests {
     }
 
     async fn rpc(connection: &Evictable) {
-        connection.standing().start();
+        connection.standing().start(true);
+        junk(connection).await;
+    }
+
+    async fn unconfirmed_rpc(connection: &Evictable) {
+        connection.standing().start(false);
         junk(connection).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn oldest_connection_without_an_rpc_ends_first() {
         let queue = Arc::<EvictionQueue>::default();
-        let [used, ended, silent, junky, newest] = [(); 5].map(|()| queue.add());
+        let [used, made_up, ended, silent, junky, newest] = [(); 6].map(|()| queue.add());
         rpc(&used).await;
+        unconfirmed_rpc(&made_up).await;
         drop(ended);
         advance(Duration::from_secs(60)).await;
         junk(&junky).await;
@@ -260,7 +313,9 @@ mod tests {
         assert_eq!(junky.ends(LIMIT).await, Ending::Evicted);
         assert!(junky.may_serve());
         drop(newest);
-        // Only now one with RPCs.
+        // Only now one with RPCs, without a pause if its client is not known.
+        unconfirmed_rpc(&made_up).await;
+        assert!(!is_evicted(&made_up) && queue.evict_first() && is_evicted(&made_up));
         assert!(!is_evicted(&used) && queue.evict_first() && is_evicted(&used));
         assert!(!queue.evict_first());
         assert!(queue.lock().ranks.is_empty() && queue.lock().by_rank.is_empty());
@@ -332,7 +387,7 @@ mod tests {
             let (end, ended) = oneshot::channel::<()>();
             busy.streams().execute(ended.map(|_| ()));
             sleep(START_TIMEOUT / 2).await;
-            busy.standing().start();
+            busy.standing().start(false);
             sleep(LIMIT).await;
             end.send(()).unwrap();
         });
@@ -341,5 +396,27 @@ mod tests {
             ending = busy.ends_at_once(LIMIT) => panic!("{ending:?} within an RPC"),
         }
         assert!(within(ended(&busy).await, PONG_TIMEOUT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connection_of_no_known_client_ends_at_once_if_there_is_no_room() {
+        let queue = Arc::<EvictionQueue>::default();
+        let [made_up, gone, silent, next, used, open] = [(); 6].map(|()| queue.add());
+        for connection in [&made_up, &gone, &silent, &next, &used] {
+            connection.streams().execute(pending());
+            assert!(connection.may_serve());
+            assert!(queue.evict_first() && is_evicted(connection));
+        }
+        made_up.standing().start(false);
+        used.standing().start(true);
+        drop(gone);
+        for first in [&silent, &next, &made_up] {
+            assert!(queue.end_first());
+            assert_eq!(ended(first).await, Some(Duration::ZERO));
+        }
+        assert!(!queue.end_first() && !is_evicted(&open));
+        assert_eq!(ended(&used).await, None);
+        drop((silent, next, made_up, used));
+        assert!(queue.lock().ending.is_empty());
     }
 }

@@ -4,9 +4,9 @@
 //! write to it would fail or block in the middle of an RPC, and `eprintln!` would
 //! panic. So RPCs only add lines to memory, which is bounded; a thread of its own
 //! writes them. To wake that thread costs an RPC a system call, so lines that follow
-//! one another closely are written together. (`tracing-appender` is not used: it prints when its thread hangs at
-//! exit, counts its queue in lines instead of bytes, and loses a failed write
-//! silently.)
+//! one another closely are written together. (`tracing-appender` is not used: it prints
+//! when its thread hangs at exit, counts its queue in lines instead of bytes, and loses
+//! a failed write silently.)
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -53,8 +53,9 @@ struct State {
     waiting: Vec<u8>,
     /// Whether they are not to wait until the pause is over.
     urgent: bool,
-    /// Whether the thread is writing lines that it has taken.
-    writing: bool,
+    /// Number of bytes added, and of those the thread is done with.
+    added: u64,
+    done: u64,
     /// Number of lines lost since the log last reported it.
     dropped: u64,
 }
@@ -97,10 +98,12 @@ impl Writer {
         self.0.add(line, false);
     }
 
-    /// Waits until every line has been written, but no longer than `limit`.
+    /// Waits until every line that has been added has been written, but no longer than
+    /// `limit`. Does not wait for lines that others add meanwhile.
     pub fn flush(&self, limit: Duration) {
-        let busy = |state: &mut State| state.writing || !state.waiting.is_empty();
         let mut state = self.0.state();
+        let added = state.added;
+        let busy = |state: &mut State| state.done < added;
         state.urgent = true;
         self.0.changed.notify_all();
         let _ = self.0.changed.wait_timeout_while(state, limit, busy);
@@ -120,6 +123,7 @@ impl Queue {
         }
         let is_first = state.waiting.is_empty();
         state.waiting.extend_from_slice(line);
+        state.added += line.len() as u64;
         let ends_pause = !state.urgent && (urgent || state.waiting.len() >= BATCH);
         state.urgent |= ends_pause;
         drop(state);
@@ -138,7 +142,6 @@ impl Queue {
             let mut state = self.due(written, pause);
             mem::swap(&mut state.waiting, &mut lines);
             state.urgent = false;
-            state.writing = true;
             drop(state);
             // Between the lines that found room and those that come now. If the last
             // write failed, this one shows first that there is room again.
@@ -146,9 +149,14 @@ impl Queue {
                 self.report_dropped();
             }
             let lost = output.write(&lines);
-            lines.clear();
             written = Some(Instant::now());
-            self.state().dropped += lost;
+            let mut state = self.state();
+            state.dropped += lost;
+            state.done += lines.len() as u64;
+            drop(state);
+            lines.clear();
+            // Those that flush wait for it.
+            self.changed.notify_all();
             let recovered = lost == 0 && !works;
             works = lost == 0;
             if recovered {
@@ -162,8 +170,6 @@ impl Queue {
     fn due(&self, written: Option<Instant>, pause: Duration) -> MutexGuard<'_, State> {
         let mut state = self.state();
         while state.waiting.is_empty() {
-            state.writing = false;
-            self.changed.notify_all();
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let rest =
@@ -301,6 +307,29 @@ mod tests {
         drop(results);
         writer.flush(LIMIT);
         assert_eq!(all(&output), "one\ntwo\n");
+    }
+
+    #[test]
+    fn flush_does_not_wait_for_later_lines() {
+        let (scripted, results, output) = scripted();
+        let writer = Writer::to(scripted).unwrap();
+        writer.add(b"one\n");
+        while !writer.0.state().waiting.is_empty() {
+            thread::yield_now();
+        }
+        let started = Instant::now();
+        let flushing = thread::spawn({
+            let writer = writer.clone();
+            move || writer.flush(LIMIT)
+        });
+        // The thread writes the first line, and another always waits for it.
+        while !flushing.is_finished() {
+            writer.add(b"later\n");
+            results.send(Ok(usize::MAX)).unwrap();
+            output.recv_timeout(LIMIT).unwrap();
+        }
+        flushing.join().unwrap();
+        assert!(started.elapsed() < LIMIT / 2);
     }
 
     /// A writer that has just written a line, and whose pause does not end.

@@ -16,7 +16,7 @@ use prost::Message;
 use tokio::{
     net::TcpSocket,
     task::JoinSet,
-    time::{advance, pause, resume, timeout},
+    time::{Instant, advance, pause, resume, timeout},
 };
 use tonic::Code;
 
@@ -123,6 +123,39 @@ async fn peers_that_send_junk_again_and_again_keep_no_client_out() {
     }
 }
 
+/// Sends RPCs with made-up keys together, more than the gateway looks up at once, and
+/// waits for the responses.
+async fn use_up_the_look_ups(peer: &mut Peer) {
+    const KEYS: u32 = 100;
+
+    let body = list_request().encode_to_vec();
+    let of_key =
+        |number| request(2 * number + 1, LIST, &format!("made-up-{number}"), &body);
+    peer.send(&(0..KEYS).flat_map(of_key).collect::<Vec<_>>()).await.unwrap();
+    let is_response = |frame: &Frame| frame.kind == HEADERS;
+    for _ in 0..KEYS {
+        let response = timeout(HANG_GUARD, peer.reader.find(is_response)).await.unwrap();
+        assert!(response.is_some(), "the connection ended");
+    }
+}
+
+#[tokio::test]
+async fn made_up_keys_that_are_not_looked_up_keep_no_client_out() {
+    const LIMIT: usize = 8;
+
+    let gateway = gateway(&["--max-connections", &LIMIT.to_string()]).await;
+    let mut peers = Vec::new();
+    for _ in 0..LIMIT {
+        let mut peer = Peer::greet(gateway.address).await.unwrap();
+        use_up_the_look_ups(&mut peer).await;
+        peers.push(peer);
+    }
+    let mut clients = Vec::new();
+    for _ in 0..LIMIT / 2 {
+        clients.push(client(gateway.address).await.expect("a client is served"));
+    }
+}
+
 #[tokio::test]
 async fn peers_with_a_request_that_does_not_end_keep_no_client_out() {
     const LIMIT: usize = 4;
@@ -141,6 +174,25 @@ async fn peers_with_a_request_that_does_not_end_keep_no_client_out() {
     resume();
     client(gateway.address).await.expect("another client is served");
     assert!(is_served(&first).await);
+}
+
+/// A connection that ends has 5 s, in which others must not wait for its place.
+#[tokio::test]
+async fn requests_that_do_not_end_delay_no_client() {
+    const LIMIT: usize = 4;
+
+    let gateway = gateway(&["--max-connections", &LIMIT.to_string()]).await;
+    let _peers = peers(&gateway, LIMIT, WATCH, KEY).await;
+    let started = Instant::now();
+    let mut clients = Vec::new();
+    for _ in 0..LIMIT {
+        clients.push(client(gateway.address).await.expect("a client is served"));
+    }
+    // If each waited for the connection that ends for it, 15 s.
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    for client in &clients {
+        assert!(is_served(client).await);
+    }
 }
 
 #[tokio::test]

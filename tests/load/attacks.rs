@@ -191,7 +191,7 @@ pub(crate) async fn idle(address: SocketAddr, until: Instant) {
 }
 
 /// Opens 10,000 connections, each of which sends SETTINGS and perhaps one request. Returns
-/// how many of some clients that then connect have an RPC served.
+/// how many of some clients that connect meanwhile have an RPC served.
 pub(crate) async fn silent(
     address: SocketAddr,
     request: Option<&str>,
@@ -200,8 +200,15 @@ pub(crate) async fn silent(
     let mut pace = pace();
     let mut peers = VecDeque::new();
     let request = request.map(|path| frames::request(1, path, KEY, &[]));
+    let mut clients = JoinSet::new();
     for number in 0..10_000 {
-        if number % OPENED == 0 {
+        if number % (10_000 / CLIENTS) == 0 {
+            clients.spawn(async move {
+                let (connection, _) = Connection::open(address).await.ok()?;
+                list(&connection).await.ok()
+            });
+        }
+        if number % OPENED as usize == 0 {
             pace.tick().await;
         }
         if let Ok(mut peer) = Peer::greet(address).await {
@@ -216,11 +223,7 @@ pub(crate) async fn silent(
             peers.pop_front();
         }
     }
-    let mut served = 0;
-    for _ in 0..CLIENTS {
-        let Ok((connection, _)) = Connection::open(address).await else { continue };
-        served += usize::from(list(&connection).await.is_ok());
-    }
+    let served = clients.join_all().await.into_iter().flatten().count();
     sleep_until(until).await;
     close(peers.into(), OPENED as usize).await;
     served

@@ -14,6 +14,7 @@ use kit::{
 
 use crate::{
     attacks::{self, CLIENTS, Expanding},
+    balanced::WATCH,
     environment::upstream,
     harness::{Attack, Harness, MEMORY},
     unread,
@@ -126,12 +127,13 @@ async fn silent(harness: &Harness<'_>) {
             Some(HEALTH),
             CONNECTIONS + REQUESTS,
         ),
+        ("10,000 connections with one health watch", Some(WATCH), CONNECTIONS + REQUESTS),
     ] {
         let attack = Attack { length: 3 * OPENING, times: 1, ..Attack::of(what) };
         let attack = Attack { memory: MEMORY + memory, ..attack };
         let silent = |address, until| attacks::silent(address, request, until);
         for served in harness.attacked(attack, silent).await {
-            println!("floods:   {served} of {CLIENTS} clients were served afterwards");
+            println!("floods:   {served} of {CLIENTS} clients were served meanwhile");
             harness.check(served == CLIENTS, || format!("{what}: {served} clients"));
         }
     }

@@ -37,6 +37,10 @@ const CONNECTIONS: u64 = 1280 * 28;
 /// stream.
 const REQUESTS: u64 = 1280 * 12;
 
+/// Maximum of memory in KiB for 10,000 connections on which nothing was sent, if all are
+/// accepted: 4 KiB each.
+const IDLE: u64 = 10_000 * 4;
+
 /// What 1,020 connections cost in KiB, with 40 MiB for what they do: the metadata that
 /// requests hold (8 MiB), and h2's state of the streams of each connection until it ends.
 /// An unoptimised gateway is slow to end them.
@@ -63,11 +67,12 @@ pub(crate) async fn run(word: &str) {
     harness.attacked(Attack::of("140 × 8 large bodies that do not end"), open).await;
     expanding(&harness).await;
     drip(&harness).await;
-    for (what, flags) in [
-        ("10,000 idle connections", &[][..]),
-        ("10,000 idle connections, all accepted", &["--max-connections", "20000"]),
+    for (what, flags, memory) in [
+        ("10,000 idle connections", &[][..], MEMORY),
+        ("10,000 idle connections, all accepted", &["--max-connections", "20000"], IDLE),
     ] {
-        let idle = Attack { flags, length: 3 * OPENING, times: 2, ..Attack::of(what) };
+        let length = 3 * OPENING;
+        let idle = Attack { flags, length, times: 2, memory, ..Attack::of(what) };
         harness.attacked(idle, attacks::idle).await;
     }
     silent(&harness).await;

@@ -19,8 +19,7 @@ use crate::{
 };
 
 /// The maximum of memory that an attack may add, in KiB.
-/// An unoptimised gateway has larger futures.
-pub(crate) const MEMORY: u64 = if cfg!(debug_assertions) { 24 << 10 } else { 20 << 10 };
+pub(crate) const MEMORY: u64 = 20 << 10;
 
 /// RPCs of the other clients per second. More would saturate an unoptimised gateway.
 const RATE: u32 = if cfg!(debug_assertions) { 200 } else { 1000 };

@@ -81,7 +81,7 @@ async fn memory() {
     let worked = gateway.processor_time().unwrap();
     timeout(LONG, count(&mut client, LENGTH)).await.expect("the stream ends");
     let took = started.elapsed();
-    let worked = gateway.processor_time().unwrap() - worked;
+    let worked = gateway.processor_time().unwrap().saturating_sub(worked);
     let added = gateway.peak_memory().unwrap().saturating_sub(before);
     println!(
         "streams: {LENGTH} connections in {took:.1?}, of which the gateway worked \

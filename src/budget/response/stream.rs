@@ -1,4 +1,4 @@
-//! The memory of a stream, which has no end of its own and never has the turn.
+//! The memory of a stream, which it holds until its client has read all of it.
 
 use tokio::time::Instant;
 

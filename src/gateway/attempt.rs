@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use http::{StatusCode, header::AUTHORIZATION};
+use http::StatusCode;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
@@ -103,7 +103,7 @@ impl Gateway {
         memory: &ExpectedResponse<'_>,
         record: &mut Record,
     ) -> Result<Answer, Failure> {
-        request.headers.insert(AUTHORIZATION, credentials.authorization());
+        request.authorization = Some(credentials.authorization());
         let admission = self.upstream.admit(self.holder(request, credentials))?;
         let cancel = record.attempt();
         request.cancel.clone_from(&cancel);

@@ -1,7 +1,7 @@
 //! Looks up the identity of a key at Polytomic.
 
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
+use http::{HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::metadata;
@@ -44,10 +44,8 @@ async fn look_up(
     let request = Request {
         method: Method::GET,
         path_and_query: "/api/me".to_owned(),
-        headers: HeaderMap::from_iter([
-            (AUTHORIZATION, authorization),
-            (metadata::VERSION, api_version.clone()),
-        ]),
+        headers: vec![(metadata::VERSION, api_version.clone())],
+        authorization: Some(authorization),
         body: None,
         cancel: None,
     };

@@ -72,7 +72,8 @@ impl Setting {
         let request = Request {
             method: Method::GET,
             path_and_query: "/".to_owned(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
+            authorization: None,
             body: None,
             cancel: None,
         };

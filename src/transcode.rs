@@ -12,6 +12,7 @@ mod check;
 mod elements;
 mod error;
 mod json;
+mod output;
 mod request;
 mod response;
 mod wire;

@@ -166,7 +166,7 @@ impl Elements {
         let read =
             self.envelope.read(schema.root(), &mut transcoder, is_last, one_element);
         let consumed = transcoder.json.position();
-        *out = transcoder.out;
+        *out = transcoder.out.into_bytes();
         match read {
             Ok(Progress::Input) => {
                 self.arrival.widen(length, consumed);

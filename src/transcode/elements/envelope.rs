@@ -54,7 +54,7 @@ impl Envelope {
                 return Ok(if is_last { Progress::End } else { Progress::Input });
             }
             // White space is not kept, however much there is. Its end is for the step.
-            let _ = transcoder.json.peek();
+            transcoder.json.peek();
             let consumed = transcoder.json.position();
             let written = transcoder.out.len();
             let mut next = *self;
@@ -140,7 +140,7 @@ impl Envelope {
         let field = &root.fields[index];
         // A packed list has one length, and so is one step.
         let is_list = field.repeated && !field.packed;
-        let is_set = if is_list && transcoder.json.peek()? == b'[' {
+        let is_set = if is_list && transcoder.json.peek() == b'[' {
             if transcoder.json.open(b']')? {
                 return Ok(Place::Element { field: index, index: 0 });
             }

@@ -89,10 +89,19 @@ impl Elements {
     }
 
     /// Returns how many bytes of JSON the next call looks at, at most. None, if it only
-    /// asks for more.
+    /// asks for more, or ends a turn.
     #[must_use]
     pub fn window(&self) -> usize {
-        if self.arrival.is_worth_reading() { self.arrival.text(TURN).len() } else { 0 }
+        if self.arrival.is_worth_reading() && !self.is_turn_over() {
+            self.arrival.text(TURN).len()
+        } else {
+            0
+        }
+    }
+
+    /// Reports whether the next bytes belong to another turn.
+    fn is_turn_over(&self) -> bool {
+        self.turn > 0 && self.turn + self.arrival.text(TURN).len() > TURN
     }
 
     /// Adds the next bytes of the response. Only after [`Progress::Input`], or as the
@@ -115,11 +124,11 @@ impl Elements {
     /// written before is then no message.
     pub fn read(&mut self, out: &mut Vec<u8>) -> Result<Progress, ResponseError> {
         while self.arrival.is_worth_reading() {
-            let length = self.window();
-            if self.turn > 0 && self.turn + length > TURN {
+            if self.is_turn_over() {
                 self.turn = 0;
                 return Ok(Progress::Turn);
             }
+            let length = self.arrival.text(TURN).len();
             self.turn += length;
             if let Some(progress) = self.advance(out, length, false)? {
                 return Ok(progress);

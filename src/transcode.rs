@@ -18,7 +18,7 @@ mod response;
 mod wire;
 
 pub use self::{
-    elements::{Elements, Progress, TURN},
+    elements::{Elements, Framing, Progress, TURN},
     error::{RequestError, Violation},
     request::{Resource, RestRequest, request},
     response::{MAX_DEPTH, ResponseError, SLACK, response},

@@ -160,7 +160,7 @@ impl Translator {
                     message.reserve_exact(larger - message.len());
                 }
                 Ok(Progress::Turn) => is_long = true,
-                Ok(Progress::Element) => {}
+                Ok(Progress::Elements(_)) => {}
                 Ok(Progress::End) => break,
                 Err(error) => return Err(failed(&mut exchange, error).await),
             }

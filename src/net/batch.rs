@@ -34,7 +34,7 @@ struct Kept<W> {
     bytes: Vec<u8>,
     /// How many of the bytes the socket has.
     written: usize,
-    /// Counts the bytes as unread from when the socket is full until it has them all.
+    /// Counts what is written as unread while the socket is full.
     stalled: Option<UnreadData>,
     unread: UnreadResponses,
 }
@@ -72,12 +72,8 @@ impl<W: AsyncWrite + Unpin> Kept<W> {
     fn poll_write_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.bytes.len() {
             let rest = &self.bytes[self.written..];
-            let Poll::Ready(wrote) = Pin::new(&mut self.writer).poll_write(context, rest)
-            else {
-                self.stalled.get_or_insert_with(|| self.unread.count());
-                return Poll::Pending;
-            };
-            match wrote? {
+            let polled = Pin::new(&mut self.writer).poll_write(context, rest);
+            match ready!(self.observe(polled))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 wrote => self.written += wrote,
             }
@@ -85,8 +81,18 @@ impl<W: AsyncWrite + Unpin> Kept<W> {
         // An idle connection keeps no memory for its next turn.
         self.bytes = Vec::new();
         self.written = 0;
-        self.stalled = None;
         Poll::Ready(Ok(()))
+    }
+
+    /// Records whether the socket is full. All that waits for it counts as unread since it
+    /// last took a byte.
+    fn observe(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if polled.is_pending() {
+            self.stalled.get_or_insert_with(|| self.unread.count());
+        } else if self.stalled.take().is_some() {
+            self.unread.renew();
+        }
+        polled
     }
 }
 
@@ -103,7 +109,8 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for BatchWriter<W> {
         }
         if kept.bytes.is_empty() {
             if bytes.len() >= MOST {
-                return Pin::new(&mut kept.writer).poll_write(context, bytes);
+                let polled = Pin::new(&mut kept.writer).poll_write(context, bytes);
+                return kept.observe(polled);
             }
             kept.bytes.reserve_exact(MOST);
         }
@@ -146,7 +153,7 @@ mod tests {
     use futures_util::FutureExt;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, duplex},
-        time::timeout,
+        time::{sleep, timeout},
     };
 
     use super::*;
@@ -260,6 +267,29 @@ mod tests {
         read.unwrap();
         writer.write_all(b"9").await.unwrap();
         timeout(100 * LIMIT, unread.overdue(LIMIT)).await.unwrap_err();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn peer_that_reads_a_byte_at_a_time_is_not_overdue() {
+        const BYTES: usize = 100;
+
+        let unread = UnreadResponses::default();
+        let (socket, mut peer) = duplex(1);
+        let (batch, mut writer) = batch(socket, unread.clone());
+        writer.write_all(&[7; BYTES]).await.unwrap();
+        // Such as the rest of a large response.
+        let _behind = unread.count();
+        let reading = async {
+            for _ in 0..BYTES {
+                sleep(LIMIT * 9 / 10).await;
+                assert_eq!(peer.read_u8().await.unwrap(), 7);
+            }
+        };
+        tokio::select! {
+            () = unread.overdue(LIMIT) => panic!("it reads"),
+            ((), ()) = async { tokio::join!(write_out(&batch), reading) } => {}
+        }
+        timeout(5 * LIMIT, unread.overdue(LIMIT)).await.unwrap();
     }
 
     #[tokio::test]

@@ -115,6 +115,13 @@ impl Capacities {
         self.receiving.try_reserve()
     }
 
+    /// Returns the memory for what this connection has written and its socket has not, in
+    /// addition to what the connection may hold for responses. None is guaranteed, so that
+    /// a peer which does not read takes no memory that others are guaranteed.
+    pub(crate) fn write_memory(&self) -> SharedCapacity {
+        self.response_memory.for_key()
+    }
+
     /// Returns the maximum number of concurrent connections.
     pub(crate) fn max_connections(&self) -> usize {
         self.max_connections

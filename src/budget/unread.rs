@@ -70,7 +70,7 @@ impl UnreadResponses {
         Body::new(body.map_frame(move |frame| {
             frame.map_data(|bytes| {
                 // hyper and h2 drop the bytes once the socket or the connection's batch
-                // has them, which is bounded by itself.
+                // has them, which holds memory for itself.
                 let unread = unread.hold(Arc::clone(&reservation));
                 Bytes::from_owner(Owner { bytes, _unread: unread })
             })

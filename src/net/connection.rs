@@ -180,7 +180,7 @@ async fn serve_http2(
     let turn = Turn::default();
     let reader = ResetLimiter::new(reader, goaway.clone());
     let reader = PREFACE.chain(YieldingReader::new(reader, turn.clone()));
-    let (batch, writer) = batch(writer, unread.clone());
+    let (batch, writer) = batch(writer, unread.clone(), capacities.write_memory());
     let stream = tokio::io::join(reader, GoawayWriter::new(writer, goaway.clone()));
     let evictable = Arc::new(evictable);
     let service = service_fn({

@@ -84,12 +84,13 @@ mod keys;
 mod rejected;
 mod response;
 mod rpc;
+mod shares;
 mod standing;
 mod unread;
 mod waiting;
 
 pub use self::{
-    capacities::{Capacities, REQUEST_UNIT, Settings, Shares},
+    capacities::Capacities,
     capacity::{Reservation, SharedCapacity},
     exhausted::Exhausted,
     fair_share::FairShare,
@@ -97,6 +98,7 @@ pub use self::{
     rejected::{ExpectedResponse, RejectedResponses, Reserve},
     response::ResponseMemory,
     rpc::{Client, ReceivedRpc, RpcReservation},
+    shares::{REQUEST_UNIT, Settings, Shares},
     standing::Standing,
     unread::UnreadResponses,
 };

@@ -87,7 +87,7 @@ impl Routes {
         &self,
         capacities: &Capacities,
         request: Request<Incoming>,
-    ) -> Result<Admitted, Box<Response<Body>>> {
+    ) -> Result<Box<Admitted>, Box<Response<Body>>> {
         let arrived = Instant::now();
         let path = request.uri().path();
         let mut size = metadata::size(request.uri(), request.headers());
@@ -96,7 +96,8 @@ impl Routes {
             size += metadata::TRAILERS;
         }
         match capacities.try_reserve_metadata(size) {
-            Ok(metadata) => Ok(Admitted { arrived, metadata, request }),
+            // Boxed, or each future on the way to `serve` would have room for it.
+            Ok(metadata) => Ok(Box::new(Admitted { arrived, metadata, request })),
             Err(exhausted) => {
                 let rpc = self.gateway.contract().rpc(path);
                 Err(shed(rpc, arrived, request.headers(), exhausted).into())
@@ -109,9 +110,9 @@ impl Routes {
     pub(crate) async fn serve(
         &self,
         capacities: &Capacities,
-        admitted: Admitted,
+        admitted: Box<Admitted>,
     ) -> Response<Body> {
-        let Admitted { arrived, metadata, request } = admitted;
+        let Admitted { arrived, metadata, request } = *admitted;
         let rpc = self.gateway.contract().rpc(request.uri().path());
         let reservation = if rpc.is_some() {
             capacities.try_receive()

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     addresses::Addresses,
-    connection::{self, Shared},
+    connection::{Accepted, Shared},
     eviction::EvictionQueue,
     limits::Settings,
     rejected::{Reason, Rejected},
@@ -122,8 +122,11 @@ impl Connections {
             return;
         }
         let (shared, evictable) = (Arc::clone(&self.shared), self.evictions.add());
+        let mut accepted = Accepted { stream, peer, shared, evictable };
         self.open.spawn(async move {
-            connection::serve(stream, peer, shared, evictable).await;
+            if let Some(protocol) = accepted.protocol().await {
+                Box::pin(accepted.serve(protocol)).await;
+            }
             drop(counted);
         });
     }

@@ -47,53 +47,70 @@ pub(super) struct Shared {
     pub(super) rejected: Rejected,
 }
 
-/// Serves a connection until its peer or one of the limits ends it. During a drain it
-/// accepts no new RPCs; the server closes it at the drain limit.
-pub(super) async fn serve(
-    mut stream: TcpStream,
-    peer: SocketAddr,
-    shared: Arc<Shared>,
-    evictable: Evictable,
-) {
-    let handshake = shared.settings.handshake_timeout;
-    let protocol = tokio::select! {
-        // A connection whose preface has arrived is served, also during a drain.
-        biased;
-        read = await_protocol(&mut stream) => read,
-        _ = evictable.ends(handshake) => {
-            Err(io::Error::other("no HTTP/2 preface, and others need the connection"))
-        }
-        // hyper would wait for the preface, and the drain for hyper (hyperium/hyper#4170).
-        () = shared.draining.cancelled() => return,
-    };
-    let goaway = Goaway::default();
-    let ended = match protocol {
-        Ok(Protocol::Http2) => {
-            let serving = serve_http2(stream, peer, &shared, evictable, goaway.clone());
-            Box::pin(serving).await
-        }
-        Ok(other) => {
-            let reason = Reason::WrongProtocol(other);
-            shared.rejected.record(reason, format_args!("{other} from {peer}"));
+/// A connection that was accepted. A silent one is this and a timer: the rest is boxed.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) shared: Arc<Shared>,
+    pub(super) evictable: Evictable,
+}
+
+impl Accepted {
+    /// Waits until the protocol of the peer is known. Returns `None` if the connection has
+    /// to end before.
+    pub(super) async fn protocol(&mut self) -> Option<Protocol> {
+        let Self { stream, peer, shared, evictable } = self;
+        let handshake = shared.settings.handshake_timeout;
+        let protocol = tokio::select! {
+            // A connection whose preface has arrived is served, also during a drain.
+            biased;
+            read = await_protocol(stream) => read,
+            _ = evictable.ends(handshake) => {
+                Err(io::Error::other("no HTTP/2 preface, and others need the connection"))
+            }
+            // hyper would wait for the preface, and the drain for hyper (hyperium/hyper#4170).
+            () = shared.draining.cancelled() => return None,
+        };
+        protocol.inspect_err(|error| ended_by(*peer, error)).ok()
+    }
+
+    /// Serves the connection until its peer or one of the limits ends it. During a drain
+    /// it accepts no new RPCs; the server closes it at the drain limit.
+    pub(super) async fn serve(self, protocol: Protocol) {
+        let Self { stream, peer, shared, evictable } = self;
+        if protocol != Protocol::Http2 {
+            let reason = Reason::WrongProtocol(protocol);
+            shared.rejected.record(reason, format_args!("{protocol} from {peer}"));
             tokio::select! {
                 // The response goes out, also if others need the connection.
                 biased;
-                () = Box::pin(turn_away(stream, other)) => return,
-                _ = evictable.ends(LINGER_TIME) => return,
+                () = turn_away(stream, protocol) => {}
+                _ = evictable.ends(LINGER_TIME) => {}
             }
+            return;
         }
-        Err(error) => Err(error.into()),
-    };
-    if let Err(error) = ended {
-        let broken = match goaway.get() {
-            Some(Ending::TooManyResets) => Some("too many streams were reset".to_owned()),
-            _ => broken_by_peer(&*error),
-        };
-        if let Some(broken) = broken {
-            shared.rejected.record(Reason::Http2, format_args!("{broken} from {peer}"));
+        let goaway = Goaway::default();
+        let serving = serve_http2(stream, peer, &shared, evictable, goaway.clone());
+        // Boxed, or a connection that is turned away would have memory for this.
+        if let Err(error) = Box::pin(serving).await {
+            let broken = match goaway.get() {
+                Some(Ending::TooManyResets) => {
+                    Some("too many streams were reset".to_owned())
+                }
+                _ => broken_by_peer(&*error),
+            };
+            if let Some(broken) = broken {
+                let detail = format_args!("{broken} from {peer}");
+                shared.rejected.record(Reason::Http2, detail);
+            }
+            ended_by(peer, &*error);
         }
-        debug!(%peer, error, "connection ended with an error");
     }
+}
+
+fn ended_by(peer: SocketAddr, error: &(dyn Error + 'static)) {
+    debug!(%peer, error, "connection ended with an error");
 }
 
 /// Reads until the protocol of the peer is known. hyper reads HTTP/2's preface too,
@@ -163,7 +180,7 @@ async fn serve_http2(
     let turn = Turn::default();
     let reader = ResetLimiter::new(reader, goaway.clone());
     let reader = PREFACE.chain(YieldingReader::new(reader, turn.clone()));
-    let (batch, writer) = batch(writer, unread.clone());
+    let (batch, writer) = batch(writer, unread.clone(), capacities.write_memory());
     let stream = tokio::io::join(reader, GoawayWriter::new(writer, goaway.clone()));
     let evictable = Arc::new(evictable);
     let service = service_fn({

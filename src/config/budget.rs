@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{
     Error,
-    parse::{bytes, number},
+    parse::{number, size},
 };
 use crate::budget::Settings;
 
@@ -23,14 +23,14 @@ pub(super) struct BudgetFlags {
     )]
     max_in_flight: usize,
 
-    /// Maximum bytes for responses being received or not yet read by clients; those
+    /// Maximum memory for responses being received or not yet read by clients; those
     /// beyond wait, then fail with RESOURCE_EXHAUSTED. 8 times --answer-limit is enough
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_ANSWER_MEMORY",
-        value_name = "BYTES",
-        default_value_t = 256 * 1024 * 1024,
-        value_parser = bytes
+        value_name = "SIZE",
+        default_value = "256MiB",
+        value_parser = size
     )]
     answer_memory: usize,
 

@@ -1,6 +1,13 @@
 //! The `polytomic-gateway` command.
 
-use std::{error::Error, io, pin::pin, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io::{self, Write},
+    pin::pin,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::error::ErrorKind;
 use futures_util::future::BoxFuture;
@@ -8,12 +15,12 @@ use mimalloc::MiMalloc;
 use polytomic_gateway::{
     app::{self, App},
     auth::Authenticator,
-    config::{Cli, Command, Serve},
+    config::{self, Cli, Command, ConfigCommand, Serve},
     contract::DESCRIPTOR_SET,
     telemetry::{self, Writer},
 };
 #[cfg(feature = "sandbox")]
-use polytomic_gateway::{config, demo, sandbox::Sandbox};
+use polytomic_gateway::{demo, sandbox::Sandbox};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
@@ -69,6 +76,7 @@ fn run(log: &Writer) -> Result<(), Failure> {
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Serve(flags) => serve(&flags).await,
+            Command::Config(command) => print(&command, &mut io::stdout().lock()),
             #[cfg(feature = "sandbox")]
             Command::Sandbox(flags) => sandbox(&flags).await,
             #[cfg(feature = "sandbox")]
@@ -90,6 +98,7 @@ fn default_filter(command: &Command) -> &'static str {
         // The output of the demo says the same as its log would.
         #[cfg(feature = "sandbox")]
         Command::Demo => "warn",
+        Command::Config(_) => "warn",
         _ => "info",
     }
 }
@@ -107,6 +116,24 @@ async fn serve(flags: &Serve) -> Result<(), Box<dyn Error>> {
     tokio::spawn(reload_on_hangup(app.authenticator(), hangup));
     until_signaled(signals, |shutdown| app.run(shutdown)).await?;
     info!("the gateway has stopped");
+    Ok(())
+}
+
+/// Writes what a command shows of the configuration.
+fn print(command: &ConfigCommand, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+    let declarations = config::declarations();
+    match command {
+        ConfigCommand::Print(flags) if flags.default => {
+            out.write_all(config::print::defaults(&declarations).as_bytes())?;
+        }
+        ConfigCommand::Print(flags) => {
+            let settings = flags.serve.in_effect();
+            out.write_all(config::print::in_effect(settings, &declarations).as_bytes())?;
+        }
+        ConfigCommand::Schema => {
+            writeln!(out, "{:#}", config::schema(&declarations))?;
+        }
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use super::{
 use crate::budget::Settings;
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
 pub(super) struct BudgetFlags {
     /// Maximum concurrent RPCs; others fail immediately with RESOURCE_EXHAUSTED. One
     /// client (a key, or in static mode a connection) gets up to 7/16 of them, a key that

@@ -15,6 +15,7 @@ use crate::{
 };
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "RPCs")]
 pub(super) struct GatewayFlags {
     /// Version of Polytomic's API, which must have every RPC, for clients that name none
     #[arg(

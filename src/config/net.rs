@@ -12,6 +12,7 @@ use crate::net::Settings;
 const LAME_DUCK: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connections")]
 pub(super) struct NetFlags {
     /// Time (up to twice that) a response may stay unread before its connection gets
     /// GOAWAY. The connection closes within the longer of this and

@@ -17,6 +17,7 @@ const POLYTOMIC: &str = "https://app.polytomic.com";
 const HAS_SANDBOX: bool = cfg!(feature = "sandbox");
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Polytomic")]
 pub(super) struct UpstreamFlags {
     /// URL of Polytomic. Default: `https://app.polytomic.com`
     #[arg(

@@ -24,7 +24,7 @@ pub mod print;
 mod schema;
 mod upstream;
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use secrecy::SecretString;
@@ -112,8 +112,21 @@ pub enum Target {
 
 /// A problem with the settings, and what to do about it.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Error(String);
+pub enum Error {
+    /// A value is not valid, or two are not valid together.
+    #[error("{0}")]
+    Invalid(String),
+    /// A file that a setting names cannot be read.
+    #[error("{flag} {} cannot be read: {source}", file.display())]
+    File {
+        /// The flag of the setting.
+        flag: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+}
 
 impl Serve {
     /// Returns each setting, with who gave it, and no secret. Of a command line that
@@ -194,7 +207,7 @@ impl fmt::Display for Target {
 
 impl Error {
     fn new(problem: impl Into<String>) -> Self {
-        Self(problem.into())
+        Self::Invalid(problem.into())
     }
 }
 

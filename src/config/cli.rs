@@ -28,7 +28,7 @@ pub struct Cli {
     pub command: Command,
 
     /// Log level (error, warn, info, debug or trace) or filter, such as
-    /// `info,hyper=debug`. Default: info, for the demo and `config` warn
+    /// `info,hyper=debug`. Default: info, for the demo and for checks warn
     #[arg(
         long,
         global = true,
@@ -58,6 +58,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve the gateway
     Serve(Box<Serve>),
+    /// Check the settings of `serve`, its files, the way to Polytomic and the partner key
+    Check(Box<Serve>),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -148,7 +150,7 @@ impl Command {
     /// Returns the flags of the gateway, if the command has them.
     fn gateway(&mut self) -> Option<&mut Serve> {
         match self {
-            Self::Serve(flags) => Some(flags),
+            Self::Serve(flags) | Self::Check(flags) => Some(flags),
             Self::Config(ConfigCommand::Print(flags)) => Some(&mut flags.serve),
             Self::Config(ConfigCommand::Schema) => None,
             #[cfg(feature = "sandbox")]

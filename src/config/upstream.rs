@@ -147,9 +147,10 @@ impl UpstreamFlags {
     /// Returns the settings of the client. Reads the CA file.
     pub(super) fn settings(&self) -> Result<Settings, Error> {
         let read = |file: &PathBuf| {
-            fs::read(file).map_err(|error| {
-                let file = file.display();
-                Error::new(format!("--upstream-ca-file {file} cannot be read: {error}"))
+            fs::read(file).map_err(|source| Error::File {
+                flag: "--upstream-ca-file",
+                file: file.clone(),
+                source,
             })
         };
         Ok(Settings {

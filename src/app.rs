@@ -1,5 +1,7 @@
 //! How the rooms are put together to serve.
 
+pub mod check;
+
 use std::{io, net::SocketAddr, sync::Arc};
 
 use crate::{
@@ -63,6 +65,16 @@ impl Error {
                 )
         )
     }
+
+    /// Reports whether a file that a setting names cannot be read or used.
+    #[must_use]
+    pub fn is_of_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Settings(config::Error::File { .. })
+                | Self::Upstream(upstream::SetupError::Authorities(_))
+        )
+    }
 }
 
 impl App {
@@ -75,13 +87,7 @@ impl App {
     pub async fn bind(flags: &Serve, descriptor_set: &[u8]) -> Result<Self, Error> {
         let contract = Contract::compile(descriptor_set)?;
         let settings = flags.settings(&contract)?;
-        #[cfg(not(feature = "sandbox"))]
-        let Target::Url(url) = settings.target;
-        #[cfg(feature = "sandbox")]
-        let url = match settings.target {
-            Target::Url(url) => url,
-            Target::Sandbox => start_sandbox().await?,
-        };
+        let url = url_of(settings.target).await?;
         let shown = url.to_string();
         let upstream = Upstream::new(url, &settings.upstream)?;
         let version = settings.gateway.api_version.clone();
@@ -124,6 +130,15 @@ impl App {
     /// Serves until `shutdown` completes and the RPCs in flight have ended.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         self.server.run(shutdown).await;
+    }
+}
+
+/// Returns the URL of Polytomic, or of a sandbox that it starts.
+async fn url_of(target: Target) -> Result<upstream::BaseUrl, Error> {
+    match target {
+        Target::Url(url) => Ok(url),
+        #[cfg(feature = "sandbox")]
+        Target::Sandbox => start_sandbox().await,
     }
 }
 

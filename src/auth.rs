@@ -35,7 +35,7 @@ pub use self::identity::{Class, Identity};
 pub use self::look_up::{LookUp, LookUpError, Verdict};
 pub use self::redact::Redactor;
 pub use self::settings::{KeySource, Mode, Settings};
-pub use self::stats::{FileStats, Stats};
+pub use self::stats::{FileState, FileStats, Stats};
 pub use self::verifier::LOOK_UP_TIMEOUT;
 
 /// Returns the credentials with which each RPC goes upstream.
@@ -152,6 +152,25 @@ impl Authenticator {
         let [key_file, token_file] =
             self.mode.files().map(|file| file.map(|f| f.stats()));
         Stats { key_file, token_file, ..self.verifier.stats() }
+    }
+
+    /// Asks Polytomic now who owns the gateway's own key. Nothing is cached.
+    ///
+    /// Returns `None` in passthrough mode, and without a usable key.
+    ///
+    /// # Errors
+    ///
+    /// If Polytomic does not say.
+    pub async fn look_up_own_key(&self) -> Option<Result<Verdict, LookUpError>> {
+        let ModeState::Static { key, .. } = &self.mode else { return None };
+        let key = key.current()?;
+        Some(self.verifier.ask(key.secret.expose_secret()).await)
+    }
+
+    /// Returns each credential file, the partner key's first.
+    #[must_use]
+    pub fn files(&self) -> Vec<FileState> {
+        self.mode.files().into_iter().flatten().map(|file| file.state()).collect()
     }
 
     /// Returns the state of each credential file, for people, if there is any.

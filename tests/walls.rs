@@ -260,7 +260,7 @@ fn cycles(files: &[Source]) -> Vec<Problem> {
                 used.into_iter().find(|used| by_module.contains_key(used))
             });
             let others = used.filter(|used| {
-                used[0] == module[0]
+                used.first() == module.first()
                     && !used.starts_with(module)
                     && !module.starts_with(used)
             });

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::PartnerKey;
 use super::bearer::{self, MAX_BYTES};
 use super::hash::{CredentialHash, Hasher};
-use super::stats::FileStats;
+use super::stats::{FileState, FileStats};
 
 /// Time between two reads. Kubernetes itself takes up to a minute to replace a file.
 pub(super) const POLL: Duration = Duration::from_secs(5);
@@ -176,6 +176,14 @@ impl CredentialFile {
             age: health.usable_at.map(|usable_at| usable_at.elapsed()),
             rotations: health.rotations,
             failures: health.failures,
+        }
+    }
+
+    pub(super) fn state(&self) -> FileState {
+        FileState {
+            name: self.rules.name,
+            path: self.path.clone(),
+            problem: self.health().problem.clone(),
         }
     }
 

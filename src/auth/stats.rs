@@ -2,6 +2,7 @@
 //! fingerprints and organizations is not bounded.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -45,6 +46,17 @@ pub struct FileStats {
     pub rotations: u64,
     /// Number of failed reads.
     pub failures: u64,
+}
+
+/// A credential file, and whether it can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileState {
+    /// The name of the credential.
+    pub name: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// Why the last read found no usable credential, as a clause; `None` if it found one.
+    pub problem: Option<String>,
 }
 
 impl fmt::Display for FileStats {

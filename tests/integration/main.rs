@@ -9,6 +9,7 @@ mod bad_responses;
 mod blocked_log;
 mod circuits;
 mod command_line;
+mod configuration;
 mod connection_limit;
 mod connections;
 mod contract;

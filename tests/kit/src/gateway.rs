@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use clap::Parser;
 use polytomic_gateway::{
     app::App,
     auth::Authenticator,
@@ -125,7 +124,7 @@ pub fn settings(flags: &[&str]) -> Serve {
     if !flags.contains(&"--lame-duck") {
         command.extend(["--lame-duck", "0"]);
     }
-    match Cli::try_parse_from(command).unwrap().command {
+    match Cli::from_arguments(command).unwrap().command {
         Command::Serve(settings) => *settings,
         other => panic!("not serve: {other:?}"),
     }

@@ -10,6 +10,7 @@ use crate::{
     gateway::{Gateway, IdentityClient},
     grpc::Routes,
     net::Server,
+    telemetry::Metrics,
     upstream::{self, Upstream},
 };
 
@@ -19,6 +20,7 @@ pub struct App {
     server: Server,
     upstream: String,
     authenticator: Arc<Authenticator>,
+    metrics: Metrics,
 }
 
 /// Why a gateway does not start.
@@ -88,6 +90,7 @@ impl App {
         let look_up = IdentityClient::new(upstream.clone(), version);
         let authenticator = Authenticator::start(settings.auth, look_up).await?;
         let authenticator = Arc::new(authenticator);
+        let metrics = Metrics::new();
         let gateway = Gateway::new(
             contract,
             Arc::clone(&authenticator),
@@ -100,7 +103,7 @@ impl App {
         let server = Server::bind(address, routes, settings.net, capacities)
             .await
             .map_err(|source| Error::Listen { address, source })?;
-        Ok(Self { server, upstream: shown, authenticator })
+        Ok(Self { server, upstream: shown, authenticator, metrics })
     }
 
     /// Returns the address that the gateway listens on, with the port that it took.
@@ -119,6 +122,12 @@ impl App {
     #[must_use]
     pub fn authenticator(&self) -> Arc<Authenticator> {
         Arc::clone(&self.authenticator)
+    }
+
+    /// Returns what the gateway counts.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Serves until `shutdown` completes and the RPCs in flight have ended.

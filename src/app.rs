@@ -91,6 +91,7 @@ impl App {
         let authenticator = Authenticator::start(settings.auth, look_up).await?;
         let authenticator = Arc::new(authenticator);
         let metrics = Metrics::new();
+        upstream.register(&metrics);
         let gateway = Gateway::new(
             contract,
             Arc::clone(&authenticator),

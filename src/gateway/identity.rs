@@ -1,5 +1,7 @@
 //! Looks up the identity of a key at Polytomic.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
 use tokio::time::Instant;
@@ -8,7 +10,7 @@ use super::metadata;
 use crate::{
     auth::{self, Identity, LookUp, LookUpError, Verdict},
     status::ErrorResponse,
-    upstream::{Request, Response, Upstream},
+    upstream::{Request, RequestMetrics, Response, Upstream},
 };
 
 /// Looks up the identity of keys at Polytomic.
@@ -17,13 +19,18 @@ pub struct IdentityClient {
     upstream: Upstream,
     /// Without it, Polytomic might respond in the format of another version.
     api_version: HeaderValue,
+    requests: Arc<RequestMetrics>,
 }
+
+/// The path of the request.
+const PATH: &str = "/api/me";
 
 impl IdentityClient {
     /// Returns a client that asks in a version of the API.
     #[must_use]
     pub fn new(upstream: Upstream, api_version: HeaderValue) -> Self {
-        Self { upstream, api_version }
+        let requests = upstream.count_requests(&Method::GET, PATH);
+        Self { upstream, api_version, requests }
     }
 }
 
@@ -38,12 +45,12 @@ impl LookUp for IdentityClient {
 }
 
 async fn look_up(
-    IdentityClient { upstream, api_version }: &IdentityClient,
+    IdentityClient { upstream, api_version, requests }: &IdentityClient,
     authorization: HeaderValue,
 ) -> Result<Verdict, LookUpError> {
     let request = Request {
         method: Method::GET,
-        path_and_query: "/api/me".to_owned(),
+        path_and_query: PATH.to_owned(),
         headers: HeaderMap::from_iter([
             (AUTHORIZATION, authorization),
             (metadata::VERSION, api_version.clone()),
@@ -52,8 +59,10 @@ async fn look_up(
         cancel: None,
     };
     let until = Instant::now() + auth::LOOK_UP_TIMEOUT;
-    let response =
-        upstream.send_optional(request, until).await.map_err(LookUpError::new)?;
+    let response = upstream
+        .send_optional(request, requests, until)
+        .await
+        .map_err(LookUpError::new)?;
     match response.status {
         StatusCode::OK => Identity::from_json(&response.body)
             .map(Verdict::Known)

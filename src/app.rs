@@ -99,6 +99,7 @@ impl App {
             settings.gateway,
         );
         let routes = Routes::new(gateway, descriptor_set).await?;
+        routes.register(&metrics);
         let capacities = Capacities::new(&settings.budget);
         let address = settings.listen;
         let server = Server::bind(address, routes, settings.net, capacities)

@@ -91,6 +91,7 @@ impl App {
         let authenticator = Authenticator::start(settings.auth, look_up).await?;
         let authenticator = Arc::new(authenticator);
         let metrics = Metrics::new();
+        authenticator.register(&metrics);
         upstream.register(&metrics);
         let gateway = Gateway::new(
             contract,
@@ -101,10 +102,12 @@ impl App {
         let routes = Routes::new(gateway, descriptor_set).await?;
         routes.register(&metrics);
         let capacities = Capacities::new(&settings.budget);
+        capacities.register(&metrics);
         let address = settings.listen;
         let server = Server::bind(address, routes, settings.net, capacities)
             .await
             .map_err(|source| Error::Listen { address, source })?;
+        server.register(&metrics);
         Ok(Self { server, upstream: shown, authenticator, metrics })
     }
 

@@ -8,6 +8,7 @@ use super::{
     keys::{Key, Keys},
     response::ResponseLimits,
 };
+use crate::telemetry::Counter;
 use tokio::sync::Semaphore;
 
 /// What an operator may set.
@@ -161,6 +162,7 @@ impl Shares {
             turn_units: units,
             turn: Arc::new(Semaphore::new(self.response_turn)),
             messages: Arc::new(Semaphore::new(self.response_messages)),
+            waits: Counter::default(),
         }
     }
 }
@@ -174,9 +176,9 @@ fn half_reserved(total: usize, floor: usize) -> FairShare {
 /// The capacities of the gateway, as one connection sees them.
 #[derive(Debug, Clone)]
 pub struct Capacities {
-    receiving: SharedCapacity,
+    pub(super) receiving: SharedCapacity,
     pub(crate) auxiliary: SharedCapacity,
-    metadata: SharedCapacity,
+    pub(super) metadata: SharedCapacity,
     pub(crate) watches: SharedCapacity,
     pub(super) in_flight: SharedCapacity,
     pub(super) open_rpcs: SharedCapacity,

@@ -12,6 +12,7 @@ use crate::{
     gateway::{Gateway, IdentityClient},
     grpc::Routes,
     net::Server,
+    telemetry::Metrics,
     upstream::{self, Upstream},
 };
 
@@ -21,6 +22,7 @@ pub struct App {
     server: Server,
     upstream: String,
     authenticator: Arc<Authenticator>,
+    metrics: Metrics,
 }
 
 /// Why a gateway does not start.
@@ -94,6 +96,9 @@ impl App {
         let look_up = IdentityClient::new(upstream.clone(), version);
         let authenticator = Authenticator::start(settings.auth, look_up).await?;
         let authenticator = Arc::new(authenticator);
+        let metrics = Metrics::new();
+        authenticator.register(&metrics);
+        upstream.register(&metrics);
         let gateway = Gateway::new(
             contract,
             Arc::clone(&authenticator),
@@ -101,12 +106,15 @@ impl App {
             settings.gateway,
         );
         let routes = Routes::new(gateway, descriptor_set).await?;
+        routes.register(&metrics);
         let capacities = Capacities::new(&settings.budget);
+        capacities.register(&metrics);
         let address = settings.listen;
         let server = Server::bind(address, routes, settings.net, capacities)
             .await
             .map_err(|source| Error::Listen { address, source })?;
-        Ok(Self { server, upstream: shown, authenticator })
+        server.register(&metrics);
+        Ok(Self { server, upstream: shown, authenticator, metrics })
     }
 
     /// Returns the address that the gateway listens on, with the port that it took.
@@ -125,6 +133,12 @@ impl App {
     #[must_use]
     pub fn authenticator(&self) -> Arc<Authenticator> {
         Arc::clone(&self.authenticator)
+    }
+
+    /// Returns what the gateway counts.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Serves until `shutdown` completes and the RPCs in flight have ended.

@@ -14,6 +14,7 @@ mod hash;
 mod identity;
 mod in_flight;
 mod look_up;
+mod metrics;
 mod rate;
 mod redact;
 pub mod settings;

@@ -81,6 +81,7 @@ mod capacity;
 mod exhausted;
 mod fair_share;
 mod keys;
+mod metrics;
 mod rejected;
 mod response;
 mod rpc;

@@ -8,6 +8,7 @@ mod call;
 mod error;
 mod health;
 mod metadata;
+mod metrics;
 mod reflection;
 mod response;
 mod route;

@@ -84,7 +84,7 @@ fn run(log: &Writer) -> Result<(), Failure> {
         tokio::runtime::Runtime::new().map_err(|error| Failure::other(&error))?;
     let ended = runtime.block_on(async {
         match cli.command {
-            Command::Serve(flags) => serve(&flags).await,
+            Command::Serve(flags) => serve(&flags, log).await,
             Command::Check(flags) => {
                 check(&flags, DESCRIPTOR_SET, &mut io::stdout().lock())
                     .await
@@ -117,10 +117,11 @@ fn default_filter(command: &Command) -> &'static str {
     }
 }
 
-async fn serve(flags: &Serve) -> Result<(), Box<dyn Error>> {
+async fn serve(flags: &Serve, log: &Writer) -> Result<(), Box<dyn Error>> {
     let signals = Signals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
     let app = App::bind(flags, DESCRIPTOR_SET).await?;
+    log.register(&app.metrics());
     info!(
         address = %app.local_addr(),
         upstream = app.upstream(),

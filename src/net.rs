@@ -12,6 +12,7 @@ mod connection;
 mod eviction;
 mod goaway;
 mod limits;
+mod metrics;
 mod protocol;
 mod rejected;
 mod resets;
@@ -28,9 +29,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::accept::Connections;
 pub use self::limits::Settings;
-use crate::{budget::Capacities, grpc::Routes};
+use self::{
+    accept::Connections,
+    metrics::{ConnectionMetrics, State},
+};
+use crate::{budget::Capacities, grpc::Routes, telemetry::Metrics};
 
 /// A server that listens but does not serve yet.
 #[derive(Debug)]
@@ -40,6 +44,7 @@ pub struct Server {
     routes: Arc<Routes>,
     settings: Settings,
     capacities: Capacities,
+    metrics: Arc<ConnectionMetrics>,
 }
 
 impl Server {
@@ -56,13 +61,19 @@ impl Server {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, routes: Arc::new(routes), settings, capacities })
+        let (routes, metrics) = (Arc::new(routes), Arc::new(ConnectionMetrics::new()));
+        Ok(Self { listener, address, routes, settings, capacities, metrics })
     }
 
     /// Returns the address and port that the server listens on.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Registers what is counted of connections.
+    pub fn register(&self, metrics: &Metrics) {
+        self.metrics.register(metrics);
     }
 
     /// Serves until `shutdown` completes, then drains, in this order:
@@ -73,20 +84,27 @@ impl Server {
     ///    limit for RPCs in flight;
     /// 3. close: connections that are still open are closed.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, routes, settings, capacities, .. } = self;
+        let Self { listener, routes, settings, capacities, metrics, .. } = self;
         let (lame_duck, drain_limit) = (settings.lame_duck, settings.drain_limit);
         let draining = CancellationToken::new();
-        let mut connections =
-            Connections::new(Arc::clone(&routes), settings, capacities, draining.clone());
+        let mut connections = Connections::new(
+            Arc::clone(&routes),
+            settings,
+            capacities,
+            draining.clone(),
+            Arc::clone(&metrics),
+        );
         let readiness = tokio::spawn(Arc::clone(&routes).report_readiness());
         connections.accept_until(&listener, shutdown).await;
         readiness.abort();
 
         info!(open = connections.len(), seconds = lame_duck.as_secs_f64(), "lame duck");
+        metrics.set_state(State::LameDuck);
         routes.health().set_not_serving().await;
         connections.accept_until(&listener, sleep(lame_duck)).await;
 
         info!(open = connections.len(), limit = drain_limit.as_secs_f64(), "draining");
+        metrics.set_state(State::Draining);
         let started = Instant::now();
         connections.accept_waiting(&listener);
         drop(listener);

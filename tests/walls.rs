@@ -81,6 +81,7 @@ const WALLS: &[Wall] = &[
         rooms: &["grpc", "gateway", "status", "budget", "demo", "lib"],
     },
     Wall { name: "web framework", code: &["axum"], rooms: &["sandbox"] },
+    Wall { name: "metrics library", code: &["prometheus_client"], rooms: &["telemetry"] },
 ];
 
 /// Words of the API behind the gateway. They belong in `proto/`; as part of a name or
@@ -143,6 +144,7 @@ fn code_beyond_a_wall_is_found() {
         ("net.rs", "use clap::Parser;", "command line"),
         ("net.rs", "use tonic::body::Body;", "gRPC library"),
         ("net.rs", "use axum::Router;", "web framework"),
+        ("net.rs", "use prometheus_client::metrics::gauge::Gauge;", "metrics library"),
         ("status/words.rs", "const S: &str = \"org_id\";", "product"),
         ("status/words.rs", "struct ListPartnerSharedConnections;", "product"),
         ("status/words.rs", "const S: &str = \"a shared \\\n   connection\";", "product"),

@@ -3,8 +3,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use crate::telemetry::Counter;
 
 /// The counters of [`Authenticator`](super::Authenticator) since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,10 +71,6 @@ impl fmt::Display for FileStats {
     }
 }
 
-/// A counter that only grows.
-#[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
-
 /// The counters behind [`Stats`].
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -87,16 +84,6 @@ pub(super) struct Counters {
     pub(super) rejected: Counter,
     pub(super) expired: Counter,
     pub(super) evicted: Counter,
-}
-
-impl Counter {
-    pub(super) fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 impl Counters {

@@ -12,9 +12,9 @@ use super::{
 /// The capacities of the gateway, as one connection sees them.
 #[derive(Debug, Clone)]
 pub struct Capacities {
-    receiving: SharedCapacity,
+    pub(super) receiving: SharedCapacity,
     pub(crate) auxiliary: SharedCapacity,
-    metadata: SharedCapacity,
+    pub(super) metadata: SharedCapacity,
     pub(crate) watches: SharedCapacity,
     pub(super) in_flight: SharedCapacity,
     pub(super) open_rpcs: SharedCapacity,

@@ -150,6 +150,7 @@ impl ResponseMemory {
         let ResponseLimits { initial, largest_shared, turn_units, ref turn, .. } =
             *self.limits;
         let _waiting = self.waiting.try_reserve().map_err(|_| exhausted)?;
+        self.limits.waits.add();
         let may_share = holds <= initial && bytes <= largest_shared;
         let shared = async {
             if may_share {
@@ -193,6 +194,7 @@ impl ResponseMemory {
             return Ok(());
         }
         let _waiting = self.waiting.try_reserve().map_err(|_| exhausted)?;
+        self.limits.waits.add();
         let reserved = timeout_at(until, self.shared.reserve_bytes(bytes)).await;
         self.held().reservation = reserved.map_err(|_| exhausted)?;
         Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::{FairShare, ResponseMemory, response::ResponseLimits};
+use crate::telemetry::Counter;
 
 /// What an operator may set.
 #[derive(Debug, Clone, Copy)]
@@ -157,6 +158,7 @@ impl Shares {
             turn_units: units,
             turn: Arc::new(Semaphore::new(self.response_turn)),
             messages: Arc::new(Semaphore::new(self.response_messages)),
+            waits: Counter::default(),
         }
     }
 }

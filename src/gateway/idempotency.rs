@@ -47,6 +47,9 @@ pub(super) enum Origin {
 }
 
 impl Origin {
+    /// Every origin.
+    pub(super) const ALL: [Self; 3] = [Self::Given, Self::Derived, Self::Fresh];
+
     /// Returns the name in metadata, details and log.
     pub(super) const fn as_str(self) -> &'static str {
         match self {

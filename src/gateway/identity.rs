@@ -1,6 +1,6 @@
 //! Looks up the identity of a key at Polytomic.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode};
@@ -10,7 +10,7 @@ use super::metadata;
 use crate::{
     auth::{self, Identity, LookUp, LookUpError, Verdict},
     status::ErrorResponse,
-    upstream::{self, Request, Response, Upstream},
+    upstream::{self, Request, RequestMetrics, Response, Upstream},
 };
 
 /// Looks up the identity of keys at Polytomic.
@@ -20,13 +20,18 @@ pub struct IdentityClient {
     /// Without it, Polytomic might respond in the format of another version.
     api_version: HeaderValue,
     timeout: Duration,
+    requests: Arc<RequestMetrics>,
 }
+
+/// The path of the request.
+const PATH: &str = "/api/me";
 
 impl IdentityClient {
     /// Returns a client that asks in a version of the API.
     #[must_use]
     pub fn new(upstream: Upstream, api_version: HeaderValue) -> Self {
-        Self { upstream, api_version, timeout: auth::LOOK_UP_TIMEOUT }
+        let requests = upstream.count_requests(&Method::GET, PATH);
+        Self { upstream, api_version, timeout: auth::LOOK_UP_TIMEOUT, requests }
     }
 
     /// Returns a client that waits longer than an RPC may.
@@ -52,13 +57,14 @@ impl IdentityClient {
     ) -> Result<Response, upstream::Error> {
         let request = Request {
             method: Method::GET,
-            path_and_query: "/api/me".to_owned(),
+            path_and_query: PATH.to_owned(),
             headers: vec![(metadata::VERSION, self.api_version.clone())],
             authorization,
             body: None,
             cancel: None,
         };
-        self.upstream.send_optional(request, Instant::now() + self.timeout).await
+        let until = Instant::now() + self.timeout;
+        self.upstream.send_optional(request, &self.requests, until).await
     }
 }
 

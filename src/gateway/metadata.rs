@@ -10,6 +10,9 @@ use crate::transcode::Violation;
 /// The ID that log lines of one RPC share across services.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The trace that an RPC is part of (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// The version of Polytomic's API.
 pub(super) const VERSION: HeaderName = HeaderName::from_static("x-polytomic-version");
 
@@ -148,6 +151,16 @@ pub(super) fn version(
     })
 }
 
+/// Returns the ID of the trace that the client's RPC is part of, if the trace is recorded.
+pub(super) fn recorded_trace(metadata: &HeaderMap) -> Option<&str> {
+    const RECORDED: u8 = 1;
+
+    let parent = metadata.get(TRACEPARENT)?;
+    let parent = parent.to_str().ok().filter(|value| is_traceparent(value.as_bytes()))?;
+    let flags = u8::from_str_radix(&parent[53..], 16).ok()?;
+    (flags & RECORDED != 0).then_some(&parent[3..35])
+}
+
 /// Adds the client's trace context (W3C) to the headers of a request.
 ///
 /// An invalid trace context is omitted, as W3C requires: tracing must not fail RPCs.
@@ -155,7 +168,6 @@ pub(super) fn copy_trace_context(
     from: &HeaderMap,
     to: &mut Vec<(HeaderName, HeaderValue)>,
 ) {
-    const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
     const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
     let Some(parent) =
@@ -327,6 +339,18 @@ mod tests {
     fn a_valid_trace_context_is_copied() {
         let to = copied(&map(&[("traceparent", PARENT), ("tracestate", "a=b,c=d")]));
         assert_eq!(to, map(&[("traceparent", PARENT), ("tracestate", "a=b,c=d")]));
+    }
+
+    #[test]
+    fn trace_is_that_of_a_recorded_parent() {
+        let trace = |parent: &str| {
+            recorded_trace(&map(&[("traceparent", parent)])).map(str::to_owned)
+        };
+        assert_eq!(trace(PARENT).as_deref(), Some(&PARENT[3..35]));
+        for other in [PARENT.replace("-01", "-00"), PARENT.to_uppercase(), String::new()]
+        {
+            assert_eq!(trace(&other), None, "{other}");
+        }
     }
 
     #[test]

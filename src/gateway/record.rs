@@ -11,6 +11,7 @@ use tracing::info;
 use super::{
     idempotency::{self, Key},
     metadata,
+    metrics::CountedRpc,
     outcome::Effect,
 };
 use crate::{
@@ -32,7 +33,7 @@ const REJECTED: &str = "request rejected";
 pub(super) struct Record {
     message: &'static str,
     rpc: Option<Arc<Rpc>>,
-    pub(super) started: Instant,
+    counted: CountedRpc,
     pub(super) request_id: HeaderValue,
     pub(super) api_version: HeaderValue,
     pub(super) key: Option<Key>,
@@ -48,24 +49,25 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Starts the record of an RPC that arrived at `started`.
+    /// Starts the record of an RPC whose message has been received.
     pub(super) fn new(
         rpc: &Arc<Rpc>,
-        started: Instant,
+        counted: CountedRpc,
         metadata: &HeaderMap,
         api_version: &HeaderValue,
     ) -> Self {
-        Self::start(ENDED, Some(rpc), started, metadata, api_version.clone())
+        counted.received();
+        Self::start(ENDED, Some(rpc), counted, metadata, api_version.clone())
     }
 
     /// Starts the record of a request that is rejected before it becomes an RPC.
     pub(super) fn of_rejected(
         rpc: Option<&Arc<Rpc>>,
-        started: Instant,
+        counted: CountedRpc,
         metadata: &HeaderMap,
     ) -> Self {
         let no_version = HeaderValue::from_static("");
-        let mut record = Self::start(REJECTED, rpc, started, metadata, no_version);
+        let mut record = Self::start(REJECTED, rpc, counted, metadata, no_version);
         if !rpc.is_some_and(|rpc| rpc.binding.is_safe()) {
             record.key = idempotency::given(metadata);
         }
@@ -75,10 +77,11 @@ impl Record {
     fn start(
         message: &'static str,
         rpc: Option<&Arc<Rpc>>,
-        started: Instant,
+        mut counted: CountedRpc,
         metadata: &HeaderMap,
         api_version: HeaderValue,
     ) -> Self {
+        counted.set_trace(metadata::recorded_trace(metadata));
         // Whether a read is a retry does not matter, and takes a number of look-ups.
         let effect = if is_safe(rpc) {
             Effect::new(true, false)
@@ -89,7 +92,7 @@ impl Record {
         Self {
             message,
             rpc: rpc.cloned(),
-            started,
+            counted,
             request_id: metadata::request_id(metadata),
             api_version,
             key: None,
@@ -104,12 +107,22 @@ impl Record {
         }
     }
 
+    /// Returns when the RPC arrived.
+    pub(super) fn started(&self) -> Instant {
+        self.counted.started()
+    }
+
     /// Records that a request is about to be sent. Returns the handle to cancel it
     /// with, if it may have an effect.
     pub(super) fn attempt(&mut self) -> Option<CancelHandle> {
         self.attempts += 1;
         self.http_status = None;
         self.effect.begin()
+    }
+
+    /// Reports whether a request has been sent, or was about to be.
+    pub(super) fn has_attempts(&self) -> bool {
+        self.attempts > 0
     }
 
     /// Records the status of Polytomic's response, whose body is still to come.
@@ -125,6 +138,7 @@ impl Record {
 
     /// Records how many messages of a stream have been sent so far.
     pub(super) fn sent(&mut self, messages: u64) {
+        self.counted.sent(messages - self.messages.unwrap_or_default());
         self.messages = Some(messages);
     }
 
@@ -133,16 +147,19 @@ impl Record {
         self.effect.may_exist()
     }
 
-    /// Ends an RPC that succeeded: logs it.
+    /// Ends an RPC that succeeded, with its message if it is no stream: logs it.
     pub(super) fn succeed(mut self) {
         self.finished = true;
-        self.log(Code::Ok, None);
+        if self.messages.is_none() {
+            self.counted.sent(1);
+        }
+        self.end(None);
     }
 
     /// Ends an RPC that failed: logs it and makes its status.
     pub(super) fn fail(mut self, failure: Failure) -> Status {
         self.finished = true;
-        self.log_failure(&failure);
+        self.end(Some(&failure));
         let context = self.context(&failure);
         let mut status = failure.into_status(&context);
         for (name, value) in &self.metadata().into_headers() {
@@ -186,15 +203,17 @@ impl Record {
         MetadataMap::from_headers(headers)
     }
 
-    fn log_failure(&self, failure: &Failure) {
-        self.log(failure.code(self.is_safe()), Some(failure));
+    /// Returns the reason of a failure of the RPC or of an attempt.
+    pub(super) fn reason(&self, failure: &Failure) -> Reason {
+        failure.reason(self.is_safe(), self.whose_credentials)
     }
 
-    /// Writes the one line of the RPC or request. A failure has the level of a success:
-    /// a client's mistake is no alarm for the operator, who can filter by code.
-    fn log(&self, code: Code, failure: Option<&Failure>) {
-        let reason =
-            failure.map(|failure| failure.reason(self.is_safe(), self.whose_credentials));
+    /// Counts the RPC or request, and writes its one line. A failure has the level of a
+    /// success: a client's mistake is no alarm for the operator, who can filter by code.
+    fn end(&mut self, failure: Option<&Failure>) {
+        let code = failure.map_or(Code::Ok, |failure| failure.code(self.is_safe()));
+        let reason = failure.map(|failure| self.reason(failure));
+        self.counted.set_end(code, reason, failure.and_then(Failure::exhausted));
         let identity = self.credentials.as_ref().and_then(Credentials::identity);
         info!(
             target: "rpc",
@@ -223,7 +242,7 @@ impl Record {
 
     /// Returns the duration so far in milliseconds, to the microsecond.
     fn duration_ms(&self) -> f64 {
-        (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3
+        (self.started().elapsed().as_secs_f64() * 1e6).round() / 1e3
     }
 
     fn idempotency_key(&self) -> Option<&str> {
@@ -247,7 +266,7 @@ impl Drop for Record {
         }
         let failure =
             if thread::panicking() { Failure::Panic } else { Failure::Cancelled };
-        self.log_failure(&failure);
+        self.end(Some(&failure));
     }
 }
 

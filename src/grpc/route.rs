@@ -12,16 +12,23 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use prost_reflect::DescriptorError;
 use tokio::time::{Instant, sleep};
+use tonic::Code;
 use tower::ServiceExt;
 
 use super::{
-    Error, body, call, health::Health, metadata, reflection::Reflection, response::Body,
+    Error, body, call,
+    health::Health,
+    metadata,
+    metrics::{self, Others},
+    reflection::Reflection,
+    response::Body,
     unary,
 };
 use crate::{
-    budget::{Capacities, Exhausted, Reservation},
-    contract::Rpc,
-    gateway::{self, Gateway},
+    budget::{Capacities, Reservation},
+    gateway::{self, CountedRpc, Gateway},
+    status::Failure,
+    telemetry::Metrics,
 };
 
 /// The path of health, whose RPCs each read one message.
@@ -43,6 +50,7 @@ pub struct Routes {
     gateway: Gateway,
     health: Health,
     reflection: Reflection,
+    others: Others,
 }
 
 impl Routes {
@@ -58,7 +66,13 @@ impl Routes {
     ) -> Result<Self, DescriptorError> {
         let health = Health::of(gateway.contract().services()).await;
         let reflection = Reflection::new(descriptor_set)?;
-        Ok(Self { gateway, health, reflection })
+        let others = Others::new(&gateway);
+        Ok(Self { gateway, health, reflection, others })
+    }
+
+    /// Registers what is counted of RPCs.
+    pub fn register(&self, metrics: &Metrics) {
+        self.gateway.register(metrics, &self.others.all());
     }
 
     /// Returns the health that the server reports.
@@ -99,8 +113,7 @@ impl Routes {
             // Boxed, or each future on the way to `serve` would have room for it.
             Ok(metadata) => Ok(Box::new(Admitted { arrived, metadata, request })),
             Err(exhausted) => {
-                let rpc = self.gateway.contract().rpc(path);
-                Err(shed(rpc, arrived, request.headers(), exhausted).into())
+                Err(self.reject(path, request.headers(), arrived, exhausted).into())
             }
         }
     }
@@ -121,7 +134,10 @@ impl Routes {
         };
         let reservation = match reservation {
             Ok(reservation) => reservation,
-            Err(exhausted) => return shed(rpc, arrived, request.headers(), exhausted),
+            Err(exhausted) => {
+                let (path, metadata) = (request.uri().path(), request.headers());
+                return self.reject(path, metadata, arrived, exhausted);
+            }
         };
         if let Some(response) = not_grpc(&request) {
             // A client can lose a response that is sent before its request has ended.
@@ -136,9 +152,7 @@ impl Routes {
             return self.reflect(capacities, arrived, request, reserved);
         }
         if rpc.is_none() && !path.starts_with(HEALTH) {
-            let failure = Error::UnknownRpc.into();
-            return gateway::reject(None, arrived, request.headers(), failure)
-                .into_http();
+            return self.reject(path, request.headers(), arrived, Error::UnknownRpc);
         }
         let (parts, body) = request.into_parts();
         let receive_timeout = unary::receive_timeout(&parts.headers);
@@ -148,8 +162,8 @@ impl Routes {
         let (message, body) = match unframed {
             Ok(both) => both,
             Err(failure) => {
-                return gateway::reject(rpc, arrived, &parts.headers, failure)
-                    .into_http();
+                let path = parts.uri.path();
+                return self.reject(path, &parts.headers, arrived, failure);
             }
         };
         let Some(rpc) = rpc else {
@@ -170,21 +184,27 @@ impl Routes {
         request: Request<Bytes>,
         mut reservation: Reservation,
     ) -> Response<Body> {
-        if request.uri().path() == LIST {
+        let path = request.uri().path();
+        if path == WATCH {
+            match capacities.watches.try_reserve() {
+                Ok(watch) => reservation = watch,
+                Err(exhausted) => {
+                    return self.reject(path, request.headers(), arrived, exhausted);
+                }
+            }
+        }
+        let counted = self.count(path, arrived);
+        counted.received();
+        if path == LIST {
+            counted.sent(1);
+            counted.end(Code::Ok);
             let states = self.health.list().await;
             let unread = capacities.unread.hold(Arc::new(reservation));
             return unary::success(HeaderMap::new(), states.into(), unread);
         }
-        if request.uri().path() == WATCH {
-            match capacities.watches.try_reserve() {
-                Ok(watch) => reservation = watch,
-                Err(exhausted) => {
-                    return shed(None, arrived, request.headers(), exhausted);
-                }
-            }
-        }
         let request = request.map(Full::new);
         let Ok(response) = self.health.service().oneshot(request).await;
+        let response = metrics::count_response(response, counted);
         response.map(|body| capacities.unread.watch(body, Arc::new(reservation)).into())
     }
 
@@ -198,19 +218,45 @@ impl Routes {
     ) -> Response<Body> {
         let reservation = Arc::new(reservation);
         let (parts, body) = request.into_parts();
+        let counted = self.count(parts.uri.path(), arrived);
+        let count = counted.metrics();
         let (max_bytes, timeout) = (unary::REQUEST_LIMIT, unary::REQUEST_TIMEOUT);
         let names_compression = unary::names_compression(&parts.headers);
         let received = Arc::clone(&reservation);
         let messages =
             body::messages(body, names_compression, received, max_bytes, timeout);
-        let responses = self.reflection.answer(messages).map_err(move |failure| {
-            gateway::reject(None, arrived, &parts.headers, failure)
-        });
+        let messages = messages.inspect_ok(move |_| count.received());
+        let responses = self.reflection.answer(messages);
+        let responses =
+            metrics::count_messages(responses, counted, move |counted, failure| {
+                gateway::reject(None, counted, &parts.headers, failure)
+            });
         let body = body::responses(responses);
         let reserved = Arc::new((reservation, metadata));
         let mut response = Response::new(capacities.unread.watch(body, reserved).into());
         response.headers_mut().insert(CONTENT_TYPE, unary::GRPC);
         response
+    }
+
+    /// Counts an RPC whose headers `arrived` then.
+    fn count(&self, path: &str, arrived: Instant) -> CountedRpc {
+        let rpc = self.gateway.contract().rpc(path);
+        let metrics =
+            rpc.map_or_else(|| self.others.of(path), |rpc| self.gateway.rpc_metrics(rpc));
+        CountedRpc::start(metrics, arrived)
+    }
+
+    /// Rejects a request before it becomes an RPC.
+    fn reject(
+        &self,
+        path: &str,
+        metadata: &HeaderMap,
+        arrived: Instant,
+        failure: impl Into<Failure>,
+    ) -> Response<Body> {
+        let (rpc, counted) =
+            (self.gateway.contract().rpc(path), self.count(path, arrived));
+        gateway::reject(rpc, counted, metadata, failure.into()).into_http()
     }
 }
 
@@ -220,16 +266,6 @@ pub(crate) struct Admitted {
     arrived: Instant,
     metadata: Option<Reservation>,
     request: Request<Incoming>,
-}
-
-/// Rejects a request that would exceed a limit.
-fn shed(
-    rpc: Option<&Arc<Rpc>>,
-    arrived: Instant,
-    metadata: &HeaderMap,
-    exhausted: Exhausted,
-) -> Response<Body> {
-    gateway::reject(rpc, arrived, metadata, exhausted.into()).into_http()
 }
 
 /// Reports whether the content type is gRPC's with protobuf messages, the only format

@@ -15,6 +15,7 @@ use super::{
     connection::{Accepted, Shared},
     eviction::EvictionQueue,
     limits::Settings,
+    metrics::ConnectionMetrics,
     rejected::{Reason, Rejected},
 };
 use crate::{budget::Capacities, grpc::Routes};
@@ -38,10 +39,11 @@ impl Connections {
         settings: Settings,
         capacities: Capacities,
         draining: CancellationToken,
+        metrics: Arc<ConnectionMetrics>,
     ) -> Self {
         let addresses = Arc::new(Addresses::new(settings.max_connections_per_address));
-        let rejected = Rejected::default();
-        let shared = Shared { routes, capacities, settings, draining, rejected };
+        let rejected = Rejected::new(Arc::clone(&metrics));
+        let shared = Shared { routes, capacities, settings, draining, rejected, metrics };
         Self {
             shared: Arc::new(shared),
             open: JoinSet::new(),
@@ -121,13 +123,14 @@ impl Connections {
             rejected.record(Reason::ConnectionLimit, self.max_connections());
             return;
         }
+        let open = self.shared.metrics.accepted();
         let (shared, evictable) = (Arc::clone(&self.shared), self.evictions.add());
         let mut accepted = Accepted { stream, peer, shared, evictable };
         self.open.spawn(async move {
             if let Some(protocol) = accepted.protocol().await {
                 Box::pin(accepted.serve(protocol)).await;
             }
-            drop(counted);
+            drop((counted, open));
         });
     }
 

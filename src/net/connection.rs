@@ -21,6 +21,7 @@ use super::{
     eviction::Evictable,
     goaway::{Ending, Goaway, GoawayWriter},
     limits::{self, FIRST_RPC_TIMEOUT, Settings},
+    metrics::ConnectionMetrics,
     protocol::{HTTP1_RESPONSE, PREFACE, Protocol},
     rejected::{Reason, Rejected},
     resets::ResetLimiter,
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) draining: CancellationToken,
     pub(super) rejected: Rejected,
+    pub(super) metrics: Arc<ConnectionMetrics>,
 }
 
 /// A connection that was accepted. A silent one is this and a timer: the rest is boxed.
@@ -95,7 +97,8 @@ impl Accepted {
         // Boxed, or a connection that is turned away would have memory for this.
         if let Err(error) = Box::pin(serving).await {
             let broken = match goaway.get() {
-                Some(Ending::TooManyResets) => {
+                Some(ending @ Ending::TooManyResets) => {
+                    shared.metrics.goaway(ending.reason());
                     Some("too many streams were reset".to_owned())
                 }
                 _ => broken_by_peer(&*error),
@@ -220,6 +223,7 @@ async fn serve_http2(
             ending = evictable.ends(first_rpc_timeout(idle)) => {
                 if ending == Ending::Unused {
                     debug!(%peer, reason = ending.reason(), "closing connection with GOAWAY");
+                    shared.metrics.goaway(ending.reason());
                     goaway.set(ending);
                     return Ok(());
                 }
@@ -231,6 +235,7 @@ async fn serve_http2(
             () = unread.overdue(limit) => ("unread responses", grace.max(limit)),
         };
         debug!(%peer, reason, "closing connection with GOAWAY");
+        shared.metrics.goaway(reason);
         // Sends two GOAWAYs, so that no RPC sent in between is lost (RFC 9113, section 6.8).
         connection.as_mut().graceful_shutdown();
         tokio::select! {

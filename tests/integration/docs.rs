@@ -197,7 +197,7 @@ fn each_promise_of_the_readme_has_tests() {
 
 /// Compares what a page has between `<!-- name -->` and `<!-- /name -->` with the
 /// expected table, or replaces it if `UPDATE_DOCS` is set.
-fn assert_table(page: &str, name: &str, expected: &str) {
+pub(crate) fn assert_table(page: &str, name: &str, expected: &str) {
     let path = Path::new(ROOT).join(page);
     let text = fs::read_to_string(&path).unwrap();
     let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
@@ -212,6 +212,21 @@ fn assert_table(page: &str, name: &str, expected: &str) {
          which writes:\n{expected}"
     );
     fs::write(&path, [before, &start, expected, &end, after].concat()).unwrap();
+}
+
+/// Compares a whole file in the same way.
+pub(crate) fn assert_file(file: &str, expected: &str) {
+    let path = Path::new(ROOT).join(file);
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    if found == expected {
+        return;
+    }
+    assert!(
+        updates(),
+        "{file} is out of date; run `UPDATE_DOCS=1 cargo test --test integration metrics`, \
+         which writes:\n{expected}"
+    );
+    fs::write(&path, expected).unwrap();
 }
 
 #[expect(

@@ -27,6 +27,7 @@ mod key_look_ups;
 mod large_responses;
 mod log_schema;
 mod metadata;
+mod metrics;
 mod outcomes;
 mod panics;
 mod protection;

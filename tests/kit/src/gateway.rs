@@ -8,6 +8,7 @@ use polytomic_gateway::{
     config::{Cli, Command, Serve},
     contract::DESCRIPTOR_SET,
     sandbox::{self, Sandbox},
+    telemetry::Metrics,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 use tonic::transport::Channel;
@@ -19,6 +20,7 @@ pub struct Gateway {
     pub address: SocketAddr,
     sandbox: Option<sandbox::Handle>,
     authenticator: Arc<Authenticator>,
+    metrics: Metrics,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
@@ -85,12 +87,12 @@ impl Gateway {
     pub async fn start(settings: Serve, descriptor_set: &[u8]) -> Self {
         let app = App::bind(&settings, descriptor_set).await.unwrap();
         let address = app.local_addr();
-        let authenticator = app.authenticator();
+        let (authenticator, metrics) = (app.authenticator(), app.metrics());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, sandbox: None, authenticator, stop, running }
+        Self { address, sandbox: None, authenticator, metrics, stop, running }
     }
 
     /// Connects a generated client.
@@ -102,6 +104,11 @@ impl Gateway {
     /// Returns the handle of the sandbox.
     pub fn sandbox(&self) -> &sandbox::Handle {
         self.sandbox.as_ref().unwrap()
+    }
+
+    /// Returns what it counts, also after it has stopped.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Has the credential files read again, as SIGHUP does.

@@ -1,5 +1,6 @@
 //! What the process reports about itself: today its log.
 
+mod filter;
 mod json;
 mod log;
 mod text;
@@ -7,6 +8,7 @@ mod timestamp;
 mod writer;
 
 pub use self::{
+    filter::LogFilter,
     log::{Format, init},
     writer::Writer,
 };

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use crate::{
+    admin,
     auth::{self, Authenticator},
     budget::Capacities,
     config::{self, Serve, Target},
@@ -10,6 +11,7 @@ use crate::{
     gateway::{Gateway, IdentityClient},
     grpc::Routes,
     net::Server,
+    telemetry::LogFilter,
     upstream::{self, Upstream},
 };
 
@@ -17,8 +19,9 @@ use crate::{
 #[derive(Debug)]
 pub struct App {
     server: Server,
+    admin: Option<admin::Listener>,
+    pages: admin::Sources,
     upstream: String,
-    authenticator: Arc<Authenticator>,
 }
 
 /// Why a gateway does not start.
@@ -42,6 +45,17 @@ pub enum Error {
     /// The address is not free, or not of this machine.
     #[error("cannot listen on {address}")]
     Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// The same, of the admin listener.
+    #[error(
+        "the admin listener cannot listen on {address}; give another --admin-listen, or \
+         off"
+    )]
+    ListenAdmin {
         /// The address.
         address: SocketAddr,
         /// The error of the system.
@@ -75,6 +89,10 @@ impl App {
     pub async fn bind(flags: &Serve, descriptor_set: &[u8]) -> Result<Self, Error> {
         let contract = Contract::compile(descriptor_set)?;
         let settings = flags.settings(&contract)?;
+        let admin = match settings.admin {
+            Some(address) => Some(listen_admin(address).await?),
+            None => None,
+        };
         #[cfg(not(feature = "sandbox"))]
         let Target::Url(url) = settings.target;
         #[cfg(feature = "sandbox")]
@@ -100,7 +118,21 @@ impl App {
         let server = Server::bind(address, routes, settings.net, capacities)
             .await
             .map_err(|source| Error::Listen { address, source })?;
-        Ok(Self { server, upstream: shown, authenticator })
+        let pages = admin::Sources {
+            lifecycle: server.lifecycle(),
+            authenticator,
+            log: None,
+            metrics: None,
+            settings: None,
+        };
+        Ok(Self { server, admin, pages, upstream: shown })
+    }
+
+    /// Lets operators change the filter of the log.
+    #[must_use]
+    pub fn with_log(mut self, log: LogFilter) -> Self {
+        self.pages.log = Some(log);
+        self
     }
 
     /// Returns the address that the gateway listens on, with the port that it took.
@@ -118,13 +150,30 @@ impl App {
     /// Returns the owner of the credentials, which can read their files again.
     #[must_use]
     pub fn authenticator(&self) -> Arc<Authenticator> {
-        Arc::clone(&self.authenticator)
+        Arc::clone(&self.pages.authenticator)
     }
 
-    /// Serves until `shutdown` completes and the RPCs in flight have ended.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        self.server.run(shutdown).await;
+    /// Returns the address of the admin listener, if there is one.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(admin::Listener::local_addr)
     }
+
+    /// Serves until `shutdown` completes and the RPCs in flight have ended. The admin
+    /// listener serves for as long.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let serving = self.server.run(shutdown);
+        let Some(admin) = self.admin else { return serving.await };
+        tokio::select! {
+            () = serving => {}
+            () = admin.serve(self.pages) => unreachable!("it serves until it is dropped"),
+        }
+    }
+}
+
+async fn listen_admin(address: SocketAddr) -> Result<admin::Listener, Error> {
+    let listener = admin::Listener::bind(address).await;
+    listener.map_err(|source| Error::ListenAdmin { address, source })
 }
 
 /// Starts a sandbox, which serves as long as the runtime does: a gateway that

@@ -9,6 +9,7 @@
     reason = "terminals show the comments on flags as they are"
 )]
 
+mod admin;
 mod auth;
 mod budget;
 mod environment;
@@ -22,6 +23,7 @@ use std::{ffi::OsString, fmt, net::SocketAddr};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use tracing::warn;
 
+pub use self::admin::HealthCheck;
 use self::parse::address;
 use crate::{contract::Contract, telemetry::Format, upstream::BaseUrl};
 
@@ -65,6 +67,9 @@ pub struct Cli {
 pub enum Command {
     /// Serve the gateway
     Serve(Box<Serve>),
+    /// Ask a gateway whether it should get RPCs: exit code 0 if so, else 1
+    #[command(name = "healthcheck")]
+    HealthCheck(HealthCheck),
     /// Serve the embedded simulator of Polytomic
     #[cfg(feature = "sandbox")]
     Sandbox(Sandbox),
@@ -102,6 +107,9 @@ pub struct Serve {
     listen: SocketAddr,
 
     #[command(flatten)]
+    admin: admin::AdminFlags,
+
+    #[command(flatten)]
     upstream: upstream::UpstreamFlags,
 
     #[command(flatten)]
@@ -122,6 +130,8 @@ pub struct Serve {
 pub struct Settings {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// The address of the admin listener, if there is to be one.
+    pub admin: Option<SocketAddr>,
     /// Where RPCs go.
     pub target: Target,
     /// The settings of the client of Polytomic.
@@ -165,6 +175,7 @@ impl Cli {
                     |problem| Self::command().error(ErrorKind::InvalidUtf8, problem);
                 flags.auth.partner_key = environment::partner_key().map_err(invalid)?;
             }
+            Command::HealthCheck(_) => {}
             #[cfg(feature = "sandbox")]
             Command::Sandbox(_) | Command::Demo => {}
         }
@@ -199,6 +210,7 @@ impl Serve {
         let upstream = target.to_string();
         Ok(Settings {
             listen: self.listen,
+            admin: self.admin.listen(self.upstream.sandbox),
             upstream: self.upstream.settings()?,
             gateway: self.gateway.settings(contract)?,
             budget: self.budget.settings(self.upstream.answer_limit)?,

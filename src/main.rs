@@ -1,16 +1,24 @@
 //! The `polytomic-gateway` command.
 
-use std::{error::Error, io, pin::pin, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io::{self, Write},
+    pin::pin,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::error::ErrorKind;
 use futures_util::future::BoxFuture;
 use mimalloc::MiMalloc;
 use polytomic_gateway::{
+    admin,
     app::{self, App},
     auth::Authenticator,
-    config::{Cli, Command, Serve},
+    config::{Cli, Command, HealthCheck, Serve},
     contract::DESCRIPTOR_SET,
-    telemetry::{self, Writer},
+    telemetry::{self, LogFilter, Writer},
 };
 #[cfg(feature = "sandbox")]
 use polytomic_gateway::{config, demo, sandbox::Sandbox};
@@ -59,7 +67,7 @@ fn run(log: &Writer) -> Result<(), Failure> {
         Err(error) => error.exit(),
     };
     let filter = cli.log.as_deref().unwrap_or_else(|| default_filter(&cli.command));
-    telemetry::init(filter, cli.log_format, log.clone())
+    let filter = telemetry::init(filter, cli.log_format, log.clone())
         .map_err(|problem| Failure::usage(&problem))?;
     if let Err(error) = forbid_core_dumps() {
         warn!(%error, "a crash may write credentials to a core dump");
@@ -68,7 +76,8 @@ fn run(log: &Writer) -> Result<(), Failure> {
         tokio::runtime::Runtime::new().map_err(|error| Failure::other(&error))?;
     let ended = runtime.block_on(async {
         match cli.command {
-            Command::Serve(flags) => serve(&flags).await,
+            Command::Serve(flags) => serve(&flags, filter).await,
+            Command::HealthCheck(flags) => check_health(&flags).await,
             #[cfg(feature = "sandbox")]
             Command::Sandbox(flags) => sandbox(&flags).await,
             #[cfg(feature = "sandbox")]
@@ -94,12 +103,13 @@ fn default_filter(command: &Command) -> &'static str {
     }
 }
 
-async fn serve(flags: &Serve) -> Result<(), Box<dyn Error>> {
+async fn serve(flags: &Serve, log: LogFilter) -> Result<(), Box<dyn Error>> {
     let signals = Signals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
-    let app = App::bind(flags, DESCRIPTOR_SET).await?;
+    let app = App::bind(flags, DESCRIPTOR_SET).await?.with_log(log);
     info!(
         address = %app.local_addr(),
+        admin = app.admin_addr().map(tracing::field::display),
         upstream = app.upstream(),
         version = env!("CARGO_PKG_VERSION"),
         "the gateway listens"
@@ -107,6 +117,15 @@ async fn serve(flags: &Serve) -> Result<(), Box<dyn Error>> {
     tokio::spawn(reload_on_hangup(app.authenticator(), hangup));
     until_signaled(signals, |shutdown| app.run(shutdown)).await?;
     info!("the gateway has stopped");
+    Ok(())
+}
+
+/// Asks a gateway for its health and prints the response.
+async fn check_health(flags: &HealthCheck) -> Result<(), Box<dyn Error>> {
+    let address = flags.address().ok_or("the admin listener is off")?;
+    let path = if flags.live { "/livez" } else { "/readyz" };
+    let line = admin::ask(address, path).await?;
+    writeln!(io::stdout(), "{line}")?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod batch;
 mod connection;
 mod eviction;
 mod goaway;
+mod lifecycle;
 mod limits;
 mod protocol;
 mod rejected;
@@ -29,7 +30,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::accept::Connections;
-pub use self::limits::Settings;
+pub use self::{
+    lifecycle::{Lifecycle, Phase},
+    limits::Settings,
+};
 use crate::{budget::Capacities, grpc::Routes};
 
 /// A server that listens but does not serve yet.
@@ -40,6 +44,7 @@ pub struct Server {
     routes: Arc<Routes>,
     settings: Settings,
     capacities: Capacities,
+    lifecycle: Lifecycle,
 }
 
 impl Server {
@@ -56,13 +61,20 @@ impl Server {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, routes: Arc::new(routes), settings, capacities })
+        let (routes, lifecycle) = (Arc::new(routes), Lifecycle::default());
+        Ok(Self { listener, address, routes, settings, capacities, lifecycle })
     }
 
     /// Returns the address and port that the server listens on.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns what the server reports of itself from now on.
+    #[must_use]
+    pub fn lifecycle(&self) -> Lifecycle {
+        self.lifecycle.clone()
     }
 
     /// Serves until `shutdown` completes, then drains, in this order:
@@ -73,20 +85,28 @@ impl Server {
     ///    limit for RPCs in flight;
     /// 3. close: connections that are still open are closed.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, routes, settings, capacities, .. } = self;
+        let Self { listener, routes, settings, capacities, lifecycle, .. } = self;
         let (lame_duck, drain_limit) = (settings.lame_duck, settings.drain_limit);
         let draining = CancellationToken::new();
-        let mut connections =
-            Connections::new(Arc::clone(&routes), settings, capacities, draining.clone());
+        let mut connections = Connections::new(
+            Arc::clone(&routes),
+            settings,
+            capacities,
+            draining.clone(),
+            lifecycle.clone(),
+        );
+        lifecycle.enter(Phase::Serving);
         let readiness = tokio::spawn(Arc::clone(&routes).report_readiness());
         connections.accept_until(&listener, shutdown).await;
         readiness.abort();
 
         info!(open = connections.len(), seconds = lame_duck.as_secs_f64(), "lame duck");
+        lifecycle.enter(Phase::LameDuck);
         routes.health().set_not_serving().await;
         connections.accept_until(&listener, sleep(lame_duck)).await;
 
         info!(open = connections.len(), limit = drain_limit.as_secs_f64(), "draining");
+        lifecycle.enter(Phase::Draining);
         let started = Instant::now();
         connections.accept_waiting(&listener);
         drop(listener);

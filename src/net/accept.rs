@@ -14,6 +14,7 @@ use super::{
     addresses::Addresses,
     connection::{self, Shared},
     eviction::EvictionQueue,
+    lifecycle::Lifecycle,
     limits::Settings,
     rejected::{Reason, Rejected},
 };
@@ -30,6 +31,7 @@ pub(super) struct Connections {
     open: JoinSet<()>,
     evictions: Arc<EvictionQueue>,
     addresses: Arc<Addresses>,
+    lifecycle: Lifecycle,
 }
 
 impl Connections {
@@ -38,6 +40,7 @@ impl Connections {
         settings: Settings,
         capacities: Capacities,
         draining: CancellationToken,
+        lifecycle: Lifecycle,
     ) -> Self {
         let addresses = Arc::new(Addresses::new(settings.max_connections_per_address));
         let rejected = Rejected::default();
@@ -47,6 +50,7 @@ impl Connections {
             open: JoinSet::new(),
             evictions: Arc::default(),
             addresses,
+            lifecycle,
         }
     }
 
@@ -122,9 +126,10 @@ impl Connections {
             return;
         }
         let (shared, evictable) = (Arc::clone(&self.shared), self.evictions.add());
+        let open = self.lifecycle.connection();
         self.open.spawn(async move {
             connection::serve(stream, peer, shared, evictable).await;
-            drop(counted);
+            drop((counted, open));
         });
     }
 

@@ -86,6 +86,7 @@ mod response;
 mod rpc;
 mod standing;
 mod unread;
+mod usage;
 mod waiting;
 
 pub use self::{
@@ -99,6 +100,7 @@ pub use self::{
     rpc::{Client, ReceivedRpc, RpcReservation},
     standing::Standing,
     unread::UnreadResponses,
+    usage::Usage,
 };
 pub(crate) use self::{
     response::wait_until,

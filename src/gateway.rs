@@ -6,6 +6,7 @@
 mod attempt;
 mod body;
 mod deadline;
+mod failures;
 mod idempotency;
 mod identity;
 mod metadata;
@@ -34,6 +35,7 @@ use tonic::Status;
 pub use self::{
     body::{Body, Message},
     deadline::{parse_timeout, time_allowed},
+    failures::{FailedRpc, RecentFailures},
     identity::IdentityClient,
     stream::Messages,
     timeouts::Timeouts,
@@ -62,6 +64,7 @@ pub struct Gateway {
     rejected_responses: RejectedResponses,
     translator: Arc<Translator>,
     oversized: Oversized,
+    failures: RecentFailures,
 }
 
 /// What a successful attempt yields.
@@ -104,6 +107,7 @@ impl Gateway {
             rejected_responses,
             translator: Arc::new(Translator::new()),
             oversized,
+            failures: RecentFailures::default(),
         }
     }
 
@@ -111,6 +115,12 @@ impl Gateway {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.authenticator.is_ready()
+    }
+
+    /// Returns the last failures, which every RPC that fails from now on is added to.
+    #[must_use]
+    pub fn failures(&self) -> &RecentFailures {
+        &self.failures
     }
 
     /// Returns the contract that is served.
@@ -139,7 +149,8 @@ impl Gateway {
         let (metadata, _, message) = request.into_parts();
         let metadata = metadata.into_headers();
         let version = &self.settings.api_version;
-        let mut record = Record::new(rpc, arrived, &metadata, version);
+        let failures = &self.failures;
+        let mut record = Record::new(rpc, arrived, &metadata, version, failures);
         // Decided before anything can fail: every failure returns the key.
         let key = (rpc.binding.method == Method::POST)
             .then(|| idempotency::key(&metadata, rpc, &message));
@@ -268,16 +279,17 @@ async fn catch_panic<T>(
     result.unwrap_or(Err(Failure::Panic))
 }
 
-/// Rejects a request that `arrived` before it becomes an RPC, and logs that. `rpc` is
-/// the RPC that it is for, if the contract has it.
+/// Rejects a request that `arrived` before it becomes an RPC, logs that and adds it to
+/// `failures`. `rpc` is the RPC that it is for, if the contract has it.
 #[must_use]
 pub fn reject(
+    failures: &RecentFailures,
     rpc: Option<&Arc<Rpc>>,
     arrived: Instant,
     metadata: &HeaderMap,
     failure: Failure,
 ) -> Status {
-    Record::of_rejected(rpc, arrived, metadata).fail(failure)
+    Record::of_rejected(rpc, arrived, metadata, failures).fail(failure)
 }
 
 #[cfg(test)]

@@ -10,5 +10,6 @@ mod writer;
 pub use self::{
     filter::LogFilter,
     log::{Format, init},
+    timestamp::timestamp,
     writer::Writer,
 };

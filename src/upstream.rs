@@ -19,6 +19,7 @@ mod http2;
 mod memory;
 mod pool;
 mod response;
+mod snapshot;
 mod tls;
 mod transport;
 
@@ -35,6 +36,7 @@ pub use self::{
     error::{BoxError, Circuit, Error, Progress, SetupError},
     exchange::Exchange,
     response::{Request, Response},
+    snapshot::Snapshot,
 };
 use self::{
     breaker::{Breaker, Permit},

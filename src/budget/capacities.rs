@@ -174,9 +174,9 @@ fn half_reserved(total: usize, floor: usize) -> FairShare {
 /// The capacities of the gateway, as one connection sees them.
 #[derive(Debug, Clone)]
 pub struct Capacities {
-    receiving: SharedCapacity,
+    pub(super) receiving: SharedCapacity,
     pub(crate) auxiliary: SharedCapacity,
-    metadata: SharedCapacity,
+    pub(super) metadata: SharedCapacity,
     pub(crate) watches: SharedCapacity,
     pub(super) in_flight: SharedCapacity,
     pub(super) open_rpcs: SharedCapacity,
@@ -278,7 +278,8 @@ impl Capacities {
     }
 
     /// Returns the maximum number of concurrent connections.
-    pub(crate) fn max_connections(&self) -> usize {
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
         self.max_connections
     }
 }

@@ -1,7 +1,7 @@
 //! The record of an RPC, or of a request that was rejected before it became one: the
 //! source of its status, of its response metadata and of its one line in the log.
 
-use std::{error::Error, sync::Arc, thread};
+use std::{error::Error, sync::Arc, thread, time::SystemTime};
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
@@ -9,6 +9,7 @@ use tonic::{Code, Status, metadata::MetadataMap};
 use tracing::info;
 
 use super::{
+    failures::{FailedRpc, RecentFailures},
     idempotency::{self, Key},
     metadata,
     outcome::Effect,
@@ -45,6 +46,7 @@ pub(super) struct Record {
     /// The messages that were sent, of a stream.
     messages: Option<u64>,
     finished: bool,
+    failures: RecentFailures,
 }
 
 impl Record {
@@ -54,8 +56,9 @@ impl Record {
         started: Instant,
         metadata: &HeaderMap,
         api_version: &HeaderValue,
+        failures: &RecentFailures,
     ) -> Self {
-        Self::start(ENDED, Some(rpc), started, metadata, api_version.clone())
+        Self::start(ENDED, Some(rpc), started, metadata, api_version.clone(), failures)
     }
 
     /// Starts the record of a request that is rejected before it becomes an RPC.
@@ -63,9 +66,11 @@ impl Record {
         rpc: Option<&Arc<Rpc>>,
         started: Instant,
         metadata: &HeaderMap,
+        failures: &RecentFailures,
     ) -> Self {
         let no_version = HeaderValue::from_static("");
-        let mut record = Self::start(REJECTED, rpc, started, metadata, no_version);
+        let mut record =
+            Self::start(REJECTED, rpc, started, metadata, no_version, failures);
         if !rpc.is_some_and(|rpc| rpc.binding.is_safe()) {
             record.key = idempotency::given(metadata);
         }
@@ -78,6 +83,7 @@ impl Record {
         started: Instant,
         metadata: &HeaderMap,
         api_version: HeaderValue,
+        failures: &RecentFailures,
     ) -> Self {
         // Whether a read is a retry does not matter, and takes a number of look-ups.
         let effect = if is_safe(rpc) {
@@ -101,6 +107,7 @@ impl Record {
             http_status: None,
             messages: None,
             finished: false,
+            failures: failures.clone(),
         }
     }
 
@@ -187,7 +194,15 @@ impl Record {
     }
 
     fn log_failure(&self, failure: &Failure) {
-        self.log(failure.code(self.is_safe()), Some(failure));
+        let code = failure.code(self.is_safe());
+        self.log(code, Some(failure));
+        self.failures.add(FailedRpc {
+            at: SystemTime::now(),
+            rpc: self.rpc.as_ref().map(|rpc| rpc.path().to_owned()),
+            code: format!("{code:?}"),
+            reason: failure.reason(self.is_safe(), self.whose_credentials).as_str(),
+            request_id: text(&self.request_id).to_owned(),
+        });
     }
 
     /// Writes the one line of the RPC or request. A failure has the level of a success:

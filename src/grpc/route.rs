@@ -22,6 +22,7 @@ use crate::{
     budget::{Capacities, Exhausted, Reservation},
     contract::Rpc,
     gateway::{self, Gateway},
+    status::Failure,
 };
 
 /// The path of health, whose RPCs each read one message.
@@ -99,7 +100,7 @@ impl Routes {
             Ok(metadata) => Ok(Admitted { arrived, metadata, request }),
             Err(exhausted) => {
                 let rpc = self.gateway.contract().rpc(path);
-                Err(shed(rpc, arrived, request.headers(), exhausted).into())
+                Err(self.shed(rpc, arrived, request.headers(), exhausted).into())
             }
         }
     }
@@ -120,7 +121,9 @@ impl Routes {
         };
         let reservation = match reservation {
             Ok(reservation) => reservation,
-            Err(exhausted) => return shed(rpc, arrived, request.headers(), exhausted),
+            Err(exhausted) => {
+                return self.shed(rpc, arrived, request.headers(), exhausted);
+            }
         };
         if let Some(response) = not_grpc(&request) {
             // A client can lose a response that is sent before its request has ended.
@@ -135,9 +138,8 @@ impl Routes {
             return self.reflect(capacities, arrived, request, reserved);
         }
         if rpc.is_none() && !path.starts_with(HEALTH) {
-            let failure = Error::UnknownRpc.into();
-            return gateway::reject(None, arrived, request.headers(), failure)
-                .into_http();
+            let failure = Failure::from(Error::UnknownRpc);
+            return self.reject(None, arrived, request.headers(), failure);
         }
         let (parts, body) = request.into_parts();
         let receive_timeout = unary::receive_timeout(&parts.headers);
@@ -147,8 +149,7 @@ impl Routes {
         let (message, body) = match unframed {
             Ok(both) => both,
             Err(failure) => {
-                return gateway::reject(rpc, arrived, &parts.headers, failure)
-                    .into_http();
+                return self.reject(rpc, arrived, &parts.headers, failure);
             }
         };
         let Some(rpc) = rpc else {
@@ -178,7 +179,7 @@ impl Routes {
             match capacities.watches.try_reserve() {
                 Ok(watch) => reservation = watch,
                 Err(exhausted) => {
-                    return shed(None, arrived, request.headers(), exhausted);
+                    return self.shed(None, arrived, request.headers(), exhausted);
                 }
             }
         }
@@ -202,14 +203,38 @@ impl Routes {
         let received = Arc::clone(&reservation);
         let messages =
             body::messages(body, names_compression, received, max_bytes, timeout);
+        let failures = self.gateway.failures().clone();
         let responses = self.reflection.answer(messages).map_err(move |failure| {
-            gateway::reject(None, arrived, &parts.headers, failure)
+            gateway::reject(&failures, None, arrived, &parts.headers, failure)
         });
         let body = body::responses(responses);
         let reserved = Arc::new((reservation, metadata));
         let mut response = Response::new(capacities.unread.watch(body, reserved).into());
         response.headers_mut().insert(CONTENT_TYPE, unary::GRPC);
         response
+    }
+
+    /// Rejects a request before it becomes an RPC.
+    fn reject(
+        &self,
+        rpc: Option<&Arc<Rpc>>,
+        arrived: Instant,
+        metadata: &HeaderMap,
+        failure: Failure,
+    ) -> Response<Body> {
+        let failures = self.gateway.failures();
+        gateway::reject(failures, rpc, arrived, metadata, failure).into_http()
+    }
+
+    /// Rejects a request that would exceed a limit.
+    fn shed(
+        &self,
+        rpc: Option<&Arc<Rpc>>,
+        arrived: Instant,
+        metadata: &HeaderMap,
+        exhausted: Exhausted,
+    ) -> Response<Body> {
+        self.reject(rpc, arrived, metadata, exhausted.into())
     }
 }
 
@@ -219,16 +244,6 @@ pub(crate) struct Admitted {
     arrived: Instant,
     metadata: Option<Reservation>,
     request: Request<Incoming>,
-}
-
-/// Rejects a request that would exceed a limit.
-fn shed(
-    rpc: Option<&Arc<Rpc>>,
-    arrived: Instant,
-    metadata: &HeaderMap,
-    exhausted: Exhausted,
-) -> Response<Body> {
-    gateway::reject(rpc, arrived, metadata, exhausted.into()).into_http()
 }
 
 /// Reports whether the content type is gRPC's with protobuf messages, the only format

@@ -72,6 +72,12 @@ impl Breaker {
         !self.circuits().all.is_open()
     }
 
+    /// Reports whether the circuit of all is open, and how many others are.
+    pub(super) fn open(&self) -> (bool, usize) {
+        let Circuits { own, all } = &*self.circuits();
+        (all.is_open(), own.open())
+    }
+
     /// Returns permission to send a request for a holder.
     ///
     /// # Errors

@@ -61,6 +61,11 @@ impl OwnCircuits {
         self.get(holder, now)
     }
 
+    /// Returns how many circuits are open.
+    pub(super) fn open(&self) -> usize {
+        self.entries.values().filter(|entry| entry.circuit.is_open()).count()
+    }
+
     /// Forgets all holders.
     pub(super) fn clear(&mut self) {
         self.entries.clear();

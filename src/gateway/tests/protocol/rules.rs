@@ -20,6 +20,7 @@ use super::{
 use crate::{
     contract::{Contract, DESCRIPTOR_SET, Rpc},
     gateway::{
+        RecentFailures,
         idempotency::{self, Key, Origin},
         metadata,
         record::Record,
@@ -185,7 +186,13 @@ impl<'a> Rules<'a> {
             metadata.remove("x-envoy-attempt-count");
         }
         let version = HeaderValue::from_static("");
-        let mut record = Record::new(&self.rpc, Instant::now(), &metadata, &version);
+        let mut record = Record::new(
+            &self.rpc,
+            Instant::now(),
+            &metadata,
+            &version,
+            &RecentFailures::default(),
+        );
         record.key = origin.map(|origin| Key {
             value: HeaderValue::from_static("the-key-of-the-create"),
             origin: match fault {

@@ -7,36 +7,68 @@
 
 mod accept;
 mod guard;
+mod html;
 mod listener;
+mod overview;
 mod pages;
 mod probe;
 mod readiness;
 mod reply;
+mod sections;
+mod words;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub use self::{
     listener::Listener,
     probe::{ProbeError, ask},
 };
-use crate::{auth::Authenticator, net::Lifecycle, telemetry::LogFilter};
+use crate::{
+    auth::Authenticator, budget::Capacities, gateway::RecentFailures, net::Lifecycle,
+    telemetry::LogFilter, upstream::Upstream,
+};
 
-/// Renders all metrics: in the format of OpenMetrics, or else of Prometheus.
+/// Renders all metrics: in the format of `OpenMetrics`, or else of Prometheus.
 pub type RenderMetrics = Arc<dyn Fn(bool) -> String + Send + Sync>;
 
-/// What the pages show. A page without its source is absent.
+/// Reads what is counted of each RPC.
+pub type ReadRpcs = Arc<dyn Fn() -> Vec<RpcTotals> + Send + Sync>;
+
+/// What the pages show. A page or a section without its source is absent.
 #[derive(Clone)]
 pub struct Sources {
     /// The phase and the connections of the server.
     pub lifecycle: Lifecycle,
     /// The owner of the credentials.
     pub authenticator: Arc<Authenticator>,
+    /// The connections to Polytomic.
+    pub upstream: Upstream,
+    /// What clients hold.
+    pub capacities: Capacities,
+    /// The last failures.
+    pub failures: RecentFailures,
+    /// What is counted of each RPC.
+    pub rpcs: Option<ReadRpcs>,
     /// The filter of the log.
     pub log: Option<LogFilter>,
     /// The metrics.
     pub metrics: Option<RenderMetrics>,
     /// The settings that the gateway runs with.
     pub settings: Option<Arc<[Setting]>>,
+}
+
+/// What is counted of the RPCs of one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RpcTotals {
+    /// The name.
+    pub rpc: String,
+    /// How many have ended with each code.
+    pub codes: Vec<(&'static str, u64)>,
+    /// The time of all together.
+    pub total: Duration,
+    /// How many took up to a time, and longer than the one before. The last is
+    /// [`Duration::MAX`].
+    pub within: Vec<(Duration, u64)>,
 }
 
 /// A setting, as it may be shown.
@@ -73,11 +105,32 @@ impl Sources {
                 Box::pin(pending())
             }
         }
+        let upstream = "http://127.0.0.1:1".parse().expect("it is a URL");
+        let upstream = Upstream::new(
+            upstream,
+            &crate::upstream::Settings {
+                answer_limit: 1,
+                connect_timeout: Duration::ZERO,
+                read_timeout: Duration::ZERO,
+                authorities: None,
+                connections: 1,
+                connection_age: Duration::ZERO,
+            },
+        );
+        let capacities = Capacities::new(&crate::budget::Settings {
+            response_memory: 1 << 20,
+            max_in_flight: 1,
+            max_connections: 1,
+        });
         let settings = Settings::new(Mode::Passthrough, String::new(), "");
         let authenticator = Authenticator::start(settings, Unanswered).await;
         Self {
             lifecycle: Lifecycle::default(),
             authenticator: Arc::new(authenticator.expect("there is no key to check")),
+            upstream: upstream.expect("there are no certificates to read"),
+            capacities,
+            failures: RecentFailures::default(),
+            rpcs: None,
             log: Some(LogFilter::for_tests()),
             metrics: None,
             settings: None,

@@ -109,18 +109,23 @@ impl App {
         let gateway = Gateway::new(
             contract,
             Arc::clone(&authenticator),
-            upstream,
+            upstream.clone(),
             settings.gateway,
         );
+        let failures = gateway.failures().clone();
         let routes = Routes::new(gateway, descriptor_set).await?;
         let capacities = Capacities::new(&settings.budget);
         let address = settings.listen;
-        let server = Server::bind(address, routes, settings.net, capacities)
+        let server = Server::bind(address, routes, settings.net, capacities.clone())
             .await
             .map_err(|source| Error::Listen { address, source })?;
         let pages = admin::Sources {
             lifecycle: server.lifecycle(),
             authenticator,
+            upstream,
+            capacities,
+            failures,
+            rpcs: None,
             log: None,
             metrics: None,
             settings: None,

@@ -123,15 +123,19 @@ mod tests {
         time::Instant,
     };
 
-    use super::*;
+    use super::{super::Setting, *};
 
     const PEER: SocketAddr =
         SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
-    /// Sends bytes and returns the response, until the gateway closes the connection.
     async fn exchange(request: &[u8]) -> String {
+        exchange_with(Sources::for_tests().await, request).await
+    }
+
+    /// Sends bytes and returns the response, until the gateway closes the connection.
+    async fn exchange_with(sources: Sources, request: &[u8]) -> String {
         let (mut peer, stream) = duplex(1 << 20);
-        let pages = Arc::new(Pages::new(Sources::for_tests().await));
+        let pages = Arc::new(Pages::new(sources));
         let serving = tokio::spawn(serve(stream, PEER, pages));
         peer.write_all(request).await.unwrap();
         let mut response = String::new();
@@ -162,6 +166,45 @@ mod tests {
         for request in [long, many] {
             let response = exchange(request.as_bytes()).await;
             assert!(response.starts_with("HTTP/1.1 431 "), "{response}");
+        }
+    }
+
+    #[tokio::test]
+    async fn metrics_and_settings_have_the_format_that_is_asked_for() {
+        let setting = |name: &str, value: &str| Setting {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            source: "flag".to_owned(),
+        };
+        let mut sources = Sources::for_tests().await;
+        sources.metrics = Some(Arc::new(|openmetrics| format!("{openmetrics}\n")));
+        sources.settings =
+            Some([setting("timeout", "30s"), setting("log", "\"\n")].into());
+        let json = r#"[{"name":"timeout","value":"30s","source":"flag"},{"name":"log","value":"\"\n","source":"flag"}]"#;
+        for (path, accept, content_type, body) in [
+            ("/metrics", "*/*", "text/plain; version=0.0.4; charset=utf-8", "false\n"),
+            (
+                "/metrics",
+                "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.5",
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                "true\n",
+            ),
+            (
+                "/configz",
+                "*/*",
+                "text/plain; charset=utf-8",
+                "timeout = \"30s\"  # flag\nlog = \"\\\"\\n\"  # flag\n",
+            ),
+            ("/configz", "application/json", "application/json", json),
+        ] {
+            let request = format!(
+                "GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\n\r\n"
+            );
+            let response = exchange_with(sources.clone(), request.as_bytes()).await;
+            let (head, shown) = response.split_once("\r\n\r\n").unwrap();
+            let header = format!("\r\ncontent-type: {content_type}\r\n");
+            assert!(head.contains(&header), "{path} {accept}: {head}");
+            assert_eq!(shown, body, "{path} {accept}");
         }
     }
 

@@ -7,24 +7,28 @@ use http::{
 };
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::{
     Setting, Sources,
     accept::prefers,
-    guard, readiness,
-    reply::{JSON, Reply, TEXT, line, reply},
+    guard, overview, readiness,
+    reply::{CSS, HTML, JSON, Reply, TEXT, line, reply},
 };
+use crate::telemetry::LogFilter;
 
 /// Maximum bytes of a request's body: the longest log filter.
 const BODY: usize = 1024;
 
 /// The formats of metrics, as <https://prometheus.io/docs/instrumenting/content_negotiation/>
-/// and OpenMetrics 1.0 name them.
+/// and `OpenMetrics` 1.0 name them.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Page {
+    Overview,
+    Style,
     Livez,
     Readyz,
     Metrics,
@@ -33,11 +37,20 @@ enum Page {
 }
 
 impl Page {
-    const ALL: [Self; 5] =
-        [Self::Livez, Self::Readyz, Self::Metrics, Self::Config, Self::LogLevel];
+    const ALL: [Self; 7] = [
+        Self::Overview,
+        Self::Livez,
+        Self::Readyz,
+        Self::Metrics,
+        Self::Config,
+        Self::LogLevel,
+        Self::Style,
+    ];
 
     fn path(self) -> &'static str {
         match self {
+            Self::Overview => "/",
+            Self::Style => "/style.css",
             Self::Livez => "/livez",
             Self::Readyz => "/readyz",
             Self::Metrics => "/metrics",
@@ -48,6 +61,8 @@ impl Page {
 
     fn about(self) -> &'static str {
         match self {
+            Self::Overview => "the state of the gateway, for people",
+            Self::Style => "the style sheet of that page",
             Self::Livez => "200 while the process serves",
             Self::Readyz => "200 if the gateway should get RPCs, else 503 and the reason",
             Self::Metrics => "metrics for Prometheus",
@@ -63,11 +78,14 @@ impl Page {
 
 /// The pages of a gateway.
 #[derive(Debug)]
-pub(super) struct Pages(Sources);
+pub(super) struct Pages {
+    sources: Sources,
+    started: Instant,
+}
 
 impl Pages {
     pub(super) fn new(sources: Sources) -> Self {
-        Self(sources)
+        Self { sources, started: Instant::now() }
     }
 
     /// Returns the response to a request of a peer.
@@ -96,18 +114,28 @@ impl Pages {
     /// Returns the pages that have a source.
     fn present(&self) -> impl Iterator<Item = Page> {
         Page::ALL.into_iter().filter(|page| match page {
-            Page::Livez | Page::Readyz => true,
-            Page::Metrics => self.0.metrics.is_some(),
-            Page::Config => self.0.settings.is_some(),
-            Page::LogLevel => self.0.log.is_some(),
+            Page::Overview | Page::Style | Page::Livez | Page::Readyz => true,
+            Page::Metrics => self.sources.metrics.is_some(),
+            Page::Config => self.sources.settings.is_some(),
+            Page::LogLevel => self.sources.log.is_some(),
         })
     }
 
     fn show(&self, page: Page, headers: &HeaderMap) -> Reply {
-        let Sources { log, metrics, settings, .. } = &self.0;
+        let Sources { log, metrics, settings, .. } = &self.sources;
         match page {
+            Page::Overview => {
+                let others = self
+                    .present()
+                    .filter(|page| !matches!(page, Page::Overview | Page::Style));
+                let others = others.map(|page| (page.path(), page.about()));
+                let uptime = self.started.elapsed();
+                let page = overview::page(&self.sources, uptime, others);
+                reply(StatusCode::OK, HTML, page)
+            }
+            Page::Style => reply(StatusCode::OK, CSS, include_str!("style.css")),
             Page::Livez => line(StatusCode::OK, "ok"),
-            Page::Readyz => match readiness::check(&self.0) {
+            Page::Readyz => match readiness::check(&self.sources) {
                 Ok(()) => line(StatusCode::OK, "ok"),
                 Err(reason) => line(StatusCode::SERVICE_UNAVAILABLE, reason),
             },
@@ -122,7 +150,7 @@ impl Pages {
                 show_settings(settings.as_deref().unwrap_or_default(), headers)
             }
             Page::LogLevel => {
-                let filter = log.as_ref().map(|log| log.text());
+                let filter = log.as_ref().map(LogFilter::text);
                 line(StatusCode::OK, filter.unwrap_or_default())
             }
         }
@@ -142,7 +170,7 @@ impl Pages {
             return line(StatusCode::PAYLOAD_TOO_LARGE, problem);
         };
         let text = body.to_bytes();
-        let (Some(log), Ok(text)) = (&self.0.log, str::from_utf8(&text)) else {
+        let (Some(log), Ok(text)) = (&self.sources.log, str::from_utf8(&text)) else {
             return line(StatusCode::BAD_REQUEST, "the log filter is not UTF-8");
         };
         match log.set(text.trim()) {
@@ -162,12 +190,13 @@ impl Pages {
 
 fn show_settings(settings: &[Setting], headers: &HeaderMap) -> Reply {
     if prefers(headers, JSON, "text/plain") {
-        let json = serde_json::to_vec_pretty(settings).expect("texts are valid JSON");
+        let json = serde_json::to_vec(settings).expect("texts are valid JSON");
         return reply(StatusCode::OK, JSON, json);
     }
     let mut text = String::new();
     for Setting { name, value, source } in settings {
-        let _ = writeln!(text, "{name} = {value}  # {source}");
+        // Quoted, so that no value makes up a line.
+        let _ = writeln!(text, "{name} = {value:?}  # {source}");
     }
     reply(StatusCode::OK, TEXT, text)
 }

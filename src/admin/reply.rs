@@ -14,6 +14,8 @@ use http_body_util::Full;
 pub(super) type Reply = Response<Full<Bytes>>;
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
+pub(super) const CSS: &str = "text/css; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 
 /// The headers of every response. A page is about this moment, is what it says it is,

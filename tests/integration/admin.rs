@@ -1,6 +1,6 @@
 //! The admin listener: probes, and what operators read and change.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use kit::{
     Caller, CredentialFiles, Fake, Gateway, HANG_GUARD,
@@ -45,12 +45,16 @@ async fn ask(admin: SocketAddr, method: &str, path: &str) -> Page {
     send(admin, &format!("{method} {path} HTTP/1.1\r\nhost: {admin}\r\n\r\n")).await
 }
 
-async fn get(admin: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) async fn get(admin: SocketAddr, path: &str) -> (u16, String) {
     let Page { status, body, .. } = ask(admin, "GET", path).await;
     (status, body)
 }
 
-async fn put_log_filter(admin: SocketAddr, filter: &str, headers: &str) -> (u16, String) {
+pub(crate) async fn put_log_filter(
+    admin: SocketAddr,
+    filter: &str,
+    headers: &str,
+) -> (u16, String) {
     let length = filter.len();
     let request = format!(
         "PUT /loglevel HTTP/1.1\r\nhost: {admin}\r\ncontent-length: {length}\r\n\
@@ -129,6 +133,9 @@ async fn pages_have_methods_and_headers() {
         ("GET", "/livez", 200, "content-type: text/plain"),
         ("HEAD", "/readyz", 200, "content-length: 3"),
         ("GET", "/readyz?verbose", 200, "connection: close"),
+        ("GET", "/", 200, "content-type: text/html"),
+        ("GET", "/style.css", 200, "content-type: text/css"),
+        ("POST", "/", 405, "allow: get, head"),
         ("POST", "/readyz", 405, "allow: get, head"),
         ("OPTIONS", "/livez", 405, "allow: get, head"),
         ("GET", "/nope", 404, "content-type: text/plain"),
@@ -167,19 +174,6 @@ async fn host_that_a_name_server_decides_is_rejected() {
     }
     assert_eq!(send(admin, "GET /readyz HTTP/1.1\r\n\r\n").await.status, 400);
     assert_eq!(send(admin, "GET /readyz HTTP/1.0\r\n\r\n").await.status, 200);
-}
-
-#[tokio::test]
-async fn silent_peers_lock_no_probe_out() {
-    let gateway = Gateway::on_sandbox_with(&ADMIN).await;
-    let mut silent = Vec::new();
-    for _ in 0..200 {
-        silent.push(TcpStream::connect(gateway.admin()).await.unwrap());
-    }
-    // Well before the timeout of the connections.
-    let probe = timeout(Duration::from_secs(9), get(gateway.admin(), "/livez"));
-    assert_eq!(probe.await.expect("no response"), line(200, "ok"));
-    drop(silent);
 }
 
 #[tokio::test]
@@ -260,4 +254,35 @@ async fn health_check_has_an_exit_code_and_a_line() {
     let (code, line) = check(&[], "127.0.0.1:1").await;
     assert!(code == 1 && line.contains("no response from 127.0.0.1:1"), "{line}");
     assert_eq!(line.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn page_shows_failures_without_markup_or_keys_of_clients() {
+    let gateway = Gateway::on_sandbox_with(&ADMIN).await;
+    let hostile = r#""'&lt;script&gt;"#;
+    let bare = Caller::list(gateway.address).without("authorization");
+    let reply = bare.with("x-request-id", hostile).send().await;
+    assert_eq!(reply.code(), Code::Unauthenticated);
+    let unknown = Caller::new(gateway.address, "NoSuchRpc", &());
+    let reply = unknown.with("x-request-id", "an-id-of-the-client").send().await;
+    assert_eq!(reply.code(), Code::Unimplemented);
+    assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);
+
+    let (status, page) = get(gateway.admin(), "/").await;
+    assert_eq!(status, 200);
+    for shown in [
+        "Last 2 RPCs that failed",
+        "<td>ListPartnerSharedConnections</td><td>Unauthenticated</td>",
+        "<td>unknown</td><td>Unimplemented</td>",
+        "<td>an-id-of-the-client</td>",
+        "<td>&quot;&#39;&amp;lt;script&amp;gt;</td>",
+        "<dd class=\"good\">serving</dd>",
+        "<th scope=\"row\">HTTP/1.1 connections without a request</th>\
+         <td class=\"number\">1</td>",
+        "The gateway reads no credential file.",
+        concat!(">", env!("CARGO_PKG_VERSION"), "<"),
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    assert!(!page.contains("<script") && !page.contains(KEY), "{page}");
 }

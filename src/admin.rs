@@ -2,8 +2,8 @@
 //!
 //! It has a port of its own, because the gateway's port speaks gRPC only, and because
 //! what operators may read and change is not for clients. It speaks HTTP/1.1, which
-//! probes, browsers and `curl` have in common. It only reads what the other rooms report
-//! of themselves, so that no page can slow an RPC down.
+//! probes, browsers and `curl` have in common. Apart from the log filter, it only reads
+//! what the other rooms report of themselves, so that no page can slow an RPC down.
 
 mod accept;
 mod guard;
@@ -17,15 +17,19 @@ mod reply;
 mod sections;
 mod words;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 pub use self::{
     listener::Listener,
     probe::{ProbeError, ask},
 };
 use crate::{
-    auth::Authenticator, budget::Capacities, gateway::RecentFailures, net::Lifecycle,
-    telemetry::LogFilter, upstream::Upstream,
+    auth::Authenticator,
+    budget::Capacities,
+    gateway::{RecentFailures, RpcTotals},
+    net::Lifecycle,
+    telemetry::LogFilter,
+    upstream::Upstream,
 };
 
 /// Renders all metrics: in the format of `OpenMetrics`, or else of Prometheus.
@@ -57,20 +61,6 @@ pub struct Sources {
     pub settings: Option<Arc<[Setting]>>,
 }
 
-/// What is counted of the RPCs of one name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RpcTotals {
-    /// The name.
-    pub rpc: String,
-    /// How many have ended with each code.
-    pub codes: Vec<(&'static str, u64)>,
-    /// The time of all together.
-    pub total: Duration,
-    /// How many took up to a time, and longer than the one before. The last is
-    /// [`Duration::MAX`].
-    pub within: Vec<(Duration, u64)>,
-}
-
 /// A setting, as it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Setting {
@@ -95,6 +85,7 @@ impl Sources {
     async fn for_tests() -> Self {
         use crate::auth::{LookUp, LookUpError, Mode, Settings, Verdict};
         use futures_util::future::{BoxFuture, pending};
+        use std::time::Duration;
 
         struct Unanswered;
         impl LookUp for Unanswered {

@@ -18,6 +18,7 @@ mod response;
 mod retry;
 mod stream;
 mod timeouts;
+mod totals;
 
 use std::{
     panic::AssertUnwindSafe,
@@ -39,6 +40,7 @@ pub use self::{
     identity::IdentityClient,
     stream::Messages,
     timeouts::Timeouts,
+    totals::RpcTotals,
 };
 use self::{
     deadline::Deadline, idempotency::Key, oversized::Oversized, prepare::prepare,

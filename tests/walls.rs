@@ -43,6 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "net::Phase",
             "gateway::FailedRpc",
             "gateway::RecentFailures",
+            "gateway::RpcTotals",
             "auth::Authenticator",
             "auth::FileStats",
             "auth::Stats",

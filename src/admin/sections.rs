@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use super::{
-    RpcTotals,
     html::{Column, Section},
     words,
 };
 use crate::{
     auth::{FileStats, Stats},
     budget::Usage,
-    gateway::FailedRpc,
+    gateway::{FailedRpc, RpcTotals},
     telemetry::timestamp,
     upstream::Snapshot,
 };

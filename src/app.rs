@@ -5,14 +5,15 @@ pub mod check;
 use std::{io, net::SocketAddr, sync::Arc};
 
 use crate::{
+    admin,
     auth::{self, Authenticator},
     budget::Capacities,
-    config::{self, Serve, Target},
+    config::{self, Serve, Setting, Target},
     contract::{self, Contract},
     gateway::{Gateway, IdentityClient},
     grpc::Routes,
     net::Server,
-    telemetry::Metrics,
+    telemetry::{LogFilter, Metrics},
     upstream::{self, Upstream},
 };
 
@@ -20,8 +21,9 @@ use crate::{
 #[derive(Debug)]
 pub struct App {
     server: Server,
+    admin: Option<admin::Listener>,
+    pages: admin::Sources,
     upstream: String,
-    authenticator: Arc<Authenticator>,
     metrics: Metrics,
 }
 
@@ -46,6 +48,17 @@ pub enum Error {
     /// The address is not free, or not of this machine.
     #[error("cannot listen on {address}")]
     Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// The same, of the admin listener.
+    #[error(
+        "the admin listener cannot listen on {address}; give another --admin-listen, or \
+         off"
+    )]
+    ListenAdmin {
         /// The address.
         address: SocketAddr,
         /// The error of the system.
@@ -89,6 +102,10 @@ impl App {
     pub async fn bind(flags: &Serve, descriptor_set: &[u8]) -> Result<Self, Error> {
         let contract = Contract::compile(descriptor_set)?;
         let settings = flags.settings(&contract)?;
+        let admin = match settings.admin {
+            Some(address) => Some(listen_admin(address).await?),
+            None => None,
+        };
         let url = url_of(settings.target).await?;
         let shown = url.to_string();
         let upstream = Upstream::new(url, &settings.upstream)?;
@@ -102,19 +119,39 @@ impl App {
         let gateway = Gateway::new(
             contract,
             Arc::clone(&authenticator),
-            upstream,
+            upstream.clone(),
             settings.gateway,
         );
-        let routes = Routes::new(gateway, descriptor_set).await?;
+        let failures = gateway.failures().clone();
+        let routes = Arc::new(Routes::new(gateway, descriptor_set).await?);
         routes.register(&metrics);
         let capacities = Capacities::new(&settings.budget);
         capacities.register(&metrics);
         let address = settings.listen;
-        let server = Server::bind(address, routes, settings.net, capacities)
-            .await
-            .map_err(|source| Error::Listen { address, source })?;
+        let server =
+            Server::bind(address, Arc::clone(&routes), settings.net, capacities.clone())
+                .await
+                .map_err(|source| Error::Listen { address, source })?;
         server.register(&metrics);
-        Ok(Self { server, upstream: shown, authenticator, metrics })
+        let pages = admin::Sources {
+            lifecycle: server.lifecycle(),
+            authenticator,
+            upstream,
+            capacities,
+            failures,
+            rpcs: Arc::new(move || routes.totals()),
+            log: None,
+            metrics: metrics.clone(),
+            settings: flags.in_effect().iter().map(shown_setting).collect(),
+        };
+        Ok(Self { server, admin, pages, upstream: shown, metrics })
+    }
+
+    /// Lets operators change the filter of the log.
+    #[must_use]
+    pub fn with_log(mut self, log: LogFilter) -> Self {
+        self.pages.log = Some(log);
+        self
     }
 
     /// Returns the address that the gateway listens on, with the port that it took.
@@ -132,7 +169,7 @@ impl App {
     /// Returns the owner of the credentials, which can read their files again.
     #[must_use]
     pub fn authenticator(&self) -> Arc<Authenticator> {
-        Arc::clone(&self.authenticator)
+        Arc::clone(&self.pages.authenticator)
     }
 
     /// Returns what the gateway counts.
@@ -141,9 +178,35 @@ impl App {
         self.metrics.clone()
     }
 
-    /// Serves until `shutdown` completes and the RPCs in flight have ended.
+    /// Returns the address of the admin listener, if there is one.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(admin::Listener::local_addr)
+    }
+
+    /// Serves until `shutdown` completes and the RPCs in flight have ended. The admin
+    /// listener serves for as long.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        self.server.run(shutdown).await;
+        let serving = self.server.run(shutdown);
+        let Some(admin) = self.admin else { return serving.await };
+        tokio::select! {
+            () = serving => {}
+            () = admin.serve(self.pages) => unreachable!("it serves until it is dropped"),
+        }
+    }
+}
+
+async fn listen_admin(address: SocketAddr) -> Result<admin::Listener, Error> {
+    let listener = admin::Listener::bind(address).await;
+    listener.map_err(|source| Error::ListenAdmin { address, source })
+}
+
+/// Returns a setting as the admin listener shows it.
+fn shown_setting(setting: &Setting) -> admin::Setting {
+    admin::Setting {
+        name: setting.name.clone(),
+        value: setting.value.clone(),
+        source: setting.source.to_string(),
     }
 }
 

@@ -6,6 +6,7 @@
 mod attempt;
 mod body;
 mod deadline;
+mod failures;
 mod idempotency;
 mod identity;
 mod metadata;
@@ -18,6 +19,7 @@ mod response;
 mod retry;
 mod stream;
 mod timeouts;
+mod totals;
 
 use std::{
     panic::AssertUnwindSafe,
@@ -35,10 +37,12 @@ use tonic::Status;
 pub use self::{
     body::{Body, Message},
     deadline::{parse_timeout, time_allowed},
+    failures::{FailedRpc, RecentFailures},
     identity::IdentityClient,
     metrics::{CountedRpc, RpcMetrics},
     stream::Messages,
     timeouts::Timeouts,
+    totals::RpcTotals,
 };
 use self::{
     deadline::Deadline, idempotency::Key, metrics::Metrics, oversized::Oversized,
@@ -117,6 +121,12 @@ impl Gateway {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.authenticator.is_ready()
+    }
+
+    /// Returns the last failures, which every RPC that fails from now on is added to.
+    #[must_use]
+    pub fn failures(&self) -> &RecentFailures {
+        self.metrics.recent_failures()
     }
 
     /// Returns the contract that is served.

@@ -15,6 +15,8 @@ use polytomic_gateway::{
 use serde_json::{Map, Value, json};
 use tonic::Code;
 
+use crate::admin::put_log_filter;
+
 const PAGE: &str = include_str!("../../docs/LOGS.md");
 
 /// The heading of the fields that every line has.
@@ -238,6 +240,18 @@ async fn log_of_credential_files_has_the_documented_fields() {
     let messages = check(&log);
     assert_logged(&messages, &loaded);
     assert_logged(&messages, &["partner key file is not usable"]);
+}
+
+#[tokio::test]
+async fn log_of_a_changed_filter_has_the_documented_fields() {
+    let arguments = ["serve", "--sandbox", "--listen", "127.0.0.1:0", "--log-format"];
+    let admin = ["json", "--admin-listen", "127.0.0.1:0"];
+    let process = Process::start(&[&arguments[..], &admin].concat(), &[]).await;
+    assert_eq!(put_log_filter(process.admin(), "warn", "").await.0, 200);
+    process.signal("TERM").await;
+    let (_, log) = process.wait().await;
+    assert_eq!(check(&log).last().unwrap(), "log filter changed");
+    assert!(log.contains(r#","admin":"127.0.0.1:"#), "{log}");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ pub(super) struct AdminFlags {
     #[cfg_attr(not(feature = "sandbox"), doc = "127.0.0.1:9464")]
     #[arg(
         long,
+        help_heading = "Admin listener",
         env = "POLYTOMIC_GATEWAY_ADMIN_LISTEN",
         value_name = "ADDRESS",
         value_parser = address_or_off

@@ -29,6 +29,28 @@ fn every_flag_has_a_variable() {
 }
 
 #[test]
+fn gateways_on_the_sandbox_compete_for_no_admin_port() {
+    let listen = |flags: &[&str]| {
+        let command = ["polytomic-gateway", "serve"].iter().chain(flags);
+        match Cli::from_arguments(command).map(|cli| cli.command) {
+            Ok(Command::Serve(flags)) => Ok(flags.admin.listen(flags.upstream.sandbox)),
+            Ok(other) => panic!("not serve: {other:?}"),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    let address = |text: &str| Ok(Some(text.parse().unwrap()));
+    assert_eq!(listen(&[]), address("127.0.0.1:9464"));
+    assert_eq!(listen(&["--sandbox"]), Ok(None));
+    let any_port = ["--sandbox", "--admin-listen", "127.0.0.1:0"];
+    assert_eq!(listen(&any_port), address("127.0.0.1:0"));
+    assert_eq!(listen(&["--admin-listen", "off"]), Ok(None));
+    for invalid in ["", "on", "localhost:9464", "9464"] {
+        let error = listen(&["--admin-listen", invalid]).unwrap_err();
+        assert!(error.contains("such as 127.0.0.1:9464, or off"), "{error}");
+    }
+}
+
+#[test]
 fn rpc_timeouts_are_repeated_or_separated_by_commas() {
     let own = |rpc: &str, seconds| RpcTimeout {
         rpc: rpc.to_owned(),

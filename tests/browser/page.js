@@ -106,7 +106,7 @@ try {
       }
     }
   }
-  console.log(found.join("\n"));
+  for (const problem of found) console.log(problem);
   console.log(`problems in ${views} views: ${found.length}`);
   assert.equal(views, 8);
   process.exitCode = found.length > 0 ? 1 : 0;

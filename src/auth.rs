@@ -25,6 +25,8 @@ use std::sync::Arc;
 use http::HeaderMap;
 use secrecy::ExposeSecret;
 
+use crate::files::Reload;
+
 use self::file::{CredentialFile, Rules, Token};
 use self::hash::Hasher;
 use self::verifier::Verifier;

@@ -11,6 +11,7 @@ pub mod config;
 pub mod contract;
 #[cfg(feature = "sandbox")]
 pub mod demo;
+pub mod files;
 pub mod gateway;
 pub mod grpc;
 pub mod net;

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::advance;
 
-use super::super::file::POLL;
 use super::*;
+use crate::files::POLL;
 
 const GATEWAY_REJECTED: Error = Error::Rejected { owner: CredentialOwner::Gateway };
 

@@ -10,6 +10,7 @@ use crate::{
     gateway::{Gateway, IdentityClient},
     grpc::Routes,
     net::Server,
+    tls::{self, ClientTls, ServerFiles, ServerTls},
     upstream::{self, Upstream},
 };
 
@@ -18,7 +19,15 @@ use crate::{
 pub struct App {
     server: Server,
     upstream: String,
+    files: Files,
+}
+
+/// The files that a gateway reads again when they change: credentials and certificates.
+#[derive(Debug, Clone)]
+pub struct Files {
     authenticator: Arc<Authenticator>,
+    listener: Option<Arc<ServerTls>>,
+    upstream: Option<Arc<ClientTls>>,
 }
 
 /// Why a gateway does not start.
@@ -33,6 +42,9 @@ pub enum Error {
     /// The HTTP client cannot be set up.
     #[error(transparent)]
     Upstream(#[from] upstream::SetupError),
+    /// The certificates of the listener cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     /// The credentials cannot be used.
     #[error(transparent)]
     Auth(#[from] auth::settings::Error),
@@ -57,10 +69,8 @@ impl Error {
             self,
             Self::Settings(_)
                 | Self::Auth(_)
-                | Self::Upstream(
-                    upstream::SetupError::Authorities(_)
-                        | upstream::SetupError::TrustStore(_)
-                )
+                | Self::Tls(_)
+                | Self::Upstream(upstream::SetupError::Tls(_))
         )
     }
 }
@@ -75,6 +85,7 @@ impl App {
     pub async fn bind(flags: &Serve, descriptor_set: &[u8]) -> Result<Self, Error> {
         let contract = Contract::compile(descriptor_set)?;
         let settings = flags.settings(&contract)?;
+        let listener = settings.tls.map(ServerFiles::load).transpose()?;
         #[cfg(not(feature = "sandbox"))]
         let Target::Url(url) = settings.target;
         #[cfg(feature = "sandbox")]
@@ -88,19 +99,21 @@ impl App {
         let look_up = IdentityClient::new(upstream.clone(), version);
         let authenticator = Authenticator::start(settings.auth, look_up).await?;
         let authenticator = Arc::new(authenticator);
-        let gateway = Gateway::new(
-            contract,
-            Arc::clone(&authenticator),
-            upstream,
-            settings.gateway,
-        );
+        let files = Files {
+            authenticator: Arc::clone(&authenticator),
+            listener,
+            upstream: upstream.tls().cloned(),
+        };
+        files.watch();
+        let gateway = Gateway::new(contract, authenticator, upstream, settings.gateway);
         let routes = Routes::new(gateway, descriptor_set).await?;
         let capacities = Capacities::new(&settings.budget);
         let address = settings.listen;
         let server = Server::bind(address, routes, settings.net, capacities)
             .await
-            .map_err(|source| Error::Listen { address, source })?;
-        Ok(Self { server, upstream: shown, authenticator })
+            .map_err(|source| Error::Listen { address, source })?
+            .with_tls(files.listener.clone());
+        Ok(Self { server, upstream: shown, files })
     }
 
     /// Returns the address that the gateway listens on, with the port that it took.
@@ -115,15 +128,64 @@ impl App {
         &self.upstream
     }
 
-    /// Returns the owner of the credentials, which can read their files again.
+    /// Returns the owner of the credentials.
     #[must_use]
     pub fn authenticator(&self) -> Arc<Authenticator> {
-        Arc::clone(&self.authenticator)
+        Arc::clone(&self.files.authenticator)
+    }
+
+    /// Returns the files that can be read again.
+    #[must_use]
+    pub fn files(&self) -> Files {
+        self.files.clone()
     }
 
     /// Serves until `shutdown` completes and the RPCs in flight have ended.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         self.server.run(shutdown).await;
+    }
+}
+
+impl Files {
+    /// Reads all files again now, as on SIGHUP.
+    pub async fn reload(&self) {
+        self.authenticator.reload().await;
+        if let Some(listener) = &self.listener {
+            listener.reload().await;
+        }
+        if let Some(upstream) = &self.upstream {
+            upstream.reload().await;
+        }
+    }
+
+    /// Returns the state of each file, for people, if there is any.
+    #[must_use]
+    pub fn describe(&self) -> Option<String> {
+        let certificates = [
+            self.listener.as_ref().and_then(|files| files.describe()),
+            self.upstream.as_ref().and_then(|files| files.describe()),
+        ];
+        let states =
+            [self.authenticator.describe_files()].into_iter().chain(certificates);
+        let states: Vec<String> = states.flatten().collect();
+        (!states.is_empty()).then(|| states.join("; "))
+    }
+
+    /// Returns the state of the certificates: of the listener, and of the way to Polytomic.
+    #[must_use]
+    pub fn certificates(&self) -> [Option<tls::Stats>; 2] {
+        let listener = self.listener.as_ref().map(|files| files.stats());
+        [listener, self.upstream.as_ref().map(|files| files.stats())]
+    }
+
+    /// Certificates are read again when they change; credentials are in any case.
+    fn watch(&self) {
+        if let Some(listener) = &self.listener {
+            listener.watch();
+        }
+        if let Some(upstream) = &self.upstream {
+            upstream.watch();
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod environment;
 mod gateway;
 mod net;
 mod parse;
+mod tls;
 mod upstream;
 
 use std::{ffi::OsString, fmt, net::SocketAddr};
@@ -23,7 +24,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::Erro
 use tracing::warn;
 
 use self::parse::address;
-use crate::{contract::Contract, telemetry::Format, upstream::BaseUrl};
+use crate::{contract::Contract, telemetry::Format, tls::ServerFiles, upstream::BaseUrl};
 
 /// The place in `--help` of flags that all commands have: after their own.
 const LAST: usize = 900;
@@ -114,6 +115,9 @@ pub struct Serve {
     net: net::NetFlags,
 
     #[command(flatten)]
+    tls: tls::TlsFlags,
+
+    #[command(flatten)]
     auth: auth::AuthFlags,
 }
 
@@ -132,6 +136,8 @@ pub struct Settings {
     pub budget: crate::budget::Settings,
     /// The settings of connections.
     pub net: crate::net::Settings,
+    /// The files of TLS on the listener; without them it speaks plaintext.
+    pub tls: Option<ServerFiles>,
     /// The settings of credentials.
     pub auth: crate::auth::Settings,
 }
@@ -195,7 +201,9 @@ impl Serve {
     /// Says which flags are wrong and what would be right.
     pub fn settings(&self, contract: &Contract) -> Result<Settings, Error> {
         let target = self.upstream.target()?;
-        self.warn_of_risks(&target);
+        let tls = self.tls.files()?;
+        self.warn_of_risks(&target, tls.is_some());
+        let requires_identity = tls.as_ref().is_some_and(ServerFiles::requires_identity);
         let upstream = target.to_string();
         Ok(Settings {
             listen: self.listen,
@@ -203,13 +211,19 @@ impl Serve {
             gateway: self.gateway.settings(contract)?,
             budget: self.budget.settings(self.upstream.answer_limit)?,
             net: self.net.settings(self.upstream.sandbox),
-            auth: self.auth.settings(self.listen, upstream, &self.gateway.api_version)?,
+            auth: self.auth.settings(
+                self.listen,
+                requires_identity,
+                upstream,
+                &self.gateway.api_version,
+            )?,
+            tls,
             target,
         })
     }
 
     /// Logs what is allowed but rarely meant.
-    fn warn_of_risks(&self, target: &Target) {
+    fn warn_of_risks(&self, target: &Target, is_encrypted: bool) {
         match target {
             Target::Url(_) => environment::warn_of_proxies(),
             #[cfg(feature = "sandbox")]
@@ -220,10 +234,11 @@ impl Serve {
             return;
         }
         match target {
-            Target::Url(_) if self.auth.is_passthrough() => warn!(
+            Target::Url(_) if self.auth.is_passthrough() && !is_encrypted => warn!(
                 address = %self.listen,
-                "clients send keys unencrypted to this address; let a proxy or mesh \
-                 encrypt the connections, or listen on loopback"
+                "clients send keys unencrypted to this address; set \
+                 --tls-certificate-file, let a proxy or mesh encrypt the connections, or \
+                 listen on loopback"
             ),
             Target::Url(_) => {}
             #[cfg(feature = "sandbox")]

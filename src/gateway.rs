@@ -46,6 +46,7 @@ use crate::{
     auth::{self, Authenticator, CredentialOwner, Credentials},
     budget::{Client, ReceivedRpc, RejectedResponses, RpcReservation, wait_until},
     contract::{Contract, KeyClass, Rpc},
+    peer::Peer,
     status::Failure,
     transcode::Violation,
     upstream::Upstream,
@@ -139,7 +140,7 @@ impl Gateway {
         let (metadata, _, message) = request.into_parts();
         let metadata = metadata.into_headers();
         let version = &self.settings.api_version;
-        let mut record = Record::new(rpc, arrived, &metadata, version);
+        let mut record = Record::new(rpc, arrived, received.peer(), &metadata, version);
         // Decided before anything can fail: every failure returns the key.
         let key = (rpc.binding.method == Method::POST)
             .then(|| idempotency::key(&metadata, rpc, &message));
@@ -183,7 +184,8 @@ impl Gateway {
             deadline.bound(credentials).await?
         };
         // Rejected immediately at a limit: a queue would only delay every client.
-        let reserved = received.start(self.client(&credentials))?;
+        let client = self.client(&credentials, record.peer.as_deref());
+        let reserved = received.start(client)?;
         let mut request = prepare(rpc, metadata, message, key, stated, record)?;
         let memory = if rpc.is_streaming {
             self.rejected_responses.of_stream(&reserved.response)
@@ -212,12 +214,15 @@ impl Gateway {
         metadata: &HeaderMap,
         record: &mut Record,
     ) -> Result<Credentials, Failure> {
+        let peer = record.peer.as_deref();
         let credentials =
-            self.authenticator.credentials(metadata).await.inspect_err(|error| {
-                if let auth::Error::Rejected { owner } = error {
-                    record.whose_credentials = *owner;
-                }
-            })?;
+            self.authenticator.credentials(metadata, peer).await.inspect_err(
+                |error| {
+                    if let auth::Error::Rejected { owner } = error {
+                        record.whose_credentials = *owner;
+                    }
+                },
+            )?;
         record.whose_credentials = credentials.owner();
         record.credentials = Some(credentials.clone());
         check_class(rpc, &credentials)?;
@@ -225,10 +230,15 @@ impl Gateway {
     }
 
     /// Returns the client that an RPC with these credentials counts for.
-    fn client(&self, credentials: &Credentials) -> Client {
+    fn client(&self, credentials: &Credentials, peer: Option<&Peer>) -> Client {
         let key = credentials.key();
         match (credentials.owner(), credentials.identity()) {
-            (CredentialOwner::Gateway, _) => Client::Connection,
+            (CredentialOwner::Gateway, _) => {
+                let identity = peer.and_then(|peer| peer.identity.as_ref());
+                identity.map_or(Client::Connection, |identity| {
+                    Client::Key(self.authenticator.id_of(identity))
+                })
+            }
             (CredentialOwner::Caller, Some(_)) => Client::Key(key),
             (CredentialOwner::Caller, None) if self.authenticator.verifies() => {
                 Client::UnconfirmedKey(key)
@@ -274,10 +284,11 @@ async fn catch_panic<T>(
 pub fn reject(
     rpc: Option<&Arc<Rpc>>,
     arrived: Instant,
+    peer: Option<&Arc<Peer>>,
     metadata: &HeaderMap,
     failure: Failure,
 ) -> Status {
-    Record::of_rejected(rpc, arrived, metadata).fail(failure)
+    Record::of_rejected(rpc, arrived, peer, metadata).fail(failure)
 }
 
 #[cfg(test)]

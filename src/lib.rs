@@ -15,10 +15,12 @@ pub mod files;
 pub mod gateway;
 pub mod grpc;
 pub mod net;
+pub mod peer;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod status;
 pub mod telemetry;
+pub mod tls;
 pub mod transcode;
 pub mod upstream;
 

@@ -1,13 +1,12 @@
 //! The `polytomic-gateway` command.
 
-use std::{error::Error, io, pin::pin, process::ExitCode, sync::Arc, time::Duration};
+use std::{error::Error, io, pin::pin, process::ExitCode, time::Duration};
 
 use clap::error::ErrorKind;
 use futures_util::future::BoxFuture;
 use mimalloc::MiMalloc;
 use polytomic_gateway::{
-    app::{self, App},
-    auth::Authenticator,
+    app::{self, App, Files},
     config::{Cli, Command, Serve},
     contract::DESCRIPTOR_SET,
     telemetry::{self, Writer},
@@ -104,7 +103,7 @@ async fn serve(flags: &Serve) -> Result<(), Box<dyn Error>> {
         version = env!("CARGO_PKG_VERSION"),
         "the gateway listens"
     );
-    tokio::spawn(reload_on_hangup(app.authenticator(), hangup));
+    tokio::spawn(reload_on_hangup(app.files(), hangup));
     until_signaled(signals, |shutdown| app.run(shutdown)).await?;
     info!("the gateway has stopped");
     Ok(())
@@ -163,12 +162,12 @@ where
     }
 }
 
-/// Reads the credential files again on every SIGHUP.
-async fn reload_on_hangup(authenticator: Arc<Authenticator>, mut hangup: Signal) {
+/// Reads the files again on every SIGHUP.
+async fn reload_on_hangup(files: Files, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
-        authenticator.reload().await;
-        if let Some(files) = authenticator.describe_files() {
-            info!(files, "SIGHUP: read the credential files again");
+        files.reload().await;
+        if let Some(states) = files.describe() {
+            info!(files = states, "SIGHUP: read the credential files again");
         } else {
             info!("SIGHUP: there are no credential files to read again");
         }

@@ -11,6 +11,7 @@ mod batch;
 mod connection;
 mod eviction;
 mod goaway;
+mod greeting;
 mod limits;
 mod protocol;
 mod rejected;
@@ -30,7 +31,7 @@ use tracing::{info, warn};
 
 use self::accept::Connections;
 pub use self::limits::Settings;
-use crate::{budget::Capacities, grpc::Routes};
+use crate::{budget::Capacities, grpc::Routes, tls::ServerTls};
 
 /// A server that listens but does not serve yet.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ pub struct Server {
     routes: Arc<Routes>,
     settings: Settings,
     capacities: Capacities,
+    tls: Option<Arc<ServerTls>>,
 }
 
 impl Server {
@@ -56,7 +58,14 @@ impl Server {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, routes: Arc::new(routes), settings, capacities })
+        let routes = Arc::new(routes);
+        Ok(Self { listener, address, routes, settings, capacities, tls: None })
+    }
+
+    /// Has clients speak TLS, or plaintext without `tls`.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<ServerTls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Returns the address and port that the server listens on.
@@ -73,11 +82,16 @@ impl Server {
     ///    limit for RPCs in flight;
     /// 3. close: connections that are still open are closed.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, routes, settings, capacities, .. } = self;
+        let Self { listener, routes, settings, capacities, tls, .. } = self;
         let (lame_duck, drain_limit) = (settings.lame_duck, settings.drain_limit);
         let draining = CancellationToken::new();
-        let mut connections =
-            Connections::new(Arc::clone(&routes), settings, capacities, draining.clone());
+        let mut connections = Connections::new(
+            Arc::clone(&routes),
+            settings,
+            capacities,
+            tls,
+            draining.clone(),
+        );
         let readiness = tokio::spawn(Arc::clone(&routes).report_readiness());
         connections.accept_until(&listener, shutdown).await;
         readiness.abort();

@@ -27,24 +27,29 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("demo", &["app", "config", "contract", "proto", "sandbox"]),
     (
         "app",
-        &["config", "net", "grpc", "gateway", "auth", "upstream", "contract", "sandbox"],
+        &[
+            "config", "net", "grpc", "gateway", "auth", "upstream", "tls", "contract",
+            "sandbox",
+        ],
     ),
-    ("config", &["net", "gateway", "auth", "upstream", "contract"]),
-    ("net", &["grpc"]),
+    ("config", &["net", "gateway", "auth", "upstream", "tls", "contract"]),
+    ("net", &["grpc", "tls"]),
     ("grpc", &["gateway", "status", "contract"]),
     ("gateway", &["status", "auth", "upstream", "transcode", "contract"]),
     ("status", &["grpc::Error", "auth", "upstream", "transcode", "contract"]),
     ("transcode", &["contract"]),
-    ("upstream", &[]),
+    ("upstream", &["tls"]),
     ("auth", &["files"]),
+    ("tls", &["files"]),
     ("files", &[]),
+    ("peer", &[]),
     ("contract", &[]),
     ("budget", &[]),
     ("telemetry", &[]),
     ("sandbox", &[]),
 ];
 
-const FOR_ALL: [&str; 2] = ["budget", "telemetry"];
+const FOR_ALL: [&str; 3] = ["budget", "peer", "telemetry"];
 
 /// Something that only some rooms may use.
 struct Wall {

@@ -8,6 +8,7 @@ use super::{
     keys::{Key, Keys},
     response::ResponseLimits,
 };
+use crate::peer::Peer;
 use tokio::sync::Semaphore;
 
 /// What an operator may set.
@@ -187,6 +188,8 @@ pub struct Capacities {
     max_connections: usize,
     pub(crate) unread: UnreadResponses,
     pub(crate) standing: Standing,
+    /// The other side of the connection, for whom its RPCs are counted and logged.
+    pub(crate) peer: Option<Arc<Peer>>,
 }
 
 impl Capacities {
@@ -224,6 +227,7 @@ impl Capacities {
             keys: Arc::new(keys),
             unread: UnreadResponses::default(),
             standing: Standing::default(),
+            peer: None,
         }
     }
 
@@ -244,6 +248,7 @@ impl Capacities {
             keys: Arc::clone(&self.keys),
             unread: UnreadResponses::default(),
             standing: Standing::default(),
+            peer: None,
         }
     }
 

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     auth::{CredentialOwner, Credentials},
     contract::{Options, Rpc},
+    peer::{Identity, Peer},
     status::{Context, Failure, Reason},
     transcode::Resource,
     upstream::CancelHandle,
@@ -32,6 +33,7 @@ const REJECTED: &str = "request rejected";
 pub(super) struct Record {
     message: &'static str,
     rpc: Option<Arc<Rpc>>,
+    pub(super) peer: Option<Arc<Peer>>,
     pub(super) started: Instant,
     pub(super) request_id: HeaderValue,
     pub(super) api_version: HeaderValue,
@@ -52,20 +54,22 @@ impl Record {
     pub(super) fn new(
         rpc: &Arc<Rpc>,
         started: Instant,
+        peer: Option<&Arc<Peer>>,
         metadata: &HeaderMap,
         api_version: &HeaderValue,
     ) -> Self {
-        Self::start(ENDED, Some(rpc), started, metadata, api_version.clone())
+        Self::start(ENDED, Some(rpc), started, peer, metadata, api_version.clone())
     }
 
     /// Starts the record of a request that is rejected before it becomes an RPC.
     pub(super) fn of_rejected(
         rpc: Option<&Arc<Rpc>>,
         started: Instant,
+        peer: Option<&Arc<Peer>>,
         metadata: &HeaderMap,
     ) -> Self {
         let no_version = HeaderValue::from_static("");
-        let mut record = Self::start(REJECTED, rpc, started, metadata, no_version);
+        let mut record = Self::start(REJECTED, rpc, started, peer, metadata, no_version);
         if !rpc.is_some_and(|rpc| rpc.binding.is_safe()) {
             record.key = idempotency::given(metadata);
         }
@@ -76,6 +80,7 @@ impl Record {
         message: &'static str,
         rpc: Option<&Arc<Rpc>>,
         started: Instant,
+        peer: Option<&Arc<Peer>>,
         metadata: &HeaderMap,
         api_version: HeaderValue,
     ) -> Self {
@@ -89,6 +94,7 @@ impl Record {
         Self {
             message,
             rpc: rpc.cloned(),
+            peer: peer.cloned(),
             started,
             request_id: metadata::request_id(metadata),
             api_version,
@@ -196,6 +202,7 @@ impl Record {
         let reason =
             failure.map(|failure| failure.reason(self.is_safe(), self.whose_credentials));
         let identity = self.credentials.as_ref().and_then(Credentials::identity);
+        let peer = self.peer.as_deref();
         info!(
             target: "rpc",
             message = self.message,
@@ -210,6 +217,8 @@ impl Record {
             request_id = text(&self.request_id),
             idempotency_key = self.idempotency_key(),
             idempotency_key_origin = self.idempotency_key_origin(),
+            peer = peer.map(|peer| &*peer.address),
+            identity = peer.and_then(|peer| peer.identity.as_ref()).map(Identity::as_str),
             caller = self.fingerprint(),
             organization_id = identity.and_then(|identity| identity.organization_id.as_deref()),
             organization = identity.and_then(|identity| identity.organization_name.as_deref()),

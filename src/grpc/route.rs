@@ -22,6 +22,7 @@ use crate::{
     budget::{Capacities, Exhausted, Reservation},
     contract::Rpc,
     gateway::{self, Gateway},
+    peer::Peer,
 };
 
 /// The path of health, whose RPCs each read one message.
@@ -99,7 +100,8 @@ impl Routes {
             Ok(metadata) => Ok(Admitted { arrived, metadata, request }),
             Err(exhausted) => {
                 let rpc = self.gateway.contract().rpc(path);
-                Err(shed(rpc, arrived, request.headers(), exhausted).into())
+                let peer = capacities.peer.as_ref();
+                Err(shed(rpc, arrived, peer, request.headers(), exhausted).into())
             }
         }
     }
@@ -113,6 +115,7 @@ impl Routes {
     ) -> Response<Body> {
         let Admitted { arrived, metadata, request } = admitted;
         let rpc = self.gateway.contract().rpc(request.uri().path());
+        let peer = capacities.peer.as_ref();
         let reservation = if rpc.is_some() {
             capacities.try_receive()
         } else {
@@ -120,7 +123,9 @@ impl Routes {
         };
         let reservation = match reservation {
             Ok(reservation) => reservation,
-            Err(exhausted) => return shed(rpc, arrived, request.headers(), exhausted),
+            Err(exhausted) => {
+                return shed(rpc, arrived, peer, request.headers(), exhausted);
+            }
         };
         if let Some(response) = not_grpc(&request) {
             // A client can lose a response that is sent before its request has ended.
@@ -136,7 +141,7 @@ impl Routes {
         }
         if rpc.is_none() && !path.starts_with(HEALTH) {
             let failure = Error::UnknownRpc.into();
-            return gateway::reject(None, arrived, request.headers(), failure)
+            return gateway::reject(None, arrived, peer, request.headers(), failure)
                 .into_http();
         }
         let (parts, body) = request.into_parts();
@@ -147,7 +152,7 @@ impl Routes {
         let (message, body) = match unframed {
             Ok(both) => both,
             Err(failure) => {
-                return gateway::reject(rpc, arrived, &parts.headers, failure)
+                return gateway::reject(rpc, arrived, peer, &parts.headers, failure)
                     .into_http();
             }
         };
@@ -178,7 +183,8 @@ impl Routes {
             match capacities.watches.try_reserve() {
                 Ok(watch) => reservation = watch,
                 Err(exhausted) => {
-                    return shed(None, arrived, request.headers(), exhausted);
+                    let peer = capacities.peer.as_ref();
+                    return shed(None, arrived, peer, request.headers(), exhausted);
                 }
             }
         }
@@ -202,8 +208,9 @@ impl Routes {
         let received = Arc::clone(&reservation);
         let messages =
             body::messages(body, names_compression, received, max_bytes, timeout);
+        let peer = capacities.peer.clone();
         let responses = self.reflection.answer(messages).map_err(move |failure| {
-            gateway::reject(None, arrived, &parts.headers, failure)
+            gateway::reject(None, arrived, peer.as_ref(), &parts.headers, failure)
         });
         let body = body::responses(responses);
         let reserved = Arc::new((reservation, metadata));
@@ -225,10 +232,11 @@ pub(crate) struct Admitted {
 fn shed(
     rpc: Option<&Arc<Rpc>>,
     arrived: Instant,
+    peer: Option<&Arc<Peer>>,
     metadata: &HeaderMap,
     exhausted: Exhausted,
 ) -> Response<Body> {
-    gateway::reject(rpc, arrived, metadata, exhausted.into()).into_http()
+    gateway::reject(rpc, arrived, peer, metadata, exhausted.into()).into_http()
 }
 
 /// Reports whether the content type is gRPC's with protobuf messages, the only format

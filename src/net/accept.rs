@@ -17,7 +17,7 @@ use super::{
     limits::Settings,
     rejected::{Reason, Rejected},
 };
-use crate::{budget::Capacities, grpc::Routes};
+use crate::{budget::Capacities, grpc::Routes, tls::ServerTls};
 
 /// Delay after a failed accept: most likely there are no file descriptors left, and
 /// the next accept would fail too.
@@ -37,11 +37,12 @@ impl Connections {
         routes: Arc<Routes>,
         settings: Settings,
         capacities: Capacities,
+        tls: Option<Arc<ServerTls>>,
         draining: CancellationToken,
     ) -> Self {
         let addresses = Arc::new(Addresses::new(settings.max_connections_per_address));
         let rejected = Rejected::default();
-        let shared = Shared { routes, capacities, settings, draining, rejected };
+        let shared = Shared { routes, capacities, settings, draining, rejected, tls };
         Self {
             shared: Arc::new(shared),
             open: JoinSet::new(),

@@ -8,11 +8,11 @@ use std::{
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, split},
     net::TcpStream,
     time::sleep,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{either::Either, sync::CancellationToken};
 use tower::BoxError;
 use tracing::debug;
 
@@ -20,22 +20,20 @@ use super::{
     batch::batch,
     eviction::Evictable,
     goaway::{Ending, Goaway, GoawayWriter},
+    greeting::{Greeting, Stream, greet},
     limits::{self, FIRST_RPC_TIMEOUT, Settings},
-    protocol::{HTTP1_RESPONSE, PREFACE, Protocol},
+    protocol::PREFACE,
     rejected::{Reason, Rejected},
     resets::ResetLimiter,
     turns::Turns,
     yielding::{Turn, YieldingReader},
 };
-use crate::{budget::Capacities, grpc::Routes};
+use crate::{budget::Capacities, grpc::Routes, peer::Peer, tls::ServerTls};
 
 /// Maximum time to read from a peer that is turned away: enough for a request on its
 /// way, since bytes left unread would reset the connection, and the reset can overtake
 /// the response.
 const LINGER_TIME: Duration = Duration::from_secs(1);
-
-/// Maximum bytes to read from it.
-const LINGER_BYTES: u64 = 64 * 1024;
 
 /// What all connections share: copies would be most of the memory of a silent one.
 #[derive(Debug)]
@@ -45,21 +43,23 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) draining: CancellationToken,
     pub(super) rejected: Rejected,
+    /// Without it, connections are plaintext.
+    pub(super) tls: Option<Arc<ServerTls>>,
 }
 
 /// Serves a connection until its peer or one of the limits ends it. During a drain it
 /// accepts no new RPCs; the server closes it at the drain limit.
 pub(super) async fn serve(
-    mut stream: TcpStream,
-    peer: SocketAddr,
+    stream: TcpStream,
+    address: SocketAddr,
     shared: Arc<Shared>,
     evictable: Evictable,
 ) {
     let handshake = shared.settings.handshake_timeout;
-    let protocol = tokio::select! {
+    let greeting = tokio::select! {
         // A connection whose preface has arrived is served, also during a drain.
         biased;
-        read = await_protocol(&mut stream) => read,
+        greeting = greet(stream, address, shared.tls.as_deref()) => greeting,
         _ = evictable.ends(handshake) => {
             Err(io::Error::other("no HTTP/2 preface, and others need the connection"))
         }
@@ -67,18 +67,18 @@ pub(super) async fn serve(
         () = shared.draining.cancelled() => return,
     };
     let goaway = Goaway::default();
-    let ended = match protocol {
-        Ok(Protocol::Http2) => {
+    let ended = match greeting {
+        Ok(Greeting::Http2(stream, peer)) => {
             let serving = serve_http2(stream, peer, &shared, evictable, goaway.clone());
             Box::pin(serving).await
         }
-        Ok(other) => {
-            let reason = Reason::WrongProtocol(other);
-            shared.rejected.record(reason, format_args!("{other} from {peer}"));
+        Ok(Greeting::TurnedAway(away)) => {
+            let (rejected, detail) = (&shared.rejected, &away.detail);
+            rejected.record(away.reason, format_args!("{detail} from {address}"));
             tokio::select! {
-                // The response goes out, also if others need the connection.
+                // The answer goes out, also if others need the connection.
                 biased;
-                () = Box::pin(turn_away(stream, other)) => return,
+                () = Box::pin(away.close()) => return,
                 _ = evictable.ends(LINGER_TIME) => return,
             }
         }
@@ -90,47 +90,12 @@ pub(super) async fn serve(
             _ => broken_by_peer(&*error),
         };
         if let Some(broken) = broken {
-            shared.rejected.record(Reason::Http2, format_args!("{broken} from {peer}"));
+            shared
+                .rejected
+                .record(Reason::Http2, format_args!("{broken} from {address}"));
         }
-        debug!(%peer, error, "connection ended with an error");
+        debug!(peer = %address, error, "connection ended with an error");
     }
-}
-
-/// Reads until the protocol of the peer is known. hyper reads HTTP/2's preface too,
-/// but without a timeout.
-async fn await_protocol(stream: &mut TcpStream) -> io::Result<Protocol> {
-    // Responses are small, and Nagle's algorithm would delay them.
-    stream.set_nodelay(true)?;
-    read_protocol(stream).await
-}
-
-async fn read_protocol(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Protocol> {
-    let mut bytes = [0; PREFACE.len()];
-    let mut filled = 0;
-    loop {
-        let read = reader.read(&mut bytes[filled..]).await?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        filled += read;
-        if let Some(protocol) = Protocol::of(&bytes[..filled]) {
-            return Ok(protocol);
-        }
-    }
-}
-
-/// Closes the connection of a peer that does not speak HTTP/2, after a response if it
-/// can read one. Reads on for as long as the peer sends.
-async fn turn_away(mut stream: TcpStream, protocol: Protocol) {
-    let turning_away = async {
-        if protocol == Protocol::Http1 {
-            stream.write_all(HTTP1_RESPONSE).await?;
-        }
-        stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
-    };
-    // The peer may go away first, which ends the connection as well.
-    let _: io::Result<u64> = turning_away.await;
 }
 
 /// Returns how the peer broke HTTP/2 or a limit of it, if that ended the connection.
@@ -148,16 +113,27 @@ fn broken_by_peer(error: &(dyn Error + 'static)) -> Option<String> {
 
 /// Serves the RPCs of a connection that speaks HTTP/2.
 async fn serve_http2(
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Stream,
+    peer: Peer,
     shared: &Shared,
     evictable: Evictable,
     goaway: Goaway,
 ) -> Result<(), BoxError> {
     let settings = &shared.settings;
-    let (reader, writer) = stream.into_split();
+    let (reader, writer) = match stream {
+        Either::Left(stream) => {
+            let (reader, writer) = stream.into_split();
+            (Either::Left(reader), Either::Left(writer))
+        }
+        Either::Right(stream) => {
+            let (reader, writer) = split(stream);
+            (Either::Right(reader), Either::Right(writer))
+        }
+    };
+    let peer = Arc::new(peer);
     let mut capacities = shared.capacities.on_connection();
     capacities.standing = evictable.standing();
+    capacities.peer = Some(Arc::clone(&peer));
     let capacities = Arc::new(capacities);
     let unread = capacities.unread.clone();
     let turn = Turn::default();
@@ -202,7 +178,7 @@ async fn serve_http2(
             }
             ending = evictable.ends(first_rpc_timeout(idle)) => {
                 if ending == Ending::Unused {
-                    debug!(%peer, reason = ending.reason(), "closing connection with GOAWAY");
+                    debug!(peer = %peer.address, reason = ending.reason(), "closing connection with GOAWAY");
                     goaway.set(ending);
                     return Ok(());
                 }
@@ -213,7 +189,7 @@ async fn serve_http2(
             () = after(idle, streams.idle(idle)) => ("idle", grace),
             () = unread.overdue(limit) => ("unread responses", grace.max(limit)),
         };
-        debug!(%peer, reason, "closing connection with GOAWAY");
+        debug!(peer = %peer.address, reason, "closing connection with GOAWAY");
         // Sends two GOAWAYs, so that no RPC sent in between is lost (RFC 9113, section 6.8).
         connection.as_mut().graceful_shutdown();
         tokio::select! {
@@ -244,42 +220,4 @@ async fn after(limit: Duration, wait: impl Future<Output = ()>) {
         return pending().await;
     }
     wait.await;
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use tokio::io::duplex;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn preface_may_arrive_in_pieces() {
-        let (mut peer, mut stream) = duplex(1);
-        let reading = tokio::spawn(async move { read_protocol(&mut stream).await });
-        peer.write_all(PREFACE).await.unwrap();
-        assert_eq!(reading.await.unwrap().unwrap(), Protocol::Http2);
-    }
-
-    #[tokio::test]
-    async fn bytes_after_the_preface_are_left() {
-        let (mut peer, mut stream) = duplex(64);
-        peer.write_all(PREFACE).await.unwrap();
-        peer.write_all(b"rest").await.unwrap();
-        drop(peer);
-        assert_eq!(read_protocol(&mut stream).await.unwrap(), Protocol::Http2);
-        let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).await.unwrap();
-        assert_eq!(rest, b"rest");
-    }
-
-    #[tokio::test]
-    async fn closed_connection_is_an_error() {
-        let (mut peer, mut stream) = duplex(64);
-        peer.write_all(&PREFACE[..10]).await.unwrap();
-        drop(peer);
-        let error = read_protocol(&mut stream).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-    }
 }

@@ -35,6 +35,7 @@ mod secrets;
 mod slow_creates;
 mod statuses;
 mod streams;
+mod tls;
 mod unsent;
 mod untaken;
 mod upstream_connections;

@@ -12,6 +12,7 @@ use polytomic_gateway::{
     gateway::{self, Gateway, Timeouts},
     grpc::Routes,
     net::{self, Server},
+    tls::ClientFiles,
     upstream::{self, Upstream},
 };
 use tonic::Code;
@@ -38,7 +39,7 @@ async fn rpc_that_panics_is_internal_and_the_next_is_served() {
         answer_limit: 1 << 20,
         connect_timeout: Duration::from_secs(5),
         read_timeout: Duration::from_secs(5),
-        authorities: None,
+        tls: ClientFiles::default(),
         connections: 16,
         connection_age: Duration::from_secs(300),
     };

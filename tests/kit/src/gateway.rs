@@ -1,11 +1,10 @@
 //! A gateway in the process of the test.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use clap::Parser;
 use polytomic_gateway::{
-    app::App,
-    auth::Authenticator,
+    app::{App, Files},
     config::{Cli, Command, Serve},
     contract::DESCRIPTOR_SET,
     sandbox::{self, Sandbox},
@@ -19,7 +18,7 @@ use crate::{Fake, Origin, Protocol, front::Front};
 pub struct Gateway {
     pub address: SocketAddr,
     sandbox: Option<sandbox::Handle>,
-    authenticator: Arc<Authenticator>,
+    files: Files,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
@@ -86,12 +85,12 @@ impl Gateway {
     pub async fn start(settings: Serve, descriptor_set: &[u8]) -> Self {
         let app = App::bind(&settings, descriptor_set).await.unwrap();
         let address = app.local_addr();
-        let authenticator = app.authenticator();
+        let files = app.files();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, sandbox: None, authenticator, stop, running }
+        Self { address, sandbox: None, files, stop, running }
     }
 
     /// Connects a generated client.
@@ -105,9 +104,14 @@ impl Gateway {
         self.sandbox.as_ref().unwrap()
     }
 
-    /// Has the credential files read again, as SIGHUP does.
+    /// Has the credential and certificate files read again, as SIGHUP does.
     pub async fn reload(&self) {
-        self.authenticator.reload().await;
+        self.files.reload().await;
+    }
+
+    /// Returns the files that can be read again.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// Stops the gateway and waits until it has drained.
@@ -120,8 +124,11 @@ impl Gateway {
 /// Returns the settings of a command line with these flags, on a free port. There
 /// is no lame duck unless the flags ask for one.
 pub fn settings(flags: &[&str]) -> Serve {
-    let mut command = vec!["polytomic-gateway", "serve", "--listen", "127.0.0.1:0"];
+    let mut command = vec!["polytomic-gateway", "serve"];
     command.extend(flags);
+    if !flags.contains(&"--listen") {
+        command.extend(["--listen", "127.0.0.1:0"]);
+    }
     if !flags.contains(&"--lame-duck") {
         command.extend(["--lame-duck", "0"]);
     }

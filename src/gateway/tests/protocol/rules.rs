@@ -185,7 +185,8 @@ impl<'a> Rules<'a> {
             metadata.remove("x-envoy-attempt-count");
         }
         let version = HeaderValue::from_static("");
-        let mut record = Record::new(&self.rpc, Instant::now(), &metadata, &version);
+        let mut record =
+            Record::new(&self.rpc, Instant::now(), None, &metadata, &version);
         record.key = origin.map(|origin| Key {
             value: HeaderValue::from_static("the-key-of-the-create"),
             origin: match fault {

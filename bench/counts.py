@@ -29,9 +29,12 @@ ONE = (1, 1)
 # slower than they are.
 TOOLS = "debug"
 ALL = "all system calls"
-# valgrind would count each byte of a large copy as an instruction (`rep movsb`), which
-# takes far less time than one.
-COPIES = {"GLIBC_TUNABLES": "glibc.cpu.x86_rep_movsb_threshold=1000000000"}
+# valgrind would count each byte of a large copy (`rep movsb`) and of a large fill (`rep
+# stosb`) as an instruction, which takes far less time than one.
+COPIES = {
+    "GLIBC_TUNABLES": "glibc.cpu.x86_rep_movsb_threshold=1000000000"
+    ":glibc.cpu.x86_rep_stosb_threshold=1000000000"
+}
 # valgrind takes seconds to start a process.
 START = 60
 

@@ -1,5 +1,7 @@
 //! How the rooms are put together to serve.
 
+pub mod check;
+
 use std::{io, net::SocketAddr, sync::Arc};
 
 use crate::{
@@ -10,6 +12,7 @@ use crate::{
     gateway::{Gateway, IdentityClient},
     grpc::Routes,
     net::Server,
+    telemetry::Metrics,
     tls::{self, ClientTls, ServerFiles, ServerTls},
     upstream::{self, Upstream},
 };
@@ -20,6 +23,7 @@ pub struct App {
     server: Server,
     upstream: String,
     files: Files,
+    metrics: Metrics,
 }
 
 /// The files that a gateway reads again when they change: credentials and certificates.
@@ -73,6 +77,16 @@ impl Error {
                 | Self::Upstream(upstream::SetupError::Tls(_))
         )
     }
+
+    /// Reports whether a file that a setting names cannot be read or used.
+    #[must_use]
+    pub fn is_of_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Tls(_)
+                | Self::Upstream(upstream::SetupError::Tls(tls::Error::File { .. }))
+        )
+    }
 }
 
 impl App {
@@ -86,13 +100,7 @@ impl App {
         let contract = Contract::compile(descriptor_set)?;
         let settings = flags.settings(&contract)?;
         let listener = settings.tls.map(ServerFiles::load).transpose()?;
-        #[cfg(not(feature = "sandbox"))]
-        let Target::Url(url) = settings.target;
-        #[cfg(feature = "sandbox")]
-        let url = match settings.target {
-            Target::Url(url) => url,
-            Target::Sandbox => start_sandbox().await?,
-        };
+        let url = url_of(settings.target).await?;
         let shown = url.to_string();
         let upstream = Upstream::new(url, &settings.upstream)?;
         let version = settings.gateway.api_version.clone();
@@ -105,15 +113,21 @@ impl App {
             upstream: upstream.tls().cloned(),
         };
         files.watch();
+        let metrics = Metrics::new();
+        authenticator.register(&metrics);
+        upstream.register(&metrics);
         let gateway = Gateway::new(contract, authenticator, upstream, settings.gateway);
         let routes = Routes::new(gateway, descriptor_set).await?;
+        routes.register(&metrics);
         let capacities = Capacities::new(&settings.budget);
+        capacities.register(&metrics);
         let address = settings.listen;
         let server = Server::bind(address, routes, settings.net, capacities)
             .await
             .map_err(|source| Error::Listen { address, source })?
             .with_tls(files.listener.clone());
-        Ok(Self { server, upstream: shown, files })
+        server.register(&metrics);
+        Ok(Self { server, upstream: shown, files, metrics })
     }
 
     /// Returns the address that the gateway listens on, with the port that it took.
@@ -138,6 +152,12 @@ impl App {
     #[must_use]
     pub fn files(&self) -> Files {
         self.files.clone()
+    }
+
+    /// Returns what the gateway counts.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Serves until `shutdown` completes and the RPCs in flight have ended.
@@ -186,6 +206,15 @@ impl Files {
         if let Some(upstream) = &self.upstream {
             upstream.watch();
         }
+    }
+}
+
+/// Returns the URL of Polytomic, or of a sandbox that it starts.
+async fn url_of(target: Target) -> Result<upstream::BaseUrl, Error> {
+    match target {
+        Target::Url(url) => Ok(url),
+        #[cfg(feature = "sandbox")]
+        Target::Sandbox => start_sandbox().await,
     }
 }
 

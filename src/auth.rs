@@ -15,6 +15,7 @@ mod hash;
 mod identity;
 mod in_flight;
 mod look_up;
+mod metrics;
 mod rate;
 mod redact;
 pub mod settings;
@@ -26,11 +27,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use secrecy::ExposeSecret;
 
-use crate::{
-    budget::KeyId,
-    files::Reload,
-    peer::{self, Peer},
-};
+use crate::{budget::KeyId, files::Reload, peer::Peer};
 
 use self::callers::KnownCallers;
 use self::file::{CredentialFile, Rules, Token};
@@ -43,7 +40,7 @@ pub use self::identity::{Class, Identity};
 pub use self::look_up::{LookUp, LookUpError, Verdict};
 pub use self::redact::Redactor;
 pub use self::settings::{Callers, KeySource, Mode, Settings};
-pub use self::stats::{FileStats, Stats};
+pub use self::stats::{FileState, FileStats, Stats};
 pub use self::verifier::LOOK_UP_TIMEOUT;
 
 /// Returns the credentials with which each RPC goes upstream.
@@ -123,10 +120,12 @@ impl Authenticator {
         }
     }
 
-    /// Returns what stands for the identity of a client where clients are counted.
+    /// Returns what stands for the identity of a client where clients are counted, if it
+    /// has one.
     #[must_use]
-    pub fn id_of(&self, identity: &peer::Identity) -> KeyId {
-        self.hasher.hash(identity.as_str()).id()
+    pub fn id_of(&self, peer: Option<&Peer>) -> Option<KeyId> {
+        let identity = peer?.identity.as_ref()?;
+        Some(self.hasher.hash(identity.as_str()).id())
     }
 
     /// Records that Polytomic responded to `credentials` with 401. Returns other
@@ -168,6 +167,25 @@ impl Authenticator {
         let [key_file, token_file] =
             self.mode.files().map(|file| file.map(|f| f.stats()));
         Stats { key_file, token_file, ..self.verifier.stats() }
+    }
+
+    /// Asks Polytomic now who owns the gateway's own key. Nothing is cached.
+    ///
+    /// Returns `None` in passthrough mode, and without a usable key.
+    ///
+    /// # Errors
+    ///
+    /// If Polytomic does not say.
+    pub async fn look_up_own_key(&self) -> Option<Result<Verdict, LookUpError>> {
+        let ModeState::Static { key, .. } = &self.mode else { return None };
+        let key = key.current()?;
+        Some(self.verifier.ask(key.secret.expose_secret()).await)
+    }
+
+    /// Returns each credential file, the partner key's first.
+    #[must_use]
+    pub fn files(&self) -> Vec<FileState> {
+        self.mode.files().into_iter().flatten().map(|file| file.state()).collect()
     }
 
     /// Returns the state of each credential file, for people, if there is any.

@@ -82,15 +82,17 @@ mod capacity;
 mod exhausted;
 mod fair_share;
 mod keys;
+mod metrics;
 mod rejected;
 mod response;
 mod rpc;
+mod shares;
 mod standing;
 mod unread;
 mod waiting;
 
 pub use self::{
-    capacities::{Capacities, REQUEST_UNIT, Settings, Shares},
+    capacities::Capacities,
     capacity::{Reservation, SharedCapacity},
     exhausted::Exhausted,
     fair_share::FairShare,
@@ -98,6 +100,7 @@ pub use self::{
     rejected::{ExpectedResponse, RejectedResponses, Reserve},
     response::ResponseMemory,
     rpc::{Client, ReceivedRpc, RpcReservation},
+    shares::{REQUEST_UNIT, Settings, Shares},
     standing::Standing,
     unread::UnreadResponses,
 };

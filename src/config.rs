@@ -1,8 +1,9 @@
-//! Every setting: its flag, its variable, its default and its meaning.
+//! Every setting: its flag, its variable, its key in the file, its default and its meaning.
 //!
 //! Each room with settings has a file of flags here, which also turns them into the
 //! room's `Settings` and checks them. So a new flag touches that file and the room.
-//! The comments on the flags are the text of `--help`.
+//! The comments on the flags are the text of `--help`. All else is made from the flags:
+//! the keys of the configuration file, its schema and its page.
 
 #![allow(
     clippy::doc_markdown,
@@ -11,90 +12,49 @@
 
 mod auth;
 mod budget;
+mod cli;
+mod declaration;
 mod environment;
+mod file;
 mod gateway;
+mod layers;
 mod net;
 mod parse;
+pub mod print;
+mod schema;
 mod tls;
 mod upstream;
 
-use std::{ffi::OsString, fmt, net::SocketAddr};
+use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::Args;
+use secrecy::SecretString;
 use tracing::warn;
 
-use self::parse::address;
-use crate::{contract::Contract, telemetry::Format, tls::ServerFiles, upstream::BaseUrl};
-
-/// The place in `--help` of flags that all commands have: after their own.
-const LAST: usize = 900;
-
-/// A gRPC gateway to Polytomic's partner API.
-#[derive(Debug, Parser)]
-#[command(name = "polytomic-gateway", version, arg_required_else_help = true)]
-pub struct Cli {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-
-    /// Log level (error, warn, info, debug or trace) or filter, such as
-    /// `info,hyper=debug`. Default: info, for the demo warn
-    #[arg(
-        long,
-        global = true,
-        env = "POLYTOMIC_GATEWAY_LOG",
-        value_name = "FILTER",
-        display_order = LAST
-    )]
-    pub log: Option<String>,
-
-    /// Format of a log line
-    #[arg(
-        long,
-        global = true,
-        env = "POLYTOMIC_GATEWAY_LOG_FORMAT",
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t = Format::Text,
-        display_order = LAST
-    )]
-    pub log_format: Format,
-}
-
-/// What the program does.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Serve the gateway
-    Serve(Box<Serve>),
-    /// Serve the embedded simulator of Polytomic
-    #[cfg(feature = "sandbox")]
-    Sandbox(Sandbox),
-    /// Show the gateway at work on the simulator: list, share, list again
-    #[cfg(feature = "sandbox")]
-    Demo,
-}
-
-/// The flags of the sandbox.
 #[cfg(feature = "sandbox")]
-#[derive(Debug, Clone, Args)]
-pub struct Sandbox {
-    /// Address to listen on; port 0 takes a free port
-    #[arg(
-        long,
-        env = "POLYTOMIC_GATEWAY_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080",
-        value_parser = address
-    )]
-    pub listen: SocketAddr,
-}
+pub use self::cli::Sandbox;
+use self::parse::address;
+pub use self::{
+    cli::{Cli, Command, ConfigCommand, Print, declarations},
+    declaration::{Declaration, Kind},
+    file::Place,
+    layers::{Setting, Source},
+    schema::schema,
+};
+use crate::{contract::Contract, tls::ServerFiles, upstream::BaseUrl};
 
 /// The flags of the gateway, each valid by itself.
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
+    /// TOML file with settings, which flags and variables override
+    // The layers below the flags read it.
+    #[arg(long, env = "POLYTOMIC_GATEWAY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// Address to listen on; port 0 takes a free port
     #[arg(
         long,
+        help_heading = "Connections",
         env = "POLYTOMIC_GATEWAY_LISTEN",
         value_name = "ADDRESS",
         default_value = "127.0.0.1:50051",
@@ -119,6 +79,10 @@ pub struct Serve {
 
     #[command(flatten)]
     auth: auth::AuthFlags,
+
+    /// Each setting, with who gave it.
+    #[arg(skip)]
+    in_effect: Vec<Setting>,
 }
 
 /// The settings of a gateway, valid together.
@@ -154,46 +118,42 @@ pub enum Target {
 
 /// A problem with the settings, and what to do about it.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Error(String);
-
-impl Cli {
-    /// Reads the command line and the variables of the process.
-    ///
-    /// # Errors
-    ///
-    /// If the text of a flag or variable is not valid, or asks for help.
-    pub fn from_process() -> Result<Self, clap::Error> {
-        let mut cli = Self::from_arguments(environment::arguments())?;
-        match &mut cli.command {
-            Command::Serve(flags) => {
-                let invalid =
-                    |problem| Self::command().error(ErrorKind::InvalidUtf8, problem);
-                flags.auth.partner_key = environment::partner_key().map_err(invalid)?;
-            }
-            #[cfg(feature = "sandbox")]
-            Command::Sandbox(_) | Command::Demo => {}
-        }
-        Ok(cli)
-    }
-
-    /// Reads a command line, the program's name included, and the variables of flags.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::from_process`].
-    pub fn from_arguments<A>(
-        arguments: impl IntoIterator<Item = A>,
-    ) -> Result<Self, clap::Error>
-    where
-        A: Into<OsString> + Clone,
-    {
-        let command = environment::without_empty_variables(Self::command());
-        Self::from_arg_matches(&command.try_get_matches_from(arguments)?)
-    }
+pub enum Error {
+    /// A value is not valid, or two are not valid together.
+    #[error("{0}")]
+    Invalid(String),
+    /// A file that a setting names cannot be read.
+    #[error("{flag} {} cannot be read: {source}", file.display())]
+    File {
+        /// The flag of the setting.
+        flag: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
 }
 
 impl Serve {
+    /// Returns each setting, with who gave it, and no secret. Of a command line that
+    /// was not read by [`Cli`]'s functions, returns nothing.
+    #[must_use]
+    pub fn in_effect(&self) -> &[Setting] {
+        &self.in_effect
+    }
+
+    /// Sets the partner key, which has a variable but no flag.
+    fn set_partner_key(&mut self, key: Option<SecretString>) {
+        if key.is_some() {
+            self.in_effect.push(Setting {
+                name: environment::PARTNER_KEY.to_owned(),
+                value: Some("(not shown)".to_owned()),
+                source: Source::Variable(environment::PARTNER_KEY.to_owned()),
+            });
+        }
+        self.auth.partner_key = key;
+    }
+
     /// Checks the flags together, and against the contract.
     ///
     /// # Errors
@@ -262,7 +222,7 @@ impl fmt::Display for Target {
 
 impl Error {
     fn new(problem: impl Into<String>) -> Self {
-        Self(problem.into())
+        Self::Invalid(problem.into())
     }
 }
 

@@ -9,6 +9,7 @@ mod binding;
 mod extension;
 mod http_rule;
 mod options;
+mod pattern;
 mod rules;
 mod schema;
 mod stream;
@@ -23,6 +24,7 @@ pub(crate) use self::template::RESERVED;
 pub use self::{
     binding::{Binding, Body, Parameter, Piece},
     options::{KeyClass, Link, NotFound, Options},
+    pattern::Pattern,
     rules::Rules,
     schema::{Field, Kind, Message, Schema},
 };

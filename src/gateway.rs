@@ -5,10 +5,12 @@
 
 mod attempt;
 mod body;
+mod causes;
 mod deadline;
 mod idempotency;
 mod identity;
 mod metadata;
+mod metrics;
 mod outcome;
 mod oversized;
 mod prepare;
@@ -35,12 +37,14 @@ pub use self::{
     body::{Body, Message},
     deadline::{parse_timeout, time_allowed},
     identity::IdentityClient,
+    metrics::{CountedRpc, RpcMetrics},
     stream::Messages,
     timeouts::Timeouts,
 };
 use self::{
-    deadline::Deadline, idempotency::Key, oversized::Oversized, prepare::prepare,
-    record::Record, response::Translator, retry::Retries, stream::Reading,
+    deadline::Deadline, idempotency::Key, metrics::Metrics, oversized::Oversized,
+    prepare::prepare, record::Record, response::Translator, retry::Retries,
+    stream::Reading,
 };
 use crate::{
     auth::{self, Authenticator, CredentialOwner, Credentials},
@@ -63,6 +67,7 @@ pub struct Gateway {
     rejected_responses: RejectedResponses,
     translator: Arc<Translator>,
     oversized: Oversized,
+    metrics: Metrics,
 }
 
 /// What a successful attempt yields.
@@ -96,6 +101,7 @@ impl Gateway {
         let retries = Retries::new(settings.attempts);
         let rejected_responses = RejectedResponses::new();
         let oversized = Oversized::new(&contract);
+        let metrics = Metrics::new(&contract, &upstream);
         Self {
             contract,
             authenticator,
@@ -105,6 +111,7 @@ impl Gateway {
             rejected_responses,
             translator: Arc::new(Translator::new()),
             oversized,
+            metrics,
         }
     }
 
@@ -140,11 +147,15 @@ impl Gateway {
         let (metadata, _, message) = request.into_parts();
         let metadata = metadata.into_headers();
         let version = &self.settings.api_version;
-        let mut record = Record::new(rpc, arrived, received.peer(), &metadata, version);
+        let counted = CountedRpc::start(self.metrics.of(rpc), arrived);
+        let mut record = Record::new(rpc, counted, received.peer(), &metadata, version);
         // Decided before anything can fail: every failure returns the key.
         let key = (rpc.binding.method == Method::POST)
             .then(|| idempotency::key(&metadata, rpc, &message));
         record.key = key.clone().and_then(Result::ok);
+        if let Some(key) = &record.key {
+            self.metrics.keys.add(key.origin.as_str());
+        }
         let outcome = {
             let record = &mut record;
             let work =
@@ -174,11 +185,11 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<(Answer, RpcReservation), Failure> {
         let most = self.settings.timeouts.of(rpc);
-        let stated = Deadline::new(metadata, record.started, most);
+        let stated = Deadline::new(metadata, record.started(), most);
         // A malformed timeout is reported with all other violations, to clients that
         // have credentials.
         let deadline =
-            stated.clone().unwrap_or(Deadline::of_gateway(record.started, most));
+            stated.clone().unwrap_or(Deadline::of_gateway(record.started(), most));
         let credentials = {
             let credentials = pin!(self.credentials(rpc, metadata, record));
             deadline.bound(credentials).await?
@@ -202,8 +213,8 @@ impl Gateway {
             self.send(rpc, &mut request, deadline, credentials, &memory, record).await?;
         let Answer::Stream(reading) = answer else { return Ok((answer, reserved)) };
         let most = self.settings.timeouts.of_stream(rpc);
-        let deadline = Deadline::new(metadata, record.started, most)
-            .unwrap_or(Deadline::of_gateway(record.started, most));
+        let deadline = Deadline::new(metadata, record.started(), most)
+            .unwrap_or(Deadline::of_gateway(record.started(), most));
         let reading = Box::new(reading.continue_until(deadline));
         Ok((Answer::Stream(reading), reserved))
     }
@@ -234,10 +245,7 @@ impl Gateway {
         let key = credentials.key();
         match (credentials.owner(), credentials.identity()) {
             (CredentialOwner::Gateway, _) => {
-                let identity = peer.and_then(|peer| peer.identity.as_ref());
-                identity.map_or(Client::Connection, |identity| {
-                    Client::Key(self.authenticator.id_of(identity))
-                })
+                self.authenticator.id_of(peer).map_or(Client::Connection, Client::Key)
             }
             (CredentialOwner::Caller, Some(_)) => Client::Key(key),
             (CredentialOwner::Caller, None) if self.authenticator.verifies() => {
@@ -278,17 +286,17 @@ async fn catch_panic<T>(
     result.unwrap_or(Err(Failure::Panic))
 }
 
-/// Rejects a request that `arrived` before it becomes an RPC, and logs that. `rpc` is
-/// the RPC that it is for, if the contract has it.
+/// Rejects a request before it becomes an RPC, counts and logs that. `rpc` is the RPC that
+/// it is for, if the contract has it.
 #[must_use]
 pub fn reject(
     rpc: Option<&Arc<Rpc>>,
-    arrived: Instant,
+    counted: CountedRpc,
     peer: Option<&Arc<Peer>>,
     metadata: &HeaderMap,
     failure: Failure,
 ) -> Status {
-    Record::of_rejected(rpc, arrived, peer, metadata).fail(failure)
+    Record::of_rejected(rpc, counted, peer, metadata).fail(failure)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ mod call;
 mod error;
 mod health;
 mod metadata;
+mod metrics;
+mod plain_http;
 mod reflection;
 mod response;
 mod route;

@@ -1,18 +1,27 @@
 //! The `polytomic-gateway` command.
 
-use std::{error::Error, io, pin::pin, process::ExitCode, time::Duration};
+use std::{
+    error::Error,
+    io::{self, Write},
+    pin::pin,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::error::ErrorKind;
 use futures_util::future::BoxFuture;
 use mimalloc::MiMalloc;
 use polytomic_gateway::{
-    app::{self, App, Files},
-    config::{Cli, Command, Serve},
+    app::{
+        self, App, Files,
+        check::{self, check, with_causes},
+    },
+    config::{self, Cli, Command, ConfigCommand, Serve},
     contract::DESCRIPTOR_SET,
     telemetry::{self, Writer},
 };
 #[cfg(feature = "sandbox")]
-use polytomic_gateway::{config, demo, sandbox::Sandbox};
+use polytomic_gateway::{demo, sandbox::Sandbox};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
@@ -28,6 +37,12 @@ const USAGE: u8 = 2;
 
 /// The exit code for every other failure.
 const FAILURE: u8 = 1;
+
+/// The exit codes of a check: a file that a setting names cannot be used, Polytomic
+/// cannot be reached, Polytomic rejects the gateway's own key.
+const UNUSABLE_FILE: u8 = 3;
+const UNREACHABLE: u8 = 4;
+const REJECTED_KEY: u8 = 5;
 
 /// The wait for threads that are still busy after the drain, for example with a
 /// look-up of a name. They must not make a drain longer than its limit.
@@ -67,7 +82,13 @@ fn run(log: &Writer) -> Result<(), Failure> {
         tokio::runtime::Runtime::new().map_err(|error| Failure::other(&error))?;
     let ended = runtime.block_on(async {
         match cli.command {
-            Command::Serve(flags) => serve(&flags).await,
+            Command::Serve(flags) => serve(&flags, log).await,
+            Command::Check(flags) => {
+                check(&flags, DESCRIPTOR_SET, &mut io::stdout().lock())
+                    .await
+                    .map_err(Into::into)
+            }
+            Command::Config(command) => print(&command, &mut io::stdout().lock()),
             #[cfg(feature = "sandbox")]
             Command::Sandbox(flags) => sandbox(&flags).await,
             #[cfg(feature = "sandbox")]
@@ -75,12 +96,12 @@ fn run(log: &Writer) -> Result<(), Failure> {
         }
     });
     runtime.shutdown_timeout(EXIT_LIMIT);
-    ended.map_err(|error| {
-        if error.downcast_ref().is_some_and(app::Error::is_usage) {
+    ended.map_err(|error| match error.downcast_ref() {
+        Some(problem) => Failure::of_check(problem),
+        None if error.downcast_ref().is_some_and(app::Error::is_usage) => {
             Failure::usage(&error.to_string())
-        } else {
-            Failure::other(&*error)
         }
+        None => Failure::other(&*error),
     })
 }
 
@@ -89,14 +110,16 @@ fn default_filter(command: &Command) -> &'static str {
         // The output of the demo says the same as its log would.
         #[cfg(feature = "sandbox")]
         Command::Demo => "warn",
+        Command::Check(_) | Command::Config(_) => "warn",
         _ => "info",
     }
 }
 
-async fn serve(flags: &Serve) -> Result<(), Box<dyn Error>> {
+async fn serve(flags: &Serve, log: &Writer) -> Result<(), Box<dyn Error>> {
     let signals = Signals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
     let app = App::bind(flags, DESCRIPTOR_SET).await?;
+    log.register(&app.metrics());
     info!(
         address = %app.local_addr(),
         upstream = app.upstream(),
@@ -106,6 +129,24 @@ async fn serve(flags: &Serve) -> Result<(), Box<dyn Error>> {
     tokio::spawn(reload_on_hangup(app.files(), hangup));
     until_signaled(signals, |shutdown| app.run(shutdown)).await?;
     info!("the gateway has stopped");
+    Ok(())
+}
+
+/// Writes what a command shows of the configuration.
+fn print(command: &ConfigCommand, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+    let declarations = config::declarations();
+    match command {
+        ConfigCommand::Print(flags) if flags.default => {
+            out.write_all(config::print::defaults(&declarations).as_bytes())?;
+        }
+        ConfigCommand::Print(flags) => {
+            let settings = flags.serve.in_effect();
+            out.write_all(config::print::in_effect(settings, &declarations).as_bytes())?;
+        }
+        ConfigCommand::Schema => {
+            writeln!(out, "{:#}", config::schema(&declarations))?;
+        }
+    }
     Ok(())
 }
 
@@ -226,14 +267,19 @@ impl Failure {
         Self { line: format!("{problem}; see --help"), exit_code: USAGE }
     }
 
+    fn of_check(problem: &check::Error) -> Self {
+        let exit_code = match problem {
+            check::Error::Start(error) if error.is_of_file() => UNUSABLE_FILE,
+            check::Error::Start(error) if error.is_usage() => USAGE,
+            check::Error::Start(_) | check::Error::Output(_) => FAILURE,
+            check::Error::File { .. } => UNUSABLE_FILE,
+            check::Error::Upstream(_) => UNREACHABLE,
+            check::Error::Key(_) => REJECTED_KEY,
+        };
+        Self { line: with_causes(problem), exit_code }
+    }
+
     fn other(error: &dyn Error) -> Self {
-        let mut line = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            line.push_str(": ");
-            line.push_str(&error.to_string());
-            cause = error.source();
-        }
-        Self { line, exit_code: FAILURE }
+        Self { line: with_causes(error), exit_code: FAILURE }
     }
 }

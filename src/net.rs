@@ -13,6 +13,7 @@ mod eviction;
 mod goaway;
 mod greeting;
 mod limits;
+mod metrics;
 mod protocol;
 mod rejected;
 mod resets;
@@ -29,9 +30,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::accept::Connections;
 pub use self::limits::Settings;
-use crate::{budget::Capacities, grpc::Routes, tls::ServerTls};
+use self::{
+    accept::Connections,
+    metrics::{ConnectionMetrics, State},
+};
+use crate::{budget::Capacities, grpc::Routes, telemetry::Metrics, tls::ServerTls};
 
 /// A server that listens but does not serve yet.
 #[derive(Debug)]
@@ -42,6 +46,7 @@ pub struct Server {
     settings: Settings,
     capacities: Capacities,
     tls: Option<Arc<ServerTls>>,
+    metrics: Arc<ConnectionMetrics>,
 }
 
 impl Server {
@@ -58,8 +63,9 @@ impl Server {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let routes = Arc::new(routes);
-        Ok(Self { listener, address, routes, settings, capacities, tls: None })
+        let (routes, metrics) = (Arc::new(routes), Arc::new(ConnectionMetrics::new()));
+        let tls = None;
+        Ok(Self { listener, address, routes, settings, capacities, tls, metrics })
     }
 
     /// Has clients speak TLS, or plaintext without `tls`.
@@ -74,6 +80,11 @@ impl Server {
         self.address
     }
 
+    /// Registers what is counted of connections.
+    pub fn register(&self, metrics: &Metrics) {
+        self.metrics.register(metrics);
+    }
+
     /// Serves until `shutdown` completes, then drains, in this order:
     ///
     /// 1. lame duck: health is `NOT_SERVING`, and the server continues to serve while
@@ -82,7 +93,7 @@ impl Server {
     ///    limit for RPCs in flight;
     /// 3. close: connections that are still open are closed.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, routes, settings, capacities, tls, .. } = self;
+        let Self { listener, routes, settings, capacities, tls, metrics, .. } = self;
         let (lame_duck, drain_limit) = (settings.lame_duck, settings.drain_limit);
         let draining = CancellationToken::new();
         let mut connections = Connections::new(
@@ -91,16 +102,19 @@ impl Server {
             capacities,
             tls,
             draining.clone(),
+            Arc::clone(&metrics),
         );
         let readiness = tokio::spawn(Arc::clone(&routes).report_readiness());
         connections.accept_until(&listener, shutdown).await;
         readiness.abort();
 
         info!(open = connections.len(), seconds = lame_duck.as_secs_f64(), "lame duck");
+        metrics.set_state(State::LameDuck);
         routes.health().set_not_serving().await;
         connections.accept_until(&listener, sleep(lame_duck)).await;
 
         info!(open = connections.len(), limit = drain_limit.as_secs_f64(), "draining");
+        metrics.set_state(State::Draining);
         let started = Instant::now();
         connections.accept_waiting(&listener);
         drop(listener);

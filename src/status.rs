@@ -196,6 +196,16 @@ impl Failure {
         }
     }
 
+    /// Returns the budget that had no room, if that is why.
+    #[must_use]
+    pub fn exhausted(&self) -> Option<budget::Exhausted> {
+        match self {
+            Self::Budget(exhausted)
+            | Self::Upstream(upstream::Error::NoMemory(exhausted)) => Some(*exhausted),
+            _ => None,
+        }
+    }
+
     fn is_panic(&self) -> bool {
         matches!(self, Self::Panic | Self::Auth(auth::Error::Internal))
     }

@@ -1,12 +1,17 @@
-//! What the process reports about itself: today its log.
+//! What the process reports about itself: its log and its metrics.
 
 mod json;
 mod log;
+mod metrics;
 mod text;
 mod timestamp;
 mod writer;
 
 pub use self::{
     log::{Format, init},
+    metrics::{
+        Certificates, Counter, Counters, Exemplar, Family, Histogram, Kind, Metrics,
+        Samples,
+    },
     writer::Writer,
 };

@@ -12,12 +12,13 @@ mod check;
 mod elements;
 mod error;
 mod json;
+mod output;
 mod request;
 mod response;
 mod wire;
 
 pub use self::{
-    elements::{Elements, Progress, TURN},
+    elements::{Elements, Framing, Progress, TURN},
     error::{RequestError, Violation},
     request::{Resource, RestRequest, request},
     response::{MAX_DEPTH, ResponseError, SLACK, response},

@@ -17,7 +17,9 @@ mod http1;
 mod http2;
 #[cfg(feature = "testing")]
 mod memory;
+mod metrics;
 mod pool;
+mod report;
 mod response;
 mod tls;
 mod transport;
@@ -26,6 +28,7 @@ use std::{sync::Arc, time::Duration};
 
 #[cfg(feature = "testing")]
 use bytes::Bytes;
+use http::Method;
 use tokio::time::Instant;
 
 pub use self::{
@@ -34,16 +37,20 @@ pub use self::{
     cancel::CancelHandle,
     error::{BoxError, Circuit, Error, Progress, SetupError},
     exchange::Exchange,
+    metrics::RequestMetrics,
     response::{Request, Response},
 };
 use self::{
     breaker::{Breaker, Permit},
     client::Client,
-    exchange::{Body, Limits, Report},
+    exchange::{Body, Limits},
+    metrics::Metrics,
+    report::Report,
     transport::Transport,
 };
 use crate::{
     budget::Reserve,
+    telemetry,
     tls::{ClientFiles, ClientTls},
 };
 
@@ -59,6 +66,7 @@ pub struct Upstream {
     response_limit: usize,
     read_timeout: Duration,
     breaker: Arc<Breaker>,
+    metrics: Arc<Metrics>,
 }
 
 /// How requests reach Polytomic.
@@ -92,6 +100,7 @@ pub struct Settings {
 pub struct Admission<'a> {
     upstream: &'a Upstream,
     permit: Permit,
+    requests: Option<Arc<RequestMetrics>>,
 }
 
 impl Upstream {
@@ -109,6 +118,7 @@ impl Upstream {
             response_limit: settings.answer_limit,
             read_timeout: settings.read_timeout,
             breaker: Arc::new(Breaker::new()),
+            metrics: Arc::default(),
         })
     }
 
@@ -130,7 +140,20 @@ impl Upstream {
             response_limit,
             read_timeout: Duration::from_secs(10),
             breaker: Arc::new(Breaker::new()),
+            metrics: Arc::default(),
         }
+    }
+
+    /// Returns what is counted of requests with a method and a path template.
+    #[must_use]
+    pub fn count_requests(&self, method: &Method, template: &str) -> Arc<RequestMetrics> {
+        self.metrics.requests(method, template)
+    }
+
+    /// Registers what is counted of requests and circuits.
+    pub fn register(&self, metrics: &telemetry::Metrics) {
+        self.metrics.register(metrics);
+        metrics::register_circuits(&self.breaker, metrics);
     }
 
     /// Returns permission to send a request for a holder.
@@ -141,7 +164,7 @@ impl Upstream {
     /// [`Error::CircuitOpen`].
     pub fn admit(&self, holder: Holder) -> Result<Admission<'_>, Error> {
         let permit = self.breaker.admit(holder)?;
-        Ok(Admission { upstream: self, permit })
+        Ok(Admission { upstream: self, permit, requests: None })
     }
 
     /// Sends a request that the gateway can do without, such as `GET /api/me`.
@@ -156,6 +179,7 @@ impl Upstream {
     pub async fn send_optional(
         &self,
         request: Request,
+        counted: &Arc<RequestMetrics>,
         until: Instant,
     ) -> Result<Response, Error> {
         if !self.breaker.is_closed_for_all() {
@@ -163,7 +187,7 @@ impl Upstream {
             return Err(Error::CircuitOpen { circuit, retry_after: Duration::ZERO });
         }
         let limits = self.limits(until, until, OPTIONAL_LIMIT, ());
-        let report = Report::new(None);
+        let report = Report::new(None).counted(Some(Arc::clone(counted)));
         let sending = self.exchange(Client::LookUp, &request, until, limits, report);
         sending.await?.collect().await
     }
@@ -216,6 +240,12 @@ impl Route {
 }
 
 impl Admission<'_> {
+    /// Has the request counted.
+    #[must_use]
+    pub fn counted(self, requests: &Arc<RequestMetrics>) -> Self {
+        Self { requests: Some(Arc::clone(requests)), ..self }
+    }
+
     /// Sends a request, once, and waits for the head of its response.
     ///
     /// The request waits for a connection until `unsent_until`. The exchange must end by
@@ -237,7 +267,7 @@ impl Admission<'_> {
         let bytes = self.upstream.response_limit;
         let limits = self.upstream.limits(until, deadline, bytes, reserve);
         let client = self.permit.client();
-        let report = Report::new(Some(self.permit));
+        let report = Report::new(Some(self.permit)).counted(self.requests);
         self.upstream.exchange(client, request, unsent_until, limits, report).await
     }
 }

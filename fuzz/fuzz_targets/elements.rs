@@ -2,8 +2,8 @@
 //! arrive makes the message, or reports the problem, that the one makes that has them all.
 //!
 //! The first byte of an input is a number of sizes, which follow. They are the sizes of
-//! the chunks, again and again. The rest is the response. A response of a list is read
-//! as a whole; as a stream, it is read one element by one.
+//! the chunks, again and again. The rest is the response. It is read as a whole and, as a
+//! stream, one element by one and as many elements together as there are.
 
 #![no_main]
 
@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 use libfuzzer_sys::fuzz_target;
 use polytomic_gateway::{
     contract::{Contract, DESCRIPTOR_SET, Rpc},
-    transcode::{self, Elements, Progress},
+    transcode::{self, Elements, Framing, Progress},
 };
 
 /// The RPCs of the gateway, and those of the tests, with each kind of field.
@@ -38,20 +38,21 @@ fuzz_target!(|input: &[u8]| {
     for rpc in rpcs {
         let whole = transcode::response(&rpc.response, json, 16 * json.len() + 64);
         let whole = whole.map_err(|error| error.to_string());
-        for one_by_one in [false, true] {
-            assert_eq!(read(rpc, sizes, json, one_by_one), whole);
+        assert_eq!(read(rpc, sizes, json, None), whole);
+        for most in [0, usize::MAX] {
+            assert_eq!(read(rpc, sizes, json, Some(most)), whole);
         }
     }
 });
 
-/// Reads a response as it arrives, as a whole or one element by one.
+/// Reads a response as it arrives: as a whole, or its elements until there are `most` bytes.
 fn read(
     rpc: &Arc<Rpc>,
     sizes: &[u8],
     mut json: &[u8],
-    one_by_one: bool,
+    most: Option<usize>,
 ) -> Result<Vec<u8>, String> {
-    let mut elements = if one_by_one {
+    let mut elements = if most.is_some() {
         Elements::of_stream(rpc, json.len().max(1))
     } else {
         Elements::new(rpc, json.len())
@@ -59,8 +60,10 @@ fn read(
     let mut sizes = sizes.iter().map(|size| chunk_size(*size)).cycle();
     let mut out = Vec::new();
     loop {
-        let read =
-            if one_by_one { elements.next(&mut out) } else { elements.read(&mut out) };
+        let read = match most {
+            Some(most) => elements.next(&mut out, Framing { prefix: |_| [], most }),
+            None => elements.read(&mut out),
+        };
         match read.map_err(|error| error.to_string())? {
             Progress::Room(capacity) => {
                 assert!(capacity > out.capacity(), "it asks for what it has");
@@ -73,7 +76,7 @@ fn read(
                 elements.push(chunk.to_vec().into());
                 json = rest;
             }
-            Progress::Element | Progress::Turn => {}
+            Progress::Elements(_) | Progress::Turn => {}
             Progress::End => return Ok(out),
         }
     }

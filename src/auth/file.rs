@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::PartnerKey;
 use super::bearer::{self, MAX_BYTES};
 use super::hash::{CredentialHash, Hasher};
-use super::stats::FileStats;
+use super::stats::{FileState, FileStats};
 use crate::files::{self, ReadError, Reload, SharedReads};
 
 /// A credential of the gateway itself: its partner key or the caller token.
@@ -128,6 +128,14 @@ impl CredentialFile {
             age: health.usable_at.map(|usable_at| usable_at.elapsed()),
             rotations: health.rotations,
             failures: health.failures,
+        }
+    }
+
+    pub(super) fn state(&self) -> FileState {
+        FileState {
+            name: self.rules.name,
+            path: self.path.clone(),
+            problem: self.health().problem.clone(),
         }
     }
 

@@ -2,8 +2,10 @@
 //! fingerprints and organizations is not bounded.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::telemetry::Counter;
 
 /// The counters of [`Authenticator`](super::Authenticator) since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +49,17 @@ pub struct FileStats {
     pub failures: u64,
 }
 
+/// A credential file, and whether it can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileState {
+    /// The name of the credential.
+    pub name: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// Why the last read found no usable credential, as a clause; `None` if it found one.
+    pub problem: Option<String>,
+}
+
 impl fmt::Display for FileStats {
     /// Writes a clause for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,10 +70,6 @@ impl fmt::Display for FileStats {
         write!(f, ", changed {} times, unusable {} times", self.rotations, self.failures)
     }
 }
-
-/// A counter that only grows.
-#[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
 
 /// The counters behind [`Stats`].
 #[derive(Debug, Default)]
@@ -75,16 +84,6 @@ pub(super) struct Counters {
     pub(super) rejected: Counter,
     pub(super) expired: Counter,
     pub(super) evicted: Counter,
-}
-
-impl Counter {
-    pub(super) fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 impl Counters {

@@ -119,6 +119,21 @@ impl SharedCapacity {
         self.shared.queue.reserve(self, bytes).await
     }
 
+    /// Returns how many units all clients together may hold, without those guaranteed.
+    pub(super) fn total(&self) -> usize {
+        self.shared.share.total
+    }
+
+    /// Returns how many units all clients hold.
+    pub(super) fn used(&self) -> usize {
+        self.shared.used.load(SeqCst)
+    }
+
+    /// Returns the bytes of a unit.
+    pub(super) fn unit(&self) -> usize {
+        self.shared.unit
+    }
+
     fn units(&self, bytes: usize) -> usize {
         bytes.div_ceil(self.shared.unit).max(1)
     }

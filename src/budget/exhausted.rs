@@ -56,6 +56,33 @@ pub enum Exhausted {
 }
 
 impl Exhausted {
+    /// The name of every budget that may have no room.
+    pub const BUDGETS: [&str; 7] = [
+        "receiving",
+        "auxiliary",
+        "metadata",
+        "watches",
+        "in_flight",
+        "open_rpcs",
+        "response_memory",
+    ];
+
+    /// Returns the name of the budget.
+    #[must_use]
+    pub const fn budget(self) -> &'static str {
+        match self {
+            Self::Receiving => "receiving",
+            Self::Auxiliary => "auxiliary",
+            Self::Metadata => "metadata",
+            Self::Watches => "watches",
+            Self::InFlight | Self::InFlightOfKey { .. } => "in_flight",
+            Self::OpenRpcs | Self::OpenRpcsOfKey { .. } => "open_rpcs",
+            Self::ResponseMemory
+            | Self::TooLarge { .. }
+            | Self::ResponseMemoryOfKey { .. } => "response_memory",
+        }
+    }
+
     /// Returns the same for a key that holds `held` units of `unit` bytes. Without any,
     /// others hold them all.
     pub(super) fn for_key(self, held: usize, unit: usize) -> Self {

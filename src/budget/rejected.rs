@@ -192,6 +192,7 @@ mod tests {
         super::{FairShare, SharedCapacity, response::ResponseLimits},
         *,
     };
+    use crate::telemetry::Counter;
 
     const UNIT: usize = 4096;
     const MIB: usize = 1 << 20;
@@ -212,6 +213,7 @@ mod tests {
             turn_units: 0,
             turn: Arc::new(Semaphore::new(0)),
             messages: Arc::new(Semaphore::new(0)),
+            waits: Counter::default(),
         };
         let waiting = capacity.for_connection();
         Arc::new(ResponseMemory::new(

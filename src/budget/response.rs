@@ -31,9 +31,10 @@
 //!
 //! Streams hold shared memory until their client has read them, which has no end of its
 //! own. They have no turn and, once they hold memory, never wait for more: a stream that
-//! finds none fails. Responses of the first kind may wait for memory that streams hold;
-//! the turn and the messages' eighth are not theirs, so the second kind gets on, and what
-//! waits in vain fails in time.
+//! finds none fails. What connections have written and their peers have not read holds
+//! shared memory, too, and never waits for any. Responses of the first kind may wait for
+//! memory that these hold; the turn and the messages' eighth are not theirs, so the second
+//! kind gets on, and what waits in vain fails in time.
 //!
 //! Two more cases are not covered: a message above an eighth of the memory, which is
 //! larger than its JSON, and clients that do not read, whose messages keep that eighth.
@@ -149,6 +150,7 @@ impl ResponseMemory {
         let ResponseLimits { initial, largest_shared, turn_units, ref turn, .. } =
             *self.limits;
         let _waiting = self.waiting.try_reserve().map_err(|_| exhausted)?;
+        self.limits.waits.add();
         let may_share = holds <= initial && bytes <= largest_shared;
         let shared = async {
             if may_share {
@@ -192,6 +194,7 @@ impl ResponseMemory {
             return Ok(());
         }
         let _waiting = self.waiting.try_reserve().map_err(|_| exhausted)?;
+        self.limits.waits.add();
         let reserved = timeout_at(until, self.shared.reserve_bytes(bytes)).await;
         self.held().reservation = reserved.map_err(|_| exhausted)?;
         Ok(())

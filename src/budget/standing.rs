@@ -1,16 +1,23 @@
 //! What is known about the peer of a connection.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU32,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
+    task::Poll,
 };
 
-use tokio_util::sync::CancellationToken;
+use futures_util::task::AtomicWaker;
 
 /// Maximum requests of a connection that are rejected for their metadata while no RPC of a
 /// known client has started on it: a third of its streams. The server keeps state for each stream, and a
 /// peer that goes on has it keep that for as long as it is connected.
-const MOST_REJECTED: usize = 32;
+const MOST_REJECTED: u32 = 32;
 
 /// Whose RPCs have started on a connection, and how often its metadata were rejected.
 ///
@@ -25,8 +32,10 @@ pub struct Standing(Arc<State>);
 struct State {
     has_started: AtomicBool,
     is_known: AtomicBool,
-    rejected: AtomicUsize,
-    unwanted: CancellationToken,
+    rejected: AtomicU32,
+    unwanted: AtomicBool,
+    /// The task of the connection.
+    task: AtomicWaker,
 }
 
 impl Standing {
@@ -55,14 +64,19 @@ impl Standing {
     pub(super) fn reject(&self) {
         let rejected = self.0.rejected.fetch_add(1, Relaxed) + 1;
         if rejected >= MOST_REJECTED && !self.is_known() {
-            self.0.unwanted.cancel();
+            self.0.unwanted.store(true, SeqCst);
+            self.0.task.wake();
         }
     }
 
     /// Completes once too many requests have been rejected before an RPC of a known client
-    /// has started.
+    /// has started. Only one task may wait for that.
     pub(crate) async fn unwanted(&self) {
-        self.0.unwanted.cancelled().await;
+        poll_fn(|context| {
+            self.0.task.register(context.waker());
+            if self.0.unwanted.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 

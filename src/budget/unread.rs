@@ -5,9 +5,10 @@
 
 use std::{
     any::Any,
+    mem,
     sync::{
         Arc, Weak,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -27,20 +28,36 @@ pub struct UnreadResponses(Arc<Rounds>);
 struct Rounds {
     current: AtomicUsize,
     unread: [AtomicUsize; 3],
+    /// Whether the peer has read from a full socket since the last look.
+    reads: AtomicBool,
 }
 
 impl UnreadResponses {
-    /// Completes once data have been unread for `limit`, and before twice that. A
-    /// look per round keeps timers out of the way of RPCs.
+    /// Completes once data have been unread for `limit`, and before twice that. After
+    /// [`renew`](Self::renew) it takes twice `limit` to four times that. A look per round
+    /// keeps timers out of the way of RPCs.
     pub(crate) async fn overdue(&self, limit: Duration) {
+        let mut renewed = false;
         loop {
             sleep(limit).await;
+            // All data count as of this round, also those of the last: neither this look
+            // nor the next ends a round.
+            let reads = self.0.reads.swap(false, Relaxed);
+            if mem::replace(&mut renewed, reads) || reads {
+                continue;
+            }
             let current = self.0.current.fetch_add(1, Relaxed) + 1;
             // In a circle of three, the round before the last is the next.
             if self.0.unread_of(current + 1).load(Relaxed) > 0 {
                 return;
             }
         }
+    }
+
+    /// Counts all data as unread since now: their peer has read from a full socket, for
+    /// which all of them wait.
+    pub(crate) fn renew(&self) {
+        self.0.reads.store(true, Relaxed);
     }
 
     /// Returns a body whose data hold `reservation` until the client has read them.
@@ -53,7 +70,7 @@ impl UnreadResponses {
         Body::new(body.map_frame(move |frame| {
             frame.map_data(|bytes| {
                 // hyper and h2 drop the bytes once the socket or the connection's batch
-                // has them, which is bounded by itself.
+                // has them, which holds memory for itself.
                 let unread = unread.hold(Arc::clone(&reservation));
                 Bytes::from_owner(Owner { bytes, _unread: unread })
             })
@@ -201,6 +218,27 @@ mod tests {
             let data = data(&unread, &Arc::default()).await;
             assert!(timeout(LIMIT * 9 / 10, &mut watching).await.is_err());
             drop(data);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn data_behind_a_full_socket_are_overdue_once_its_peer_does_not_read() {
+        for pause in [LIMIT / 3, LIMIT * 9 / 10, LIMIT * 19 / 10] {
+            let unread = UnreadResponses::default();
+            let _data = data(&unread, &Arc::default()).await;
+            let mut watching = tokio::spawn({
+                let unread = unread.clone();
+                async move { unread.overdue(LIMIT).await }
+            });
+            for _ in 0..100 {
+                unread.renew();
+                assert!(timeout(pause, &mut watching).await.is_err(), "{pause:?}");
+            }
+            unread.renew();
+            let read = Instant::now();
+            watching.await.unwrap();
+            assert!(read.elapsed() >= 2 * LIMIT, "{:?}", read.elapsed());
+            assert!(read.elapsed() <= 4 * LIMIT, "{:?}", read.elapsed());
         }
     }
 

@@ -10,6 +10,7 @@ use super::{Error, environment::PARTNER_KEY};
 use crate::auth::{Callers, KeySource, Mode, Settings};
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Credentials")]
 pub(super) struct AuthFlags {
     /// Whose key is sent to Polytomic
     #[arg(

@@ -4,11 +4,12 @@ use clap::Args;
 
 use super::{
     Error,
-    parse::{bytes, number},
+    parse::{number, size},
 };
 use crate::budget::Settings;
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
 pub(super) struct BudgetFlags {
     /// Maximum concurrent RPCs; others fail immediately with RESOURCE_EXHAUSTED. One
     /// client (a key, or in static mode a connection) gets up to 7/16 of them, a key that
@@ -23,14 +24,14 @@ pub(super) struct BudgetFlags {
     )]
     max_in_flight: usize,
 
-    /// Maximum bytes for responses being received or not yet read by clients; those
+    /// Maximum memory for responses being received or not yet read by clients; those
     /// beyond wait, then fail with RESOURCE_EXHAUSTED. 8 times --answer-limit is enough
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_ANSWER_MEMORY",
-        value_name = "BYTES",
-        default_value_t = 256 * 1024 * 1024,
-        value_parser = bytes
+        value_name = "SIZE",
+        default_value = "256MiB",
+        value_parser = size
     )]
     answer_memory: usize,
 

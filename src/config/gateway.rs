@@ -7,7 +7,7 @@ use http::HeaderValue;
 
 use super::{
     Error,
-    parse::{RpcTimeout, rpc_timeout, some_seconds},
+    parse::{RpcTimeout, rpc_timeout, some_time},
 };
 use crate::{
     contract::{API_VERSIONS, Contract, Rpc},
@@ -15,6 +15,7 @@ use crate::{
 };
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "RPCs")]
 pub(super) struct GatewayFlags {
     /// Version of Polytomic's API, which must have every RPC, for clients that name none
     #[arg(
@@ -26,36 +27,36 @@ pub(super) struct GatewayFlags {
     )]
     pub(super) api_version: String,
 
-    /// Maximum seconds per RPC, from its headers; also the deadline if the client
+    /// Maximum time per RPC, from its headers; also the deadline if the client
     /// sets none. Of a stream: until its first message
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_TIMEOUT",
-        value_name = "SECONDS",
-        default_value = "30",
-        value_parser = some_seconds
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = some_time
     )]
     timeout: Duration,
 
-    /// Seconds replacing --timeout for one RPC (`Rpc` or `package.Service/Rpc`); of a
+    /// Time replacing --timeout for one RPC (`Rpc` or `package.Service/Rpc`); of a
     /// stream, for all of it. Repeat, or separate with commas
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_RPC_TIMEOUT",
-        value_name = "RPC=SECONDS",
+        value_name = "RPC=DURATION",
         value_delimiter = ',',
         value_parser = rpc_timeout
     )]
     pub(super) rpc_timeout: Vec<RpcTimeout>,
 
-    /// Seconds until an attempt is abandoned for a retry, if at least twice this time
+    /// Time until an attempt is abandoned for a retry, if at least twice this time
     /// is left; never for the last attempt, nor for a create after its body was sent
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_ATTEMPT_TIMEOUT",
-        value_name = "SECONDS",
-        default_value = "10",
-        value_parser = some_seconds
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = some_time
     )]
     attempt_timeout: Duration,
 

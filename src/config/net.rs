@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::parse::{number_or_zero, seconds, some_seconds};
+use super::parse::{number_or_zero, some_time, time};
 use crate::net::Settings;
 
 /// The lame duck of a gateway on Polytomic: Kubernetes and its proxies take a few
@@ -12,71 +12,72 @@ use crate::net::Settings;
 const LAME_DUCK: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connections")]
 pub(super) struct NetFlags {
-    /// Seconds (up to twice that) a response may stay unread before its connection
-    /// gets GOAWAY. The connection closes within the longer of this and
+    /// Time (up to twice that) a response may stay unread before its connection gets
+    /// GOAWAY. The connection closes within the longer of this and
     /// --max-connection-age-grace
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_WRITE_TIMEOUT",
-        value_name = "SECONDS",
-        default_value = "60",
-        value_parser = some_seconds
+        value_name = "DURATION",
+        default_value = "60s",
+        value_parser = some_time
     )]
     write_timeout: Duration,
 
-    /// Seconds to keep serving after SIGTERM or SIGINT with health NOT_SERVING, so
+    /// Time to keep serving after SIGTERM or SIGINT with health NOT_SERVING, so
     /// that load balancers stop sending RPCs. Default:
-    #[cfg_attr(feature = "sandbox", doc = "5, with --sandbox 0")]
-    #[cfg_attr(not(feature = "sandbox"), doc = "5")]
+    #[cfg_attr(feature = "sandbox", doc = "5s, with --sandbox 0")]
+    #[cfg_attr(not(feature = "sandbox"), doc = "5s")]
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_LAME_DUCK",
-        value_name = "SECONDS",
-        value_parser = seconds
+        value_name = "DURATION",
+        value_parser = time
     )]
     lame_duck: Option<Duration>,
 
-    /// Maximum seconds for in-flight RPCs after --lame-duck; then connections close
+    /// Maximum time for in-flight RPCs after --lame-duck; then connections close
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_DRAIN_LIMIT",
-        value_name = "SECONDS",
-        default_value = "20",
-        value_parser = seconds
+        value_name = "DURATION",
+        default_value = "20s",
+        value_parser = time
     )]
     drain_limit: Duration,
 
-    /// Seconds (+/-10%) until a connection gets GOAWAY, so that clients spread over
+    /// Time (+/-10%) until a connection gets GOAWAY, so that clients spread over
     /// instances. 0: never
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_MAX_CONNECTION_AGE",
-        value_name = "SECONDS",
-        default_value = "1800",
-        value_parser = seconds
+        value_name = "DURATION",
+        default_value = "30m",
+        value_parser = time
     )]
     max_connection_age: Duration,
 
-    /// Maximum seconds for in-flight RPCs after GOAWAY for age or idleness; then the
+    /// Maximum time for in-flight RPCs after GOAWAY for age or idleness; then the
     /// connection closes. 0: no limit
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_MAX_CONNECTION_AGE_GRACE",
-        value_name = "SECONDS",
-        default_value = "60",
-        value_parser = seconds
+        value_name = "DURATION",
+        default_value = "60s",
+        value_parser = time
     )]
     max_connection_age_grace: Duration,
 
-    /// Seconds (up to twice that) without a stream until a connection gets GOAWAY. 0:
-    /// never. Before its first stream at most 30
+    /// Time (up to twice that) without a stream until a connection gets GOAWAY. 0:
+    /// never. Before its first stream at most 30 s
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_MAX_CONNECTION_IDLE",
-        value_name = "SECONDS",
-        default_value = "300",
-        value_parser = seconds
+        value_name = "DURATION",
+        default_value = "5m",
+        value_parser = time
     )]
     max_connection_idle: Duration,
 
@@ -91,14 +92,14 @@ pub(super) struct NetFlags {
     )]
     max_connections_per_address: usize,
 
-    /// Maximum seconds for a new connection to send the HTTP/2 preface, TLS included,
-    /// before it is closed
+    /// Maximum time for a new connection to send the HTTP/2 preface, TLS included, before
+    /// it is closed
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_HANDSHAKE_TIMEOUT",
-        value_name = "SECONDS",
-        default_value = "10",
-        value_parser = some_seconds
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = some_time
     )]
     handshake_timeout: Duration,
 }

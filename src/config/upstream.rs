@@ -6,7 +6,7 @@ use clap::{Args, builder::BoolishValueParser};
 
 use super::{
     Error, Target,
-    parse::{answer_bytes, some_seconds},
+    parse::{answer_size, some_time},
     tls::{key_pair, pem_file},
 };
 use crate::{
@@ -21,6 +21,7 @@ const POLYTOMIC: &str = "https://app.polytomic.com";
 const HAS_SANDBOX: bool = cfg!(feature = "sandbox");
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Polytomic")]
 pub(super) struct UpstreamFlags {
     /// URL of Polytomic. Default: `https://app.polytomic.com`
     #[arg(
@@ -66,14 +67,14 @@ pub(super) struct UpstreamFlags {
     #[arg(long, env = "POLYTOMIC_GATEWAY_UPSTREAM_KEY_FILE", value_name = "FILE")]
     upstream_key_file: Option<PathBuf>,
 
-    /// Maximum seconds to connect to Polytomic, TLS included
+    /// Maximum time to connect to Polytomic, TLS included
     // A connection that takes longer seldom comes, and another attempt may.
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_CONNECT_TIMEOUT",
-        value_name = "SECONDS",
-        default_value = "5",
-        value_parser = some_seconds
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = some_time
     )]
     connect_timeout: Duration,
 
@@ -83,41 +84,41 @@ pub(super) struct UpstreamFlags {
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_UPSTREAM_CONNECTIONS",
-        value_name = "N",
+        value_name = "NUMBER",
         default_value = "16",
         value_parser = clap::value_parser!(u16).range(1..)
     )]
     upstream_connections: u16,
 
-    /// Seconds (+/-10%) until a connection to Polytomic is replaced, so that a changed DNS
+    /// Time (+/-10%) until a connection to Polytomic is replaced, so that a changed DNS
     /// answer is followed
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_UPSTREAM_CONNECTION_AGE",
-        value_name = "SECONDS",
-        default_value = "300",
-        value_parser = some_seconds
+        value_name = "DURATION",
+        default_value = "5m",
+        value_parser = some_time
     )]
     upstream_connection_age: Duration,
 
-    /// Maximum seconds per chunk of Polytomic's response body
+    /// Maximum time per chunk of Polytomic's response body
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_READ_TIMEOUT",
-        value_name = "SECONDS",
-        default_value = "10",
-        value_parser = some_seconds
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = some_time
     )]
     read_timeout: Duration,
 
-    /// Maximum bytes of a Polytomic response body, of a stream those of one element;
-    /// larger ones fail with RESOURCE_EXHAUSTED
+    /// Maximum size of a Polytomic response body, of a stream that of one element; larger
+    /// ones fail with RESOURCE_EXHAUSTED
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_ANSWER_LIMIT",
-        value_name = "BYTES",
-        default_value_t = 32 * 1024 * 1024,
-        value_parser = answer_bytes
+        value_name = "SIZE",
+        default_value = "32MiB",
+        value_parser = answer_size
     )]
     pub(super) answer_limit: usize,
 }

@@ -4,9 +4,8 @@
 //! would rely on a check that the gateway does not make.
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
-use regex::Regex;
 
-use super::extension;
+use super::{extension, pattern::Pattern};
 
 /// `google.api.FieldBehavior.REQUIRED`.
 const REQUIRED: i32 = 2;
@@ -23,7 +22,7 @@ pub struct Rules {
     /// Maximum Unicode characters of a string.
     pub max_len: Option<u64>,
     /// The pattern that a string must match.
-    pub pattern: Option<Regex>,
+    pub pattern: Option<Pattern>,
 }
 
 impl Rules {
@@ -63,10 +62,10 @@ impl Rules {
                 ("min_len", Value::U64(length)) => self.min_len = Some(*length),
                 ("max_len", Value::U64(length)) => self.max_len = Some(*length),
                 ("pattern", Value::String(pattern)) => {
-                    let regex = Regex::new(pattern).map_err(|error| {
-                        format!("has a pattern that does not compile: {error}")
+                    let pattern = Pattern::compile(pattern).map_err(|problem| {
+                        format!("has a pattern that does not compile: {problem}")
                     })?;
-                    self.pattern = Some(regex);
+                    self.pattern = Some(pattern);
                 }
                 (name, _) => return Err(unsupported(&format!("string.{name}"))),
             }

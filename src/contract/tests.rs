@@ -145,7 +145,7 @@ fn declared_rules_are_read() {
     };
     assert!(a.rules.required && a.rules.uuid);
     assert_eq!((b.rules.min_len, b.rules.max_len), (Some(1), Some(9)));
-    assert_eq!(b.rules.pattern.as_ref().unwrap().as_str(), "^x");
+    assert_eq!(b.rules.pattern.as_ref().unwrap().to_string(), "^x");
     assert!(!c.rules.required && !c.rules.uuid && c.rules.pattern.is_none());
 }
 

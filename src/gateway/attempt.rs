@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use http::{StatusCode, header::AUTHORIZATION};
+use http::StatusCode;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
@@ -82,6 +82,7 @@ impl Gateway {
                 let Some(newer) = newer.filter(|_| may_renew) else {
                     return Err(failure);
                 };
+                self.metrics.retried(record.reason(&failure));
                 credentials = newer;
                 retry.renew();
                 continue;
@@ -90,6 +91,7 @@ impl Gateway {
             let Some(delay) = delay.filter(|_| is_repeatable) else {
                 return Err(failure);
             };
+            self.metrics.retried(record.reason(&failure));
             sleep(delay).await;
         }
     }
@@ -103,14 +105,23 @@ impl Gateway {
         memory: &ExpectedResponse<'_>,
         record: &mut Record,
     ) -> Result<Answer, Failure> {
-        request.headers.insert(AUTHORIZATION, credentials.authorization());
+        request.authorization = Some(credentials.authorization());
         let admission = self.upstream.admit(self.holder(request, credentials))?;
+        let requests = self.metrics.requests_of(rpc);
+        if record.has_attempts() {
+            requests.resent();
+        }
         let cancel = record.attempt();
         request.cancel.clone_from(&cancel);
         let Ends { unsent, sent, rpc: deadline } = ends;
         let exchange = {
-            let sending =
-                pin!(admission.send(request, unsent, sent, deadline.at(), memory));
+            let sending = pin!(admission.counted(requests).send(
+                request,
+                unsent,
+                sent,
+                deadline.at(),
+                memory
+            ));
             abandon_unsent(sending, cancel, unsent).await?
         };
         record.responded(exchange.status());

@@ -47,6 +47,9 @@ pub(super) enum Origin {
 }
 
 impl Origin {
+    /// Every origin.
+    pub(super) const ALL: [Self; 3] = [Self::Given, Self::Derived, Self::Fresh];
+
     /// Returns the name in metadata, details and log.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
@@ -87,9 +90,10 @@ pub(super) fn key(
 
 /// Returns the client's own key, if it has Polytomic's format.
 pub(super) fn given(metadata: &HeaderMap) -> Option<Key> {
-    let is_alone = metadata.get_all(HEADER).iter().nth(1).is_none();
-    let key = metadata.get(HEADER).filter(|key| is_alone && is_valid(key.as_bytes()))?;
-    Some(Key { value: key.clone(), origin: Origin::Given })
+    let mut keys = metadata.get_all(HEADER).iter();
+    let key = keys.next().filter(|key| is_valid(key.as_bytes()))?;
+    let is_alone = keys.next().is_none();
+    is_alone.then(|| Key { value: key.clone(), origin: Origin::Given })
 }
 
 fn derived(

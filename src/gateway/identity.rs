@@ -1,14 +1,16 @@
 //! Looks up the identity of a key at Polytomic.
 
+use std::{sync::Arc, time::Duration};
+
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header::AUTHORIZATION};
+use http::{HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::metadata;
 use crate::{
     auth::{self, Identity, LookUp, LookUpError, Verdict},
     status::ErrorResponse,
-    upstream::{Request, Response, Upstream},
+    upstream::{self, Request, RequestMetrics, Response, Upstream},
 };
 
 /// Looks up the identity of keys at Polytomic.
@@ -17,13 +19,52 @@ pub struct IdentityClient {
     upstream: Upstream,
     /// Without it, Polytomic might respond in the format of another version.
     api_version: HeaderValue,
+    timeout: Duration,
+    requests: Arc<RequestMetrics>,
 }
+
+/// The path of the request.
+const PATH: &str = "/api/me";
 
 impl IdentityClient {
     /// Returns a client that asks in a version of the API.
     #[must_use]
     pub fn new(upstream: Upstream, api_version: HeaderValue) -> Self {
-        Self { upstream, api_version }
+        let requests = upstream.count_requests(&Method::GET, PATH);
+        Self { upstream, api_version, timeout: auth::LOOK_UP_TIMEOUT, requests }
+    }
+
+    /// Returns a client that waits longer than an RPC may.
+    #[must_use]
+    pub fn within(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Sends `GET /api/me` without a key, to see what responds. Polytomic does so with
+    /// 401, which says nothing of any key.
+    ///
+    /// # Errors
+    ///
+    /// If nothing does.
+    pub async fn reach(&self) -> Result<ErrorResponse, upstream::Error> {
+        let Response { status, headers, body } = self.send(None).await?;
+        Ok(ErrorResponse::new(status, &headers, &body, &str::to_owned))
+    }
+
+    async fn send(
+        &self,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Response, upstream::Error> {
+        let request = Request {
+            method: Method::GET,
+            path_and_query: PATH.to_owned(),
+            headers: vec![(metadata::VERSION, self.api_version.clone())],
+            authorization,
+            body: None,
+            cancel: None,
+        };
+        let until = Instant::now() + self.timeout;
+        self.upstream.send_optional(request, &self.requests, until).await
     }
 }
 
@@ -38,22 +79,10 @@ impl LookUp for IdentityClient {
 }
 
 async fn look_up(
-    IdentityClient { upstream, api_version }: &IdentityClient,
+    client: &IdentityClient,
     authorization: HeaderValue,
 ) -> Result<Verdict, LookUpError> {
-    let request = Request {
-        method: Method::GET,
-        path_and_query: "/api/me".to_owned(),
-        headers: HeaderMap::from_iter([
-            (AUTHORIZATION, authorization),
-            (metadata::VERSION, api_version.clone()),
-        ]),
-        body: None,
-        cancel: None,
-    };
-    let until = Instant::now() + auth::LOOK_UP_TIMEOUT;
-    let response =
-        upstream.send_optional(request, until).await.map_err(LookUpError::new)?;
+    let response = client.send(Some(authorization)).await.map_err(LookUpError::new)?;
     match response.status {
         StatusCode::OK => Identity::from_json(&response.body)
             .map(Verdict::Known)

@@ -2,16 +2,16 @@
 //!
 //! Only what is named here is forwarded, after a check.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{FORWARDED, VIA},
-};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use crate::transcode::Violation;
 
 /// The ID that log lines of one RPC share across services.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The trace that an RPC is part of (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The version of Polytomic's API.
 pub(super) const VERSION: HeaderName = HeaderName::from_static("x-polytomic-version");
@@ -84,13 +84,13 @@ fn is_placeholder(id: &[u8]) -> bool {
 const COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 
 /// What proxies add to an RPC: Envoy, others, and Linkerd.
-static SIGNS_OF_A_PROXY: [HeaderName; 6] = [
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-envoy-expected-rq-timeout-ms"),
-    FORWARDED,
-    VIA,
-    HeaderName::from_static("l5d-client-id"),
+const SIGNS_OF_A_PROXY: [&str; 6] = [
+    "x-forwarded-proto",
+    "x-forwarded-for",
+    "x-envoy-expected-rq-timeout-ms",
+    "forwarded",
+    "via",
+    "l5d-client-id",
 ];
 
 /// Reports whether the RPC was sent before, by a client library or by Envoy.
@@ -101,8 +101,9 @@ pub(super) fn is_retry(metadata: &HeaderMap) -> bool {
 /// Reports whether a proxy may have sent the RPC before without saying so: it forwards
 /// the RPC and does not count. Envoy does not count by default.
 pub(super) fn may_be_retry(metadata: &HeaderMap) -> bool {
-    !metadata.contains_key(COUNT)
-        && SIGNS_OF_A_PROXY.iter().any(|sign| metadata.contains_key(sign))
+    // One pass: to look a name up takes as long as to read several.
+    let has_sign = || metadata.keys().any(|n| SIGNS_OF_A_PROXY.contains(&n.as_str()));
+    has_sign() && !metadata.contains_key(COUNT)
 }
 
 /// Reports whether a client library sent the RPC before, which it says according to
@@ -150,11 +151,23 @@ pub(super) fn version(
     })
 }
 
+/// Returns the ID of the trace that the client's RPC is part of, if the trace is recorded.
+pub(super) fn recorded_trace(metadata: &HeaderMap) -> Option<&str> {
+    const RECORDED: u8 = 1;
+
+    let parent = metadata.get(TRACEPARENT)?;
+    let parent = parent.to_str().ok().filter(|value| is_traceparent(value.as_bytes()))?;
+    let flags = u8::from_str_radix(&parent[53..], 16).ok()?;
+    (flags & RECORDED != 0).then_some(&parent[3..35])
+}
+
 /// Adds the client's trace context (W3C) to the headers of a request.
 ///
 /// An invalid trace context is omitted, as W3C requires: tracing must not fail RPCs.
-pub(super) fn copy_trace_context(from: &HeaderMap, to: &mut HeaderMap) {
-    const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) fn copy_trace_context(
+    from: &HeaderMap,
+    to: &mut Vec<(HeaderName, HeaderValue)>,
+) {
     const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
     let Some(parent) =
@@ -162,13 +175,13 @@ pub(super) fn copy_trace_context(from: &HeaderMap, to: &mut HeaderMap) {
     else {
         return;
     };
-    to.insert(TRACEPARENT, parent.clone());
+    to.push((TRACEPARENT, parent.clone()));
     // Several headers are one list, in their order (W3C Trace Context §3.3.1).
     let states: Vec<&[u8]> =
         from.get_all(TRACESTATE).iter().map(HeaderValue::as_bytes).collect();
     let states = states.join(&b","[..]);
     if let Some(state) = HeaderValue::from_bytes(&states).ok().filter(is_tracestate) {
-        to.insert(TRACESTATE, state);
+        to.push((TRACESTATE, state));
     }
 }
 
@@ -238,9 +251,9 @@ mod tests {
     fn a_proxy_that_does_not_count_may_retry() {
         assert!(!may_be_retry(&HeaderMap::new()));
         assert!(!may_be_retry(&map(&[("x-request-id", "r"), ("traceparent", "t")])));
-        for sign in &SIGNS_OF_A_PROXY {
-            assert!(may_be_retry(&map(&[(sign.as_str(), "1")])), "{sign}");
-            let counted = map(&[(sign.as_str(), "1"), ("x-envoy-attempt-count", "1")]);
+        for sign in SIGNS_OF_A_PROXY {
+            assert!(may_be_retry(&map(&[(sign, "1")])), "{sign}");
+            let counted = map(&[(sign, "1"), ("x-envoy-attempt-count", "1")]);
             assert!(!may_be_retry(&counted), "{sign}");
         }
     }
@@ -316,28 +329,41 @@ mod tests {
         }
     }
 
+    fn copied(from: &HeaderMap) -> HeaderMap {
+        let mut to = Vec::new();
+        copy_trace_context(from, &mut to);
+        to.into_iter().collect()
+    }
+
     #[test]
     fn a_valid_trace_context_is_copied() {
-        let mut to = HeaderMap::new();
-        copy_trace_context(
-            &map(&[("traceparent", PARENT), ("tracestate", "a=b,c=d")]),
-            &mut to,
-        );
+        let to = copied(&map(&[("traceparent", PARENT), ("tracestate", "a=b,c=d")]));
         assert_eq!(to, map(&[("traceparent", PARENT), ("tracestate", "a=b,c=d")]));
+    }
+
+    #[test]
+    fn trace_is_that_of_a_recorded_parent() {
+        let trace = |parent: &str| {
+            recorded_trace(&map(&[("traceparent", parent)])).map(str::to_owned)
+        };
+        assert_eq!(trace(PARENT).as_deref(), Some(&PARENT[3..35]));
+        for other in [PARENT.replace("-01", "-00"), PARENT.to_uppercase(), String::new()]
+        {
+            assert_eq!(trace(&other), None, "{other}");
+        }
     }
 
     #[test]
     fn several_tracestates_are_joined_in_their_order() {
         let mut from = map(&[("traceparent", PARENT), ("tracestate", "a=b,c=d")]);
         from.append("tracestate", HeaderValue::from_static("e=f"));
-        let mut to = HeaderMap::new();
-        copy_trace_context(&from, &mut to);
-        assert_eq!(to, map(&[("traceparent", PARENT), ("tracestate", "a=b,c=d,e=f")]));
+        assert_eq!(
+            copied(&from),
+            map(&[("traceparent", PARENT), ("tracestate", "a=b,c=d,e=f")])
+        );
 
         from.append("tracestate", HeaderValue::try_from("s".repeat(505)).unwrap());
-        let mut to = HeaderMap::new();
-        copy_trace_context(&from, &mut to);
-        assert_eq!(to, map(&[("traceparent", PARENT)]), "too long in all");
+        assert_eq!(copied(&from), map(&[("traceparent", PARENT)]), "too long in all");
     }
 
     #[test]
@@ -345,19 +371,11 @@ mod tests {
         let zero = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
         let upper = PARENT.to_uppercase();
         for bad in ["", "00", zero, &upper, &PARENT[1..], &format!("{PARENT}-x")] {
-            let mut to = HeaderMap::new();
-            copy_trace_context(
-                &map(&[("traceparent", bad), ("tracestate", "a=b")]),
-                &mut to,
-            );
+            let to = copied(&map(&[("traceparent", bad), ("tracestate", "a=b")]));
             assert!(to.is_empty(), "{bad:?}");
         }
-        let mut to = HeaderMap::new();
         let long = "s".repeat(513);
-        copy_trace_context(
-            &map(&[("traceparent", PARENT), ("tracestate", &long)]),
-            &mut to,
-        );
+        let to = copied(&map(&[("traceparent", PARENT), ("tracestate", &long)]));
         assert_eq!(to, map(&[("traceparent", PARENT)]));
     }
 }

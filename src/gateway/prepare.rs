@@ -15,6 +15,9 @@ use crate::{
     upstream::Request,
 };
 
+/// The headers of a create with a trace context.
+const MOST_HEADERS: usize = 5;
+
 /// Makes the REST request of an RPC, without its credentials.
 ///
 /// # Errors
@@ -30,17 +33,17 @@ pub(super) fn prepare(
     record: &mut Record,
 ) -> Result<Request, RequestError> {
     let mut violations = Vec::new();
-    let mut headers = HeaderMap::new();
+    let mut headers = Vec::with_capacity(MOST_HEADERS);
     keep(&mut violations, deadline);
     let version = metadata::version(metadata, &rpc.options.api_versions);
     if let Some(Some(version)) = keep(&mut violations, version) {
         record.api_version = version;
     }
-    headers.insert(metadata::VERSION, record.api_version.clone());
-    headers.insert(metadata::REQUEST_ID, record.request_id.clone());
+    headers.push((metadata::VERSION, record.api_version.clone()));
+    headers.push((metadata::REQUEST_ID, record.request_id.clone()));
     metadata::copy_trace_context(metadata, &mut headers);
     if let Some(key) = key.and_then(|key| keep(&mut violations, key)) {
-        headers.insert(idempotency::HEADER, key.value);
+        headers.push((idempotency::HEADER, key.value));
     }
 
     match transcode::request(rpc, message) {
@@ -55,6 +58,7 @@ pub(super) fn prepare(
                 method: rest.method,
                 path_and_query: rest.path_and_query,
                 headers,
+                authorization: None,
                 body: rest.body.map(Bytes::from),
                 cancel: None,
             })

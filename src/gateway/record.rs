@@ -1,7 +1,7 @@
 //! The record of an RPC, or of a request that was rejected before it became one: the
 //! source of its status, of its response metadata and of its one line in the log.
 
-use std::{error::Error, sync::Arc, thread};
+use std::{sync::Arc, thread};
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
@@ -9,8 +9,10 @@ use tonic::{Code, Status, metadata::MetadataMap};
 use tracing::info;
 
 use super::{
+    causes::describe,
     idempotency::{self, Key},
     metadata,
+    metrics::CountedRpc,
     outcome::Effect,
 };
 use crate::{
@@ -34,7 +36,7 @@ pub(super) struct Record {
     message: &'static str,
     rpc: Option<Arc<Rpc>>,
     pub(super) peer: Option<Arc<Peer>>,
-    pub(super) started: Instant,
+    counted: CountedRpc,
     pub(super) request_id: HeaderValue,
     pub(super) api_version: HeaderValue,
     pub(super) key: Option<Key>,
@@ -50,26 +52,27 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Starts the record of an RPC that arrived at `started`.
+    /// Starts the record of an RPC whose message has been received.
     pub(super) fn new(
         rpc: &Arc<Rpc>,
-        started: Instant,
+        counted: CountedRpc,
         peer: Option<&Arc<Peer>>,
         metadata: &HeaderMap,
         api_version: &HeaderValue,
     ) -> Self {
-        Self::start(ENDED, Some(rpc), started, peer, metadata, api_version.clone())
+        counted.received();
+        Self::start(ENDED, Some(rpc), counted, peer, metadata, api_version.clone())
     }
 
     /// Starts the record of a request that is rejected before it becomes an RPC.
     pub(super) fn of_rejected(
         rpc: Option<&Arc<Rpc>>,
-        started: Instant,
+        counted: CountedRpc,
         peer: Option<&Arc<Peer>>,
         metadata: &HeaderMap,
     ) -> Self {
         let no_version = HeaderValue::from_static("");
-        let mut record = Self::start(REJECTED, rpc, started, peer, metadata, no_version);
+        let mut record = Self::start(REJECTED, rpc, counted, peer, metadata, no_version);
         if !rpc.is_some_and(|rpc| rpc.binding.is_safe()) {
             record.key = idempotency::given(metadata);
         }
@@ -79,11 +82,12 @@ impl Record {
     fn start(
         message: &'static str,
         rpc: Option<&Arc<Rpc>>,
-        started: Instant,
+        mut counted: CountedRpc,
         peer: Option<&Arc<Peer>>,
         metadata: &HeaderMap,
         api_version: HeaderValue,
     ) -> Self {
+        counted.set_trace(metadata::recorded_trace(metadata));
         // Whether a read is a retry does not matter, and takes a number of look-ups.
         let effect = if is_safe(rpc) {
             Effect::new(true, false)
@@ -95,7 +99,7 @@ impl Record {
             message,
             rpc: rpc.cloned(),
             peer: peer.cloned(),
-            started,
+            counted,
             request_id: metadata::request_id(metadata),
             api_version,
             key: None,
@@ -110,12 +114,22 @@ impl Record {
         }
     }
 
+    /// Returns when the RPC arrived.
+    pub(super) fn started(&self) -> Instant {
+        self.counted.started()
+    }
+
     /// Records that a request is about to be sent. Returns the handle to cancel it
     /// with, if it may have an effect.
     pub(super) fn attempt(&mut self) -> Option<CancelHandle> {
         self.attempts += 1;
         self.http_status = None;
         self.effect.begin()
+    }
+
+    /// Reports whether a request has been sent, or was about to be.
+    pub(super) fn has_attempts(&self) -> bool {
+        self.attempts > 0
     }
 
     /// Records the status of Polytomic's response, whose body is still to come.
@@ -131,6 +145,7 @@ impl Record {
 
     /// Records how many messages of a stream have been sent so far.
     pub(super) fn sent(&mut self, messages: u64) {
+        self.counted.sent(messages - self.messages.unwrap_or_default());
         self.messages = Some(messages);
     }
 
@@ -139,16 +154,19 @@ impl Record {
         self.effect.may_exist()
     }
 
-    /// Ends an RPC that succeeded: logs it.
+    /// Ends an RPC that succeeded, with its message if it is no stream: logs it.
     pub(super) fn succeed(mut self) {
         self.finished = true;
-        self.log(Code::Ok, None);
+        if self.messages.is_none() {
+            self.counted.sent(1);
+        }
+        self.end(None);
     }
 
     /// Ends an RPC that failed: logs it and makes its status.
     pub(super) fn fail(mut self, failure: Failure) -> Status {
         self.finished = true;
-        self.log_failure(&failure);
+        self.end(Some(&failure));
         let context = self.context(&failure);
         let mut status = failure.into_status(&context);
         for (name, value) in &self.metadata().into_headers() {
@@ -192,15 +210,17 @@ impl Record {
         MetadataMap::from_headers(headers)
     }
 
-    fn log_failure(&self, failure: &Failure) {
-        self.log(failure.code(self.is_safe()), Some(failure));
+    /// Returns the reason of a failure of the RPC or of an attempt.
+    pub(super) fn reason(&self, failure: &Failure) -> Reason {
+        failure.reason(self.is_safe(), self.whose_credentials)
     }
 
-    /// Writes the one line of the RPC or request. A failure has the level of a success:
-    /// a client's mistake is no alarm for the operator, who can filter by code.
-    fn log(&self, code: Code, failure: Option<&Failure>) {
-        let reason =
-            failure.map(|failure| failure.reason(self.is_safe(), self.whose_credentials));
+    /// Counts the RPC or request, and writes its one line. A failure has the level of a
+    /// success: a client's mistake is no alarm for the operator, who can filter by code.
+    fn end(&mut self, failure: Option<&Failure>) {
+        let code = failure.map_or(Code::Ok, |failure| failure.code(self.is_safe()));
+        let reason = failure.map(|failure| self.reason(failure));
+        self.counted.set_end(code, reason, failure.and_then(Failure::exhausted));
         let identity = self.credentials.as_ref().and_then(Credentials::identity);
         let peer = self.peer.as_deref();
         info!(
@@ -232,7 +252,7 @@ impl Record {
 
     /// Returns the duration so far in milliseconds, to the microsecond.
     fn duration_ms(&self) -> f64 {
-        (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3
+        (self.started().elapsed().as_secs_f64() * 1e6).round() / 1e3
     }
 
     fn idempotency_key(&self) -> Option<&str> {
@@ -256,32 +276,13 @@ impl Drop for Record {
         }
         let failure =
             if thread::panicking() { Failure::Panic } else { Failure::Cancelled };
-        self.log_failure(&failure);
+        self.end(Some(&failure));
     }
 }
 
 /// Reports whether a request only reads. One for an unknown RPC changes nothing.
 fn is_safe(rpc: Option<&Arc<Rpc>>) -> bool {
     rpc.is_none_or(|rpc| rpc.binding.is_safe())
-}
-
-/// Returns an error with its causes on one line, cut to 2 KiB.
-fn describe(failure: &Failure) -> String {
-    const MOST: usize = 2048;
-
-    let mut line = failure.to_string();
-    let mut cause = failure.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    if line.len() > MOST {
-        let end = (0..=MOST).rev().find(|end| line.is_char_boundary(*end));
-        line.truncate(end.unwrap_or(0));
-        line.push('…');
-    }
-    line
 }
 
 fn text(value: &HeaderValue) -> &str {

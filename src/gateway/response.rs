@@ -2,15 +2,17 @@
 //!
 //! The message is made while its JSON arrives, so only the message and a part of the JSON
 //! are in memory. The work is done in turns, between which the thread serves other RPCs.
-//! What cannot be divided, because it is one large value, is done where the runtime moves
-//! the other RPCs to another thread.
+//! After its first turn, a response waits for the next in a queue. The runtime gets as many
+//! of these as there are processors: so an RPC that has little to do waits for one turn,
+//! however many long responses arrive together. What cannot be divided, because it is one
+//! large value, is done where the runtime moves the other RPCs to another thread.
 
 use std::{sync::Arc, thread::available_parallelism};
 
 use bytes::Bytes;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     task::{block_in_place, yield_now},
     time::Instant,
 };
@@ -37,12 +39,17 @@ pub(super) struct Translator {
     /// The threads for work that takes long: half of the processors, so that the other
     /// half serves RPCs.
     threads: Semaphore,
+    /// The turns of long responses that are taken at the same time: one per processor.
+    turns: Semaphore,
 }
 
 impl Translator {
     pub(super) fn new() -> Self {
         let processors = available_parallelism().map_or(1, usize::from);
-        Self { threads: Semaphore::new(processors.div_ceil(2)) }
+        Self {
+            threads: Semaphore::new(processors.div_ceil(2)),
+            turns: Semaphore::new(processors),
+        }
     }
 
     /// Reads Polytomic's response and translates it into the wire bytes of the response
@@ -114,6 +121,7 @@ impl Translator {
         let room = if is_stated { largest.max(LEAST_ROOM) } else { LEAST_ROOM };
         let mut held = largest.min(TURN);
         let mut message = Vec::new();
+        let mut is_long = false;
         // The rest of what was read of the socket together.
         let mut chunk = Bytes::new();
         exchange.reserve(room + SLACK + held).await?;
@@ -123,6 +131,7 @@ impl Translator {
             let read = if window > TURN {
                 self.work(window, || elements.read(&mut message)).await
             } else {
+                let _turn = self.turn(is_long && window > 0).await;
                 elements.read(&mut message)
             };
             match read {
@@ -150,8 +159,8 @@ impl Translator {
                     exchange.reserve(moved + larger).await?;
                     message.reserve_exact(larger - message.len());
                 }
-                Ok(Progress::Turn) => yield_now().await,
-                Ok(Progress::Element) => {}
+                Ok(Progress::Turn) => is_long = true,
+                Ok(Progress::Elements(_)) => {}
                 Ok(Progress::End) => break,
                 Err(error) => return Err(failed(&mut exchange, error).await),
             }
@@ -160,6 +169,19 @@ impl Translator {
             message.shrink_to_fit();
         }
         Ok(message)
+    }
+
+    /// Waits for the turn of a response that has had its first. Those that wait have theirs
+    /// one after the other, and other tasks run between two. The turn lasts until the permit
+    /// is dropped.
+    pub(super) async fn turn(&self, is_long: bool) -> Option<SemaphorePermit<'_>> {
+        if !is_long {
+            return None;
+        }
+        let permit = self.turns.acquire().await.expect("the semaphore is never closed");
+        // With the permit, so that others wait for it: whatever else is ready runs first.
+        yield_now().await;
+        Some(permit)
     }
 
     /// Does work on `bytes`, which cannot be divided. Other tasks of the thread go on.

@@ -5,10 +5,7 @@
 //! of the last are with HTTP/2, which takes them as the client reads. So a stream of any
 //! length holds one chunk, one element and what HTTP/2 has buffered.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -23,7 +20,7 @@ use crate::{
     budget::{ExpectedResponse, ResponseMemory, RpcReservation},
     contract::Rpc,
     status::{Content, Failure, content},
-    transcode::{Elements, Progress, ResponseError, TURN},
+    transcode::{Elements, Framing, Progress, ResponseError, TURN},
     upstream::{Error, Exchange},
 };
 
@@ -50,6 +47,8 @@ pub(super) struct Reading {
     memory: Arc<ResponseMemory>,
     /// The first message, made before the response begins.
     first: Option<Vec<u8>>,
+    /// Whether the stream has had its first turn.
+    is_long: bool,
     has_ended: bool,
     deadline: Deadline,
 }
@@ -77,13 +76,21 @@ impl Reading {
             return Err(error.into());
         }
         let memory = memory.shared();
-        let (first, has_ended) = (None, false);
-        let mut reading =
-            Self { exchange, elements, translator, memory, first, has_ended, deadline };
+        let mut reading = Self {
+            exchange,
+            elements,
+            translator,
+            memory,
+            first: None,
+            is_long: false,
+            has_ended: false,
+            deadline,
+        };
         let mut first = Vec::new();
-        match reading.next(&mut first).await {
-            Ok(true) => reading.first = Some(first),
-            Ok(false) => {}
+        let one = Framing { prefix: |_| [], most: 0 };
+        match reading.next(&mut first, one).await {
+            Ok(0) => {}
+            Ok(_) => reading.first = Some(first),
             Err(failure) => return Err(reading.fail(failure).await),
         }
         Ok(reading)
@@ -108,56 +115,75 @@ impl Reading {
         self
     }
 
-    /// Appends the next message to `out`, for which it may have to wait. Reports whether
-    /// there is one.
-    async fn next(&mut self, out: &mut Vec<u8>) -> Result<bool, Failure> {
-        loop {
-            if self.try_next(out)? {
-                return Ok(true);
-            }
-            if self.has_ended {
-                return Ok(false);
-            }
-            let window = self.elements.window();
-            if window > TURN {
-                let translator = Arc::clone(&self.translator);
-                let read = translator.work(window, || self.elements.next(out)).await;
-                if self.follow(read, out)? == Progress::Element {
-                    return Ok(true);
-                }
-                continue;
-            }
-            let limit = self.exchange.limit();
-            if self.elements.incomplete() >= limit {
-                return Err(Error::TooLarge { limit }.into());
-            }
-            match self.exchange.chunk().await? {
-                Some(chunk) => self.elements.push(chunk),
-                None => self.elements.end(),
-            }
-        }
-    }
-
-    /// As [`next`](Self::next), but only if its element has arrived and is not so large
-    /// that other tasks would wait for it.
-    fn try_next(&mut self, out: &mut Vec<u8>) -> Result<bool, Failure> {
+    /// Appends the next messages to `out`: waits for one, and adds those that have arrived,
+    /// until there are as many bytes as `framing` says. Returns how many messages there
+    /// are: none at the end.
+    async fn next<const N: usize>(
+        &mut self,
+        out: &mut Vec<u8>,
+        framing: Framing<N>,
+    ) -> Result<u64, Failure> {
         if self.deadline.left().is_zero() {
             return Err(self.deadline.failure());
         }
-        if let Some(first) = self.first.take() {
-            self.reserve(out.len() + first.len() + first.capacity())?;
-            out.extend_from_slice(&first);
-            return Ok(true);
-        }
-        while !self.has_ended && self.elements.window() <= TURN {
-            let read = self.elements.next(out);
-            match self.follow(read, out)? {
-                Progress::Element => return Ok(true),
-                Progress::Input => break,
-                Progress::Room(_) | Progress::Turn | Progress::End => {}
+        let translator = Arc::clone(&self.translator);
+        let mut turn = None;
+        let mut count = self.take_first(out, framing.prefix)?;
+        while !self.has_ended && (count == 0 || out.len() < framing.most) {
+            let window = self.elements.window();
+            let read = if window <= TURN {
+                if turn.is_none() {
+                    turn = translator.turn(self.is_long && window > 0).await;
+                }
+                self.elements.next(out, framing)
+            } else if count == 0 {
+                turn = None;
+                let elements = &mut self.elements;
+                translator.work(window, || elements.next(out, framing)).await
+            } else {
+                break;
+            };
+            match self.follow(read, out) {
+                Ok(Progress::Elements(more)) => count += more,
+                Ok(Progress::Input) if count == 0 => {
+                    turn = None;
+                    self.read_chunk().await?;
+                }
+                Ok(Progress::Input) => break,
+                Ok(Progress::Room(_) | Progress::Turn | Progress::End) => {}
+                // The messages before are right, and the failure will be met again.
+                Err(_) if count > 0 => break,
+                Err(failure) => return Err(failure),
             }
         }
-        Ok(false)
+        self.is_long |= out.len() >= TURN;
+        Ok(count)
+    }
+
+    /// Appends the message that was made before the response began, if it is left.
+    fn take_first<const N: usize>(
+        &mut self,
+        out: &mut Vec<u8>,
+        prefix: fn(usize) -> [u8; N],
+    ) -> Result<u64, Failure> {
+        let Some(first) = self.first.take() else { return Ok(0) };
+        self.reserve(out.len() + N + first.len() + first.capacity())?;
+        out.extend_from_slice(&prefix(first.len()));
+        out.extend_from_slice(&first);
+        Ok(1)
+    }
+
+    /// Waits for the next chunk of the response.
+    async fn read_chunk(&mut self) -> Result<(), Failure> {
+        let limit = self.exchange.limit();
+        if self.elements.incomplete() >= limit {
+            return Err(Error::TooLarge { limit }.into());
+        }
+        match self.exchange.chunk().await? {
+            Some(chunk) => self.elements.push(chunk),
+            None => self.elements.end(),
+        }
+        Ok(())
     }
 
     /// Does what is needed before the next element is read.
@@ -170,7 +196,7 @@ impl Reading {
         match progress {
             Progress::Room(least) => self.make_room(least, out)?,
             Progress::End => self.has_ended = true,
-            Progress::Element | Progress::Turn | Progress::Input => {}
+            Progress::Elements(_) | Progress::Turn | Progress::Input => {}
         }
         Ok(progress)
     }
@@ -225,47 +251,39 @@ impl Messages {
         Arc::clone(&self.reserved.response)
     }
 
-    /// Appends the wire bytes of the next message to `out`. Waits for its element to
-    /// arrive. Reports whether there is a message; if not, the RPC has succeeded.
+    /// Appends the wire bytes of the next messages to `out`, each behind a prefix that is
+    /// made from its length. Waits for one, and adds those that have arrived, until there
+    /// are `most` bytes. Reports whether there is a message; if not, the RPC has succeeded.
     ///
     /// # Errors
     ///
     /// As [`Gateway::call`](super::Gateway::call). The list is then incomplete.
-    pub async fn next(&mut self, out: &mut Vec<u8>) -> Result<bool, Status> {
-        let next = AssertUnwindSafe(self.reading.next(out)).catch_unwind().await;
-        let next = next.unwrap_or(Err(Failure::Panic));
-        if let Ok(false) = next
-            && let Some(record) = self.record.take()
-        {
-            record.succeed();
-        }
-        self.record(next)
-    }
-
-    /// As [`next`](Self::next), but only if its element has arrived. If not, the stream
-    /// goes on.
-    ///
-    /// # Errors
-    ///
-    /// As [`next`](Self::next).
-    pub fn try_next(&mut self, out: &mut Vec<u8>) -> Result<bool, Status> {
-        let next = catch_unwind(AssertUnwindSafe(|| self.reading.try_next(out)));
-        self.record(next.unwrap_or(Err(Failure::Panic)))
-    }
-
-    /// Counts a message, or ends the RPC with a failure.
-    fn record(&mut self, next: Result<bool, Failure>) -> Result<bool, Status> {
-        let Some(record) = &mut self.record else { return Ok(false) };
-        match next {
-            Ok(is_message) => {
-                self.sent += u64::from(is_message);
-                record.sent(self.sent);
-                Ok(is_message)
+    pub async fn next<const N: usize>(
+        &mut self,
+        out: &mut Vec<u8>,
+        prefix: fn(usize) -> [u8; N],
+        most: usize,
+    ) -> Result<bool, Status> {
+        let next = self.reading.next(out, Framing { prefix, most });
+        let next = AssertUnwindSafe(next).catch_unwind().await;
+        match next.unwrap_or(Err(Failure::Panic)) {
+            Ok(0) => {
+                if let Some(record) = self.record.take() {
+                    record.succeed();
+                }
+                Ok(false)
+            }
+            Ok(count) => {
+                self.sent += count;
+                if let Some(record) = &mut self.record {
+                    record.sent(self.sent);
+                }
+                Ok(true)
             }
             Err(failure) => {
                 let failure = self.reading.deadline.explain(failure);
+                let Some(mut record) = self.record.take() else { return Ok(false) };
                 record.failed(&failure);
-                let record = self.record.take().expect("it was there");
                 Err(record.fail(failure))
             }
         }

@@ -4,25 +4,29 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CONTENT_TYPE},
-};
+use http::{HeaderMap, Request, Response, header::CONTENT_TYPE};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use prost_reflect::DescriptorError;
 use tokio::time::{Instant, sleep};
+use tonic::Code;
 use tower::ServiceExt;
 
 use super::{
-    Error, body, call, health::Health, metadata, reflection::Reflection, response::Body,
+    Error, body, call,
+    health::Health,
+    metadata,
+    metrics::{self, Others},
+    plain_http::not_grpc,
+    reflection::Reflection,
+    response::Body,
     unary,
 };
 use crate::{
-    budget::{Capacities, Exhausted, Reservation},
-    contract::Rpc,
-    gateway::{self, Gateway},
-    peer::Peer,
+    budget::{Capacities, Reservation},
+    gateway::{self, CountedRpc, Gateway},
+    status::Failure,
+    telemetry::Metrics,
 };
 
 /// The path of health, whose RPCs each read one message.
@@ -44,6 +48,7 @@ pub struct Routes {
     gateway: Gateway,
     health: Health,
     reflection: Reflection,
+    others: Others,
 }
 
 impl Routes {
@@ -59,7 +64,13 @@ impl Routes {
     ) -> Result<Self, DescriptorError> {
         let health = Health::of(gateway.contract().services()).await;
         let reflection = Reflection::new(descriptor_set)?;
-        Ok(Self { gateway, health, reflection })
+        let others = Others::new(&gateway);
+        Ok(Self { gateway, health, reflection, others })
+    }
+
+    /// Registers what is counted of RPCs.
+    pub fn register(&self, metrics: &Metrics) {
+        self.gateway.register(metrics, &self.others.all());
     }
 
     /// Returns the health that the server reports.
@@ -88,7 +99,7 @@ impl Routes {
         &self,
         capacities: &Capacities,
         request: Request<Incoming>,
-    ) -> Result<Admitted, Box<Response<Body>>> {
+    ) -> Result<Box<Admitted>, Box<Response<Body>>> {
         let arrived = Instant::now();
         let path = request.uri().path();
         let mut size = metadata::size(request.uri(), request.headers());
@@ -97,12 +108,11 @@ impl Routes {
             size += metadata::TRAILERS;
         }
         match capacities.try_reserve_metadata(size) {
-            Ok(metadata) => Ok(Admitted { arrived, metadata, request }),
-            Err(exhausted) => {
-                let rpc = self.gateway.contract().rpc(path);
-                let peer = capacities.peer.as_ref();
-                Err(shed(rpc, arrived, peer, request.headers(), exhausted).into())
-            }
+            // Boxed, or each future on the way to `serve` would have room for it.
+            Ok(metadata) => Ok(Box::new(Admitted { arrived, metadata, request })),
+            Err(exhausted) => Err(self
+                .reject(capacities, path, request.headers(), arrived, exhausted)
+                .into()),
         }
     }
 
@@ -111,11 +121,10 @@ impl Routes {
     pub(crate) async fn serve(
         &self,
         capacities: &Capacities,
-        admitted: Admitted,
+        admitted: Box<Admitted>,
     ) -> Response<Body> {
-        let Admitted { arrived, metadata, request } = admitted;
+        let Admitted { arrived, metadata, request } = *admitted;
         let rpc = self.gateway.contract().rpc(request.uri().path());
-        let peer = capacities.peer.as_ref();
         let reservation = if rpc.is_some() {
             capacities.try_receive()
         } else {
@@ -124,7 +133,8 @@ impl Routes {
         let reservation = match reservation {
             Ok(reservation) => reservation,
             Err(exhausted) => {
-                return shed(rpc, arrived, peer, request.headers(), exhausted);
+                let (path, metadata) = (request.uri().path(), request.headers());
+                return self.reject(capacities, path, metadata, arrived, exhausted);
             }
         };
         if let Some(response) = not_grpc(&request) {
@@ -140,9 +150,13 @@ impl Routes {
             return self.reflect(capacities, arrived, request, reserved);
         }
         if rpc.is_none() && !path.starts_with(HEALTH) {
-            let failure = Error::UnknownRpc.into();
-            return gateway::reject(None, arrived, peer, request.headers(), failure)
-                .into_http();
+            return self.reject(
+                capacities,
+                path,
+                request.headers(),
+                arrived,
+                Error::UnknownRpc,
+            );
         }
         let (parts, body) = request.into_parts();
         let receive_timeout = unary::receive_timeout(&parts.headers);
@@ -152,8 +166,8 @@ impl Routes {
         let (message, body) = match unframed {
             Ok(both) => both,
             Err(failure) => {
-                return gateway::reject(rpc, arrived, peer, &parts.headers, failure)
-                    .into_http();
+                let path = parts.uri.path();
+                return self.reject(capacities, path, &parts.headers, arrived, failure);
             }
         };
         let Some(rpc) = rpc else {
@@ -174,22 +188,33 @@ impl Routes {
         request: Request<Bytes>,
         mut reservation: Reservation,
     ) -> Response<Body> {
-        if request.uri().path() == LIST {
+        let path = request.uri().path();
+        if path == WATCH {
+            match capacities.watches.try_reserve() {
+                Ok(watch) => reservation = watch,
+                Err(exhausted) => {
+                    return self.reject(
+                        capacities,
+                        path,
+                        request.headers(),
+                        arrived,
+                        exhausted,
+                    );
+                }
+            }
+        }
+        let counted = self.count(path, arrived);
+        counted.received();
+        if path == LIST {
+            counted.sent(1);
+            counted.end(Code::Ok);
             let states = self.health.list().await;
             let unread = capacities.unread.hold(Arc::new(reservation));
             return unary::success(HeaderMap::new(), states.into(), unread);
         }
-        if request.uri().path() == WATCH {
-            match capacities.watches.try_reserve() {
-                Ok(watch) => reservation = watch,
-                Err(exhausted) => {
-                    let peer = capacities.peer.as_ref();
-                    return shed(None, arrived, peer, request.headers(), exhausted);
-                }
-            }
-        }
         let request = request.map(Full::new);
         let Ok(response) = self.health.service().oneshot(request).await;
+        let response = metrics::count_response(response, counted);
         response.map(|body| capacities.unread.watch(body, Arc::new(reservation)).into())
     }
 
@@ -203,20 +228,48 @@ impl Routes {
     ) -> Response<Body> {
         let reservation = Arc::new(reservation);
         let (parts, body) = request.into_parts();
+        let counted = self.count(parts.uri.path(), arrived);
+        let count = counted.metrics();
         let (max_bytes, timeout) = (unary::REQUEST_LIMIT, unary::REQUEST_TIMEOUT);
         let names_compression = unary::names_compression(&parts.headers);
         let received = Arc::clone(&reservation);
         let messages =
             body::messages(body, names_compression, received, max_bytes, timeout);
+        let messages = messages.inspect_ok(move |_| count.received());
+        let responses = self.reflection.answer(messages);
         let peer = capacities.peer.clone();
-        let responses = self.reflection.answer(messages).map_err(move |failure| {
-            gateway::reject(None, arrived, peer.as_ref(), &parts.headers, failure)
-        });
+        let responses =
+            metrics::count_messages(responses, counted, move |counted, failure| {
+                gateway::reject(None, counted, peer.as_ref(), &parts.headers, failure)
+            });
         let body = body::responses(responses);
         let reserved = Arc::new((reservation, metadata));
         let mut response = Response::new(capacities.unread.watch(body, reserved).into());
         response.headers_mut().insert(CONTENT_TYPE, unary::GRPC);
         response
+    }
+
+    /// Counts an RPC whose headers `arrived` then.
+    fn count(&self, path: &str, arrived: Instant) -> CountedRpc {
+        let rpc = self.gateway.contract().rpc(path);
+        let metrics =
+            rpc.map_or_else(|| self.others.of(path), |rpc| self.gateway.rpc_metrics(rpc));
+        CountedRpc::start(metrics, arrived)
+    }
+
+    /// Rejects a request before it becomes an RPC.
+    fn reject(
+        &self,
+        capacities: &Capacities,
+        path: &str,
+        metadata: &HeaderMap,
+        arrived: Instant,
+        failure: impl Into<Failure>,
+    ) -> Response<Body> {
+        let (rpc, counted) =
+            (self.gateway.contract().rpc(path), self.count(path, arrived));
+        let peer = capacities.peer.as_ref();
+        gateway::reject(rpc, counted, peer, metadata, failure.into()).into_http()
     }
 }
 
@@ -226,47 +279,4 @@ pub(crate) struct Admitted {
     arrived: Instant,
     metadata: Option<Reservation>,
     request: Request<Incoming>,
-}
-
-/// Rejects a request that would exceed a limit.
-fn shed(
-    rpc: Option<&Arc<Rpc>>,
-    arrived: Instant,
-    peer: Option<&Arc<Peer>>,
-    metadata: &HeaderMap,
-    exhausted: Exhausted,
-) -> Response<Body> {
-    gateway::reject(rpc, arrived, peer, metadata, exhausted.into()).into_http()
-}
-
-/// Reports whether the content type is gRPC's with protobuf messages, the only format
-/// that the gateway reads (PROTOCOL-HTTP2, "Content-Type").
-fn is_grpc(request: &Request<Incoming>) -> bool {
-    let content_type =
-        request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    matches!(essence.trim_ascii(), b"application/grpc" | b"application/grpc+proto")
-}
-
-/// Returns the response to a request of plain HTTP. Only POST runs an RPC: caches and
-/// link checkers repeat the others.
-fn not_grpc(request: &Request<Incoming>) -> Option<Response<Body>> {
-    let (status, name, value) = if request.method() != Method::POST {
-        (StatusCode::METHOD_NOT_ALLOWED, ALLOW, "POST")
-    } else if !is_grpc(request) {
-        (StatusCode::UNSUPPORTED_MEDIA_TYPE, ACCEPT, "application/grpc")
-    } else {
-        return None;
-    };
-    // The response to HEAD has no body.
-    let body = if request.method() == Method::HEAD {
-        Body::default()
-    } else {
-        let text = "This server speaks gRPC, and nothing else.\n".to_owned();
-        tonic::body::Body::new(text).into()
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(name, HeaderValue::from_static(value));
-    Some(response)
 }

@@ -15,7 +15,7 @@ use super::{
     response::{Body, PREFIX},
 };
 use crate::{
-    budget::{Reservation, UnreadData},
+    budget::{REQUEST_UNIT, Reservation, UnreadData},
     gateway,
     status::Failure,
 };
@@ -72,7 +72,7 @@ where
     B: http_body::Body<Data = Bytes>,
 {
     let mut body = pin!(body);
-    let mut whole = BytesMut::new();
+    let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Error::Cancelled)?;
         let Ok(data) = frame.into_data() else { continue };
@@ -81,9 +81,21 @@ where
             return Err(Error::TooLarge { limit: REQUEST_LIMIT }.into());
         }
         reservation.resize_to(length)?;
-        whole.extend_from_slice(&data);
+        append(&mut whole, &data);
     }
-    Ok(whole.freeze())
+    Ok(whole.into())
+}
+
+/// Appends `data` without more memory than is reserved: by default, a vector that grows
+/// has twice what it had.
+fn append(whole: &mut Vec<u8>, data: &[u8]) {
+    let length = whole.len() + data.len();
+    if length > whole.capacity() {
+        // Most bodies are one piece. Frames of a byte must not each copy all of it.
+        let units = if whole.is_empty() { 1 } else { REQUEST_UNIT };
+        whole.reserve_exact(length.next_multiple_of(units) - whole.len());
+    }
+    whole.extend_from_slice(data);
 }
 
 /// Reports whether the headers of a request name a compression of its messages.
@@ -159,7 +171,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::budget::{Exhausted, FairShare, REQUEST_UNIT, SharedCapacity};
+    use crate::budget::{Exhausted, FairShare, SharedCapacity};
 
     /// Returns a reservation that can grow to half of `units`.
     fn reservation(units: usize) -> Reservation {
@@ -173,6 +185,23 @@ mod tests {
         B: http_body::Body<Data = Bytes>,
     {
         super::receive(body, &reservation(64), REQUEST_TIMEOUT).await
+    }
+
+    #[test]
+    fn body_has_no_more_memory_than_is_reserved() {
+        for pieces in [&[120][..], &[16_384; 4], &[1; 3 * REQUEST_UNIT], &[5, 40_000, 1]]
+        {
+            let (mut whole, mut copied) = (Vec::new(), 0);
+            for length in pieces {
+                let (before, had) = (whole.len(), whole.capacity());
+                append(&mut whole, &vec![7; *length]);
+                let reserved = whole.len().next_multiple_of(REQUEST_UNIT);
+                assert!(whole.capacity() <= reserved, "{}", whole.capacity());
+                copied += if whole.capacity() > had { before } else { 0 };
+            }
+            assert_eq!(whole, vec![7; pieces.iter().sum()]);
+            assert!(copied <= 3 * whole.len(), "{copied} bytes were copied");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     addresses::Addresses,
-    connection::{self, Shared},
+    connection::{Accepted, Shared},
     eviction::EvictionQueue,
     limits::Settings,
+    metrics::ConnectionMetrics,
     rejected::{Reason, Rejected},
 };
 use crate::{budget::Capacities, grpc::Routes, tls::ServerTls};
@@ -39,10 +40,12 @@ impl Connections {
         capacities: Capacities,
         tls: Option<Arc<ServerTls>>,
         draining: CancellationToken,
+        metrics: Arc<ConnectionMetrics>,
     ) -> Self {
         let addresses = Arc::new(Addresses::new(settings.max_connections_per_address));
-        let rejected = Rejected::default();
-        let shared = Shared { routes, capacities, settings, draining, rejected, tls };
+        let rejected = Rejected::new(Arc::clone(&metrics));
+        let shared =
+            Shared { routes, capacities, settings, tls, draining, rejected, metrics };
         Self {
             shared: Arc::new(shared),
             open: JoinSet::new(),
@@ -122,10 +125,14 @@ impl Connections {
             rejected.record(Reason::ConnectionLimit, self.max_connections());
             return;
         }
+        let open = self.shared.metrics.accepted();
         let (shared, evictable) = (Arc::clone(&self.shared), self.evictions.add());
+        let mut accepted = Accepted { stream, peer, shared, evictable };
         self.open.spawn(async move {
-            connection::serve(stream, peer, shared, evictable).await;
-            drop(counted);
+            if let Some(first) = accepted.first().await {
+                Box::pin(accepted.serve(first)).await;
+            }
+            drop((counted, open));
         });
     }
 

@@ -12,12 +12,15 @@ use std::{
 
 use tokio::io::AsyncWrite;
 
-use crate::budget::{UnreadData, UnreadResponses};
+use crate::budget::{Reservation, SharedCapacity, UnreadData, UnreadResponses};
 
 /// Maximum bytes that are kept: about forty small responses, or two frames of a large
-/// one. Larger writes save no more time. A connection whose peer does not read holds up
-/// to this much in addition to what its capacities count.
+/// one. Larger writes save no more time.
 const MOST: usize = 32 * 1024;
+
+/// Maximum bytes that are kept without a reservation: about five small responses. They
+/// are part of what a connection costs, like the buffers of h2.
+const UNRESERVED: usize = 4 * 1024;
 
 /// What a connection has written and its socket has not.
 #[derive(Debug)]
@@ -34,19 +37,30 @@ struct Kept<W> {
     bytes: Vec<u8>,
     /// How many of the bytes the socket has.
     written: usize,
-    /// Counts the bytes as unread from when the socket is full until it has them all.
+    /// The memory of more than [`UNRESERVED`] bytes, while they are kept.
+    reservation: Option<Reservation>,
+    memory: SharedCapacity,
+    /// Counts what is written as unread while the socket is full.
     stalled: Option<UnreadData>,
     unread: UnreadResponses,
 }
 
 /// Returns a batch of writes to `writer`, and the writer that fills it. Bytes that wait for
-/// the peer count as `unread`.
+/// the peer count as `unread`, and hold `memory`.
 pub(super) fn batch<W: AsyncWrite + Unpin>(
     writer: W,
     unread: UnreadResponses,
+    memory: SharedCapacity,
 ) -> (Batch<W>, BatchWriter<W>) {
-    let kept = Kept { writer, bytes: Vec::new(), written: 0, stalled: None, unread };
-    let kept = Arc::new(Mutex::new(kept));
+    let kept = Arc::new(Mutex::new(Kept {
+        writer,
+        bytes: Vec::new(),
+        written: 0,
+        reservation: None,
+        memory,
+        stalled: None,
+        unread,
+    }));
     (Batch(Arc::clone(&kept)), BatchWriter(Batch(kept)))
 }
 
@@ -72,12 +86,8 @@ impl<W: AsyncWrite + Unpin> Kept<W> {
     fn poll_write_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.bytes.len() {
             let rest = &self.bytes[self.written..];
-            let Poll::Ready(wrote) = Pin::new(&mut self.writer).poll_write(context, rest)
-            else {
-                self.stalled.get_or_insert_with(|| self.unread.count());
-                return Poll::Pending;
-            };
-            match wrote? {
+            let polled = Pin::new(&mut self.writer).poll_write(context, rest);
+            match ready!(self.observe(polled))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 wrote => self.written += wrote,
             }
@@ -85,13 +95,31 @@ impl<W: AsyncWrite + Unpin> Kept<W> {
         // An idle connection keeps no memory for its next turn.
         self.bytes = Vec::new();
         self.written = 0;
+        self.reservation = None;
         // TLS accepts what it has encrypted before the socket has it.
-        if Pin::new(&mut self.writer).poll_flush(context)?.is_pending() {
+        let flushed = Pin::new(&mut self.writer).poll_flush(context);
+        self.observe(flushed)
+    }
+
+    /// Records whether the socket is full. All that waits for it counts as unread since it
+    /// last took a byte.
+    fn observe<T>(&mut self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_pending() {
             self.stalled.get_or_insert_with(|| self.unread.count());
-            return Poll::Pending;
+        } else if self.stalled.take().is_some() {
+            self.unread.renew();
         }
-        self.stalled = None;
-        Poll::Ready(Ok(()))
+        polled
+    }
+
+    /// Returns how many more bytes may be kept, if there are `more`. Without memory for
+    /// them they are written sooner: a write cannot fail amid a frame.
+    fn room_for(&mut self, more: usize) -> usize {
+        if self.reservation.is_none() && self.bytes.len() + more > UNRESERVED {
+            self.reservation = self.memory.try_reserve_bytes(MOST).ok();
+        }
+        let most = if self.reservation.is_some() { MOST } else { UNRESERVED };
+        most - self.bytes.len()
     }
 }
 
@@ -103,16 +131,16 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for BatchWriter<W> {
     ) -> Poll<io::Result<usize>> {
         let mut kept = self.0.lock();
         // Nothing more for a peer that does not read.
-        if kept.stalled.is_some() || kept.bytes.len() == MOST {
+        if kept.stalled.is_some() || kept.room_for(bytes.len()) == 0 {
             ready!(kept.poll_write_out(context))?;
         }
-        if kept.bytes.is_empty() {
-            if bytes.len() >= MOST {
-                return Pin::new(&mut kept.writer).poll_write(context, bytes);
-            }
-            kept.bytes.reserve_exact(MOST);
+        let room = kept.room_for(bytes.len());
+        if kept.bytes.is_empty() && bytes.len() >= room {
+            let polled = Pin::new(&mut kept.writer).poll_write(context, bytes);
+            return kept.observe(polled);
         }
-        let taken = bytes.len().min(MOST - kept.bytes.len());
+        kept.bytes.reserve_exact(room);
+        let taken = bytes.len().min(room);
         kept.bytes.extend_from_slice(&bytes[..taken]);
         Poll::Ready(Ok(taken))
     }
@@ -146,6 +174,18 @@ impl<W: AsyncWrite + Unpin> Drop for BatchWriter<W> {
     }
 }
 
+/// Returns a batch for which there is memory.
+#[cfg(test)]
+pub(super) fn unlimited<W: AsyncWrite + Unpin>(
+    writer: W,
+    unread: UnreadResponses,
+) -> (Batch<W>, BatchWriter<W>) {
+    use crate::budget::{Exhausted, FairShare};
+
+    let share = FairShare { total: 1 << 20, reserved: 0, floor: 0, guaranteed: 0 };
+    batch(writer, unread, SharedCapacity::new(Exhausted::ResponseMemory, share, MOST))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -165,11 +205,12 @@ mod tests {
             AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, WriteHalf,
             duplex, split,
         },
-        time::timeout,
+        time::{sleep, timeout},
     };
     use tokio_rustls::{TlsConnector, client, server};
 
     use super::*;
+    use crate::budget::{Capacities, Exhausted, Settings};
 
     const LIMIT: Duration = Duration::from_secs(60);
 
@@ -212,7 +253,8 @@ mod tests {
 
     #[tokio::test]
     async fn writes_of_a_turn_are_one() {
-        let (batch, mut writer) = batch(Writes::default(), UnreadResponses::default());
+        let (batch, mut writer) =
+            unlimited(Writes::default(), UnreadResponses::default());
         for turn in 1..=3 {
             for part in [&b"a"[..], b"", b"bc"] {
                 writer.write_all(part).await.unwrap();
@@ -231,7 +273,7 @@ mod tests {
         let bytes: Vec<u8> = (0..=250).cycle().take(10 * MOST).collect();
         for sizes in [[1, 2 * MOST, 3], [9, 16 * 1024, 9], [MOST, MOST - 1, 2]] {
             let (batch, mut writer) =
-                batch(Writes::default(), UnreadResponses::default());
+                unlimited(Writes::default(), UnreadResponses::default());
             let mut rest = &bytes[..];
             for size in sizes.into_iter().cycle() {
                 let (part, behind) = rest.split_at(size.min(rest.len()));
@@ -251,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn memory_is_bounded_and_only_held_during_a_turn() {
         let (socket, mut peer) = duplex(100);
-        let (batch, mut writer) = batch(socket, UnreadResponses::default());
+        let (batch, mut writer) = unlimited(socket, UnreadResponses::default());
         let mut accepted = 0;
         while let Some(wrote) = writer.write(&[7; 1000]).now_or_never() {
             accepted += wrote.unwrap();
@@ -269,7 +311,7 @@ mod tests {
     async fn peer_that_does_not_read_gets_no_more_and_is_overdue() {
         let unread = UnreadResponses::default();
         let (socket, mut peer) = duplex(4);
-        let (batch, mut writer) = batch(socket, unread.clone());
+        let (batch, mut writer) = unlimited(socket, unread.clone());
         writer.write_all(b"12345678").await.unwrap();
         assert!(is_stalled(&batch));
         assert!(writer.write(b"9").now_or_never().is_none());
@@ -282,11 +324,64 @@ mod tests {
         timeout(100 * LIMIT, unread.overdue(LIMIT)).await.unwrap_err();
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn peer_that_reads_a_byte_at_a_time_is_not_overdue() {
+        const BYTES: usize = 100;
+
+        let unread = UnreadResponses::default();
+        let (socket, mut peer) = duplex(1);
+        let (batch, mut writer) = unlimited(socket, unread.clone());
+        writer.write_all(&[7; BYTES]).await.unwrap();
+        // Such as the rest of a large response.
+        let _behind = unread.count();
+        let reading = async {
+            for _ in 0..BYTES {
+                sleep(LIMIT * 9 / 10).await;
+                assert_eq!(peer.read_u8().await.unwrap(), 7);
+            }
+        };
+        tokio::select! {
+            () = unread.overdue(LIMIT) => panic!("it reads"),
+            ((), ()) = async { tokio::join!(write_out(&batch), reading) } => {}
+        }
+        timeout(5 * LIMIT, unread.overdue(LIMIT)).await.unwrap();
+    }
+
+    /// Peers that do not read hold memory for responses, and not more than there is.
+    #[tokio::test]
+    async fn what_waits_for_peers_is_memory_of_responses() {
+        const PEERS: usize = 1024;
+        const MEMORY: usize = 8 << 20;
+
+        let all = Capacities::new(&Settings {
+            response_memory: MEMORY,
+            max_in_flight: 1024,
+            max_connections: PEERS,
+        });
+        let (mut waiting, mut peers) = (0, Vec::new());
+        for _ in 0..PEERS {
+            let memory = all.on_connection().write_memory();
+            let (socket, peer) = duplex(1);
+            let (batch, mut writer) = batch(socket, UnreadResponses::default(), memory);
+            let before = waiting;
+            while let Some(wrote) = writer.write(&[7; 1000]).now_or_never() {
+                waiting += wrote.unwrap();
+            }
+            assert!(waiting - before >= UNRESERVED, "small responses need no memory");
+            peers.push((batch, writer, peer));
+        }
+        assert!(waiting <= MEMORY + PEERS * UNRESERVED, "{waiting} bytes wait");
+        let large = || all.write_memory().try_reserve_bytes(MEMORY / 8);
+        assert_eq!(large().unwrap_err(), Exhausted::ResponseMemory);
+        drop(peers);
+        large().unwrap();
+    }
+
     #[tokio::test]
     async fn last_writes_go_out() {
         for shuts_down in [true, false] {
             let (socket, mut peer) = duplex(64);
-            let (batch, mut writer) = batch(socket, UnreadResponses::default());
+            let (batch, mut writer) = unlimited(socket, UnreadResponses::default());
             writer.write_all(b"last").await.unwrap();
             if shuts_down {
                 writer.shutdown().await.unwrap();
@@ -301,7 +396,7 @@ mod tests {
     #[tokio::test]
     async fn broken_socket_is_an_error() {
         let (socket, peer) = duplex(64);
-        let (batch, mut writer) = batch(socket, UnreadResponses::default());
+        let (batch, mut writer) = unlimited(socket, UnreadResponses::default());
         drop(peer);
         writer.write_all(b"bytes").await.unwrap();
         poll_fn(|context| batch.poll_write_out(context)).await.unwrap_err();
@@ -385,7 +480,7 @@ mod tests {
     #[tokio::test]
     async fn writes_of_a_turn_are_one_within_tls() {
         let (tls, mut peer, count) = over_tls(1 << 20).await;
-        let (batch, mut writer) = batch(tls, UnreadResponses::default());
+        let (batch, mut writer) = unlimited(tls, UnreadResponses::default());
         for size in [1, 100, MOST] {
             let before = count.load(Relaxed);
             for part in vec![7; size].chunks(1500) {
@@ -401,7 +496,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_that_tls_holds_count_as_unread_until_the_socket_has_them() {
         let (writer, mut peer, _) = over_tls(512).await;
-        let (batch, mut writer) = batch(writer, UnreadResponses::default());
+        let (batch, mut writer) = unlimited(writer, UnreadResponses::default());
         writer.write_all(&[7; 2000]).await.unwrap();
         assert!(is_stalled(&batch));
         assert!(batch.lock().bytes.is_empty(), "TLS has them");
@@ -415,7 +510,7 @@ mod tests {
     #[tokio::test]
     async fn connection_within_tls_ends_as_tls_does() {
         let (writer, mut peer, _) = over_tls(1 << 16).await;
-        let (batch, mut writer) = batch(writer, UnreadResponses::default());
+        let (batch, mut writer) = unlimited(writer, UnreadResponses::default());
         writer.write_all(b"last").await.unwrap();
         drop((writer, batch));
         let mut read = String::new();

@@ -20,8 +20,9 @@ use super::{
     batch::batch,
     eviction::Evictable,
     goaway::{Ending, Goaway, GoawayWriter},
-    greeting::{Greeting, Stream, greet},
+    greeting::{First, Greeting, Stream, first, greet},
     limits::{self, FIRST_RPC_TIMEOUT, Settings},
+    metrics::ConnectionMetrics,
     protocol::PREFACE,
     rejected::{Reason, Rejected},
     resets::ResetLimiter,
@@ -41,61 +42,91 @@ pub(super) struct Shared {
     pub(super) routes: Arc<Routes>,
     pub(super) capacities: Capacities,
     pub(super) settings: Settings,
-    pub(super) draining: CancellationToken,
-    pub(super) rejected: Rejected,
     /// Without it, connections are plaintext.
     pub(super) tls: Option<Arc<ServerTls>>,
+    pub(super) draining: CancellationToken,
+    pub(super) rejected: Rejected,
+    pub(super) metrics: Arc<ConnectionMetrics>,
 }
 
-/// Serves a connection until its peer or one of the limits ends it. During a drain it
-/// accepts no new RPCs; the server closes it at the drain limit.
-pub(super) async fn serve(
-    stream: TcpStream,
-    address: SocketAddr,
-    shared: Arc<Shared>,
-    evictable: Evictable,
-) {
-    let handshake = shared.settings.handshake_timeout;
-    let greeting = tokio::select! {
-        // A connection whose preface has arrived is served, also during a drain.
-        biased;
-        greeting = greet(stream, address, shared.tls.as_deref()) => greeting,
-        _ = evictable.ends(handshake) => {
-            Err(io::Error::other("no HTTP/2 preface, and others need the connection"))
-        }
-        // hyper would wait for the preface, and the drain for hyper (hyperium/hyper#4170).
-        () = shared.draining.cancelled() => return,
-    };
-    let goaway = Goaway::default();
-    let ended = match greeting {
-        Ok(Greeting::Http2(stream, peer)) => {
-            let serving = serve_http2(stream, peer, &shared, evictable, goaway.clone());
-            Box::pin(serving).await
-        }
-        Ok(Greeting::TurnedAway(away)) => {
-            let (rejected, detail) = (&shared.rejected, &away.detail);
-            rejected.record(away.reason, format_args!("{detail} from {address}"));
-            tokio::select! {
-                // The answer goes out, also if others need the connection.
-                biased;
-                () = Box::pin(away.close()) => return,
-                _ = evictable.ends(LINGER_TIME) => return,
-            }
-        }
-        Err(error) => Err(error.into()),
-    };
-    if let Err(error) = ended {
-        let broken = match goaway.get() {
-            Some(Ending::TooManyResets) => Some("too many streams were reset".to_owned()),
-            _ => broken_by_peer(&*error),
+/// A connection that was accepted. A silent one is this and a timer: the rest is boxed.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) shared: Arc<Shared>,
+    pub(super) evictable: Evictable,
+}
+
+impl Accepted {
+    /// Waits until it is known how the peer begins. Returns `None` if the connection has to
+    /// end before.
+    pub(super) async fn first(&mut self) -> Option<First> {
+        let Self { stream, peer, shared, evictable } = self;
+        let handshake = shared.settings.handshake_timeout;
+        let first = tokio::select! {
+            // A connection whose preface has arrived is served, also during a drain.
+            biased;
+            first = first(stream, shared.tls.is_some()) => first,
+            _ = evictable.ends(handshake) => Err(no_preface()),
+            // hyper would wait for the preface, and the drain for hyper (hyperium/hyper#4170).
+            () = shared.draining.cancelled() => return None,
         };
-        if let Some(broken) = broken {
-            shared
-                .rejected
-                .record(Reason::Http2, format_args!("{broken} from {address}"));
-        }
-        debug!(peer = %address, error, "connection ended with an error");
+        first.inspect_err(|error| ended_by(*peer, error)).ok()
     }
+
+    /// Serves the connection until its peer or one of the limits ends it. During a drain
+    /// it accepts no new RPCs; the server closes it at the drain limit.
+    pub(super) async fn serve(self, first: First) {
+        let Self { stream, peer: address, shared, evictable } = self;
+        let handshake = evictable.left_of(shared.settings.handshake_timeout);
+        let greeting = tokio::select! {
+            biased;
+            greeting = greet(stream, address, first, shared.tls.as_deref()) => greeting,
+            _ = evictable.ends(handshake) => Err(no_preface()),
+            () = shared.draining.cancelled() => return,
+        };
+        let (stream, peer) = match greeting {
+            Ok(Greeting::Http2(stream, peer)) => (stream, peer),
+            Ok(Greeting::TurnedAway(away)) => {
+                let (rejected, detail) = (&shared.rejected, &away.detail);
+                rejected.record(away.reason, format_args!("{detail} from {address}"));
+                tokio::select! {
+                    // The answer goes out, also if others need the connection.
+                    biased;
+                    () = away.close() => {}
+                    _ = evictable.ends(LINGER_TIME) => {}
+                }
+                return;
+            }
+            Err(error) => return ended_by(address, &error),
+        };
+        let goaway = Goaway::default();
+        let serving = serve_http2(stream, peer, &shared, evictable, goaway.clone());
+        // Boxed, or a connection that is turned away would have memory for this.
+        if let Err(error) = Box::pin(serving).await {
+            let broken = match goaway.get() {
+                Some(ending @ Ending::TooManyResets) => {
+                    shared.metrics.goaway(ending.reason());
+                    Some("too many streams were reset".to_owned())
+                }
+                _ => broken_by_peer(&*error),
+            };
+            if let Some(broken) = broken {
+                let detail = format_args!("{broken} from {address}");
+                shared.rejected.record(Reason::Http2, detail);
+            }
+            ended_by(address, &*error);
+        }
+    }
+}
+
+fn ended_by(peer: SocketAddr, error: &(dyn Error + 'static)) {
+    debug!(%peer, error, "connection ended with an error");
+}
+
+fn no_preface() -> io::Error {
+    io::Error::other("no HTTP/2 preface, and others need the connection")
 }
 
 /// Returns how the peer broke HTTP/2 or a limit of it, if that ended the connection.
@@ -139,7 +170,7 @@ async fn serve_http2(
     let turn = Turn::default();
     let reader = ResetLimiter::new(reader, goaway.clone());
     let reader = PREFACE.chain(YieldingReader::new(reader, turn.clone()));
-    let (batch, writer) = batch(writer, unread.clone());
+    let (batch, writer) = batch(writer, unread.clone(), capacities.write_memory());
     let stream = tokio::io::join(reader, GoawayWriter::new(writer, goaway.clone()));
     let evictable = Arc::new(evictable);
     let service = service_fn({
@@ -179,6 +210,7 @@ async fn serve_http2(
             ending = evictable.ends(first_rpc_timeout(idle)) => {
                 if ending == Ending::Unused {
                     debug!(peer = %peer.address, reason = ending.reason(), "closing connection with GOAWAY");
+                    shared.metrics.goaway(ending.reason());
                     goaway.set(ending);
                     return Ok(());
                 }
@@ -190,6 +222,7 @@ async fn serve_http2(
             () = unread.overdue(limit) => ("unread responses", grace.max(limit)),
         };
         debug!(peer = %peer.address, reason, "closing connection with GOAWAY");
+        shared.metrics.goaway(reason);
         // Sends two GOAWAYs, so that no RPC sent in between is lost (RFC 9113, section 6.8).
         connection.as_mut().graceful_shutdown();
         tokio::select! {

@@ -41,36 +41,58 @@ pub(super) struct TurnedAway {
     pub(super) answer: &'static [u8],
 }
 
-/// Reads until it is known what the peer speaks. hyper reads HTTP/2's preface too, but
+/// What a peer begins with.
+#[derive(Debug)]
+pub(super) enum First {
+    /// The first record of TLS, which has not been read.
+    Tls,
+    /// A protocol without TLS. Of HTTP/2 the preface has been read.
+    Protocol(Protocol),
+}
+
+/// Reads until it is known how the peer begins. hyper reads HTTP/2's preface too, but
 /// without a timeout.
-pub(super) async fn greet(
-    mut stream: TcpStream,
-    address: SocketAddr,
-    tls: Option<&ServerTls>,
-) -> io::Result<Greeting> {
+pub(super) async fn first(stream: &mut TcpStream, has_tls: bool) -> io::Result<First> {
     // Responses are small, and Nagle's algorithm would delay them.
     stream.set_nodelay(true)?;
-    if let Some(tls) = tls
-        && secure::begins_tls(&stream).await?
-    {
-        // Boxed: a silent connection does not hold what a handshake needs.
-        return Box::pin(secure::greet(stream, address, tls)).await;
+    if has_tls && secure::begins_tls(stream).await? {
+        return Ok(First::Tls);
     }
-    let protocol = read_protocol(&mut stream).await?;
-    Ok(match (protocol, tls) {
-        (Protocol::Http2, None) => {
+    read_protocol(stream).await.map(First::Protocol)
+}
+
+/// Does the handshake of TLS, if the peer begins with it.
+pub(super) async fn greet(
+    stream: TcpStream,
+    address: SocketAddr,
+    first: First,
+    tls: Option<&ServerTls>,
+) -> io::Result<Greeting> {
+    Ok(match (first, tls) {
+        (First::Tls, Some(tls)) => secure::greet(stream, address, tls).await?,
+        (First::Protocol(Protocol::Http2), None) => {
             Greeting::Http2(Either::Left(stream), Peer::plaintext(address))
         }
-        (protocol, None) => {
+        (first, None) => {
+            let protocol = first.protocol();
             let answer = http1_only(protocol, HTTP1_RESPONSE);
             TurnedAway::wrong_protocol(stream, protocol, protocol, answer)
         }
-        (protocol, Some(_)) => {
+        (First::Protocol(protocol), Some(_)) => {
             let detail = format_args!("{protocol} without TLS");
             let answer = http1_only(protocol, HTTP1_RESPONSE_OF_TLS);
             TurnedAway::wrong_protocol(stream, protocol, detail, answer)
         }
     })
+}
+
+impl First {
+    fn protocol(self) -> Protocol {
+        match self {
+            Self::Tls => Protocol::Tls,
+            Self::Protocol(protocol) => protocol,
+        }
+    }
 }
 
 fn http1_only(protocol: Protocol, answer: &'static [u8]) -> &'static [u8] {

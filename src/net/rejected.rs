@@ -1,16 +1,16 @@
-//! The log of rejected connections, which stays short in a flood of them.
+//! The log of rejected connections, which stays short in a flood of them, and their number.
 
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::protocol::Protocol;
+use super::{metrics::ConnectionMetrics, protocol::Protocol};
 
 /// Minimum time between two log lines for one reason.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -33,8 +33,11 @@ pub(super) enum Reason {
 }
 
 /// Counts rejected connections.
-#[derive(Debug, Default)]
-pub(super) struct Rejected(Mutex<HashMap<Reason, Count>>);
+#[derive(Debug)]
+pub(super) struct Rejected {
+    counts: Mutex<HashMap<Reason, Count>>,
+    metrics: Arc<ConnectionMetrics>,
+}
 
 #[derive(Debug, Default)]
 struct Count {
@@ -43,10 +46,31 @@ struct Count {
     logged_at: Option<Instant>,
 }
 
+impl Reason {
+    /// Returns the name in metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::AcceptFailed => "accept failed",
+            Self::ConnectionLimit => "connection limit",
+            Self::Evicted => "evicted",
+            Self::AddressLimit => "address limit",
+            Self::WrongProtocol(_) => "wrong protocol",
+            Self::Alpn => "alpn",
+            Self::Tls => "tls",
+            Self::Http2 => "http2",
+        }
+    }
+}
+
 impl Rejected {
+    pub(super) fn new(metrics: Arc<ConnectionMetrics>) -> Self {
+        Self { counts: Mutex::default(), metrics }
+    }
+
     /// Counts a connection, and logs it unless a line has been logged recently.
     pub(super) fn record(&self, reason: Reason, detail: impl fmt::Display) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.metrics.rejected(reason.name());
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(reason).or_default();
         count.connections += 1;
         if count.logged_at.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {

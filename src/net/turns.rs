@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use crate::{
         budget::UnreadResponses,
-        net::{batch::batch, limits, yielding::YieldingReader},
+        net::{batch::unlimited, limits, yielding::YieldingReader},
     };
 
     /// The writer of a pipe, which counts writes.
@@ -156,7 +156,7 @@ mod tests {
         let (reader, writer) = split(socket);
         let count = Arc::<AtomicUsize>::default();
         let writer = Counting { writer, writes: Arc::clone(&count) };
-        let (batch, writer) = batch(writer, UnreadResponses::default());
+        let (batch, writer) = unlimited(writer, UnreadResponses::default());
         let streams = Streams::default();
         let turns = Turns::new(Turn::default(), batch, streams.clone());
 
@@ -229,7 +229,7 @@ mod tests {
         let bytes = vec![0; 10 * read];
         let reads = Turn::default();
         let mut reader = YieldingReader::new(&bytes[..], reads.clone());
-        let (batch, _writer) = batch(sink(), UnreadResponses::default());
+        let (batch, _writer) = unlimited(sink(), UnreadResponses::default());
         let mut turns = Turns::new(reads, batch, streams);
         let had = Cell::new(0);
         let mut connection = pin!(async {
@@ -265,7 +265,7 @@ mod tests {
     async fn connection_whose_socket_is_broken_ends() {
         let (socket, peer) = duplex(64);
         drop(peer);
-        let (batch, mut writer) = batch(socket, UnreadResponses::default());
+        let (batch, mut writer) = unlimited(socket, UnreadResponses::default());
         writer.write_all(b"frame").await.unwrap();
         let turns = Turns::new(Turn::default(), batch, Streams::default());
         let connection = pin!(pending::<Result<(), BoxError>>());

@@ -84,6 +84,32 @@ impl Reason {
     pub(super) const UPSTREAM_OVERLOADED: Self             = reason("UPSTREAM_OVERLOADED", "Polytomic has too much load for now.");
     pub(super) const UPSTREAM_EXHAUSTED: Self              = reason("UPSTREAM_EXHAUSTED", "Polytomic is out of storage. The fault is not the client's.");
     pub(super) const UPSTREAM_PROXY_AUTH: Self             = reason("UPSTREAM_PROXY_AUTH", "A proxy of Polytomic's could not check the credentials. The fault is Polytomic's.");
+
+    /// Every reason.
+    pub(crate) const ALL: &[Self] = &[
+        Self::CREDENTIALS_MISSING, Self::CREDENTIALS_MALFORMED, Self::CALLER_CREDENTIALS_REJECTED,
+        Self::GATEWAY_CREDENTIALS_REJECTED, Self::CALLER_TOKEN_REJECTED, Self::GATEWAY_CREDENTIALS_UNAVAILABLE,
+        Self::PARTNER_KEY_REQUIRED, Self::INVALID_FIELD, Self::INVALID_MESSAGE, Self::REQUEST_TOO_LARGE,
+        Self::COMPRESSION_UNSUPPORTED, Self::COMPRESSION_UNDECLARED, Self::UNKNOWN_RPC, Self::DEADLINE_EXCEEDED,
+        Self::CANCELLED, Self::GATEWAY_OVERLOADED, Self::GATEWAY_PANIC, Self::GATEWAY_REQUEST_REFUSED,
+        Self::EGRESS_PROXY_AUTH, Self::CIRCUIT_OPEN, Self::UPSTREAM_FOREIGN_ERROR, Self::UPSTREAM_CONNECT_FAILED,
+        Self::UPSTREAM_BUSY, Self::UPSTREAM_RESET, Self::UPSTREAM_TIMEOUT, Self::UPSTREAM_RESPONSE_TOO_LARGE,
+        Self::UPSTREAM_RESPONSE_EXCEEDS_MEMORY, Self::UPSTREAM_BAD_RESPONSE, Self::OUTCOME_UNKNOWN,
+        Self::UPSTREAM_PROTOCOL_ERROR, Self::UPSTREAM_UNEXPECTED_STATUS, Self::UPSTREAM_REDIRECT,
+        Self::UPSTREAM_INVALID_REQUEST, Self::UPSTREAM_PAYMENT_REQUIRED, Self::UPSTREAM_FORBIDDEN,
+        Self::UPSTREAM_NOT_FOUND, Self::UPSTREAM_UNIMPLEMENTED, Self::UPSTREAM_CONFLICT,
+        Self::UPSTREAM_PRECONDITION_FAILED, Self::UPSTREAM_UPGRADE_REQUIRED, Self::UPSTREAM_REFUSED,
+        Self::UPSTREAM_NOT_PROCESSED, Self::UPSTREAM_RATE_LIMITED, Self::UPSTREAM_ERROR, Self::UPSTREAM_UNAVAILABLE,
+        Self::UPSTREAM_OVERLOADED, Self::UPSTREAM_EXHAUSTED, Self::UPSTREAM_PROXY_AUTH,
+    ];
+
+    /// Those after which the gateway may send another attempt.
+    pub(crate) const RETRIED: &[Self] = &[
+        Self::GATEWAY_CREDENTIALS_REJECTED, Self::GATEWAY_REQUEST_REFUSED, Self::UPSTREAM_CONNECT_FAILED,
+        Self::UPSTREAM_RESET, Self::UPSTREAM_TIMEOUT, Self::OUTCOME_UNKNOWN,
+        Self::UPSTREAM_PROTOCOL_ERROR, Self::UPSTREAM_CONFLICT, Self::UPSTREAM_NOT_PROCESSED,
+        Self::UPSTREAM_RATE_LIMITED, Self::UPSTREAM_ERROR, Self::UPSTREAM_UNAVAILABLE, Self::UPSTREAM_OVERLOADED,
+    ];
 }
 
 /// What an HTTP status means. The first row that names the status decides; the rows

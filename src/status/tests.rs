@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::*;
+use super::{row::Row, *};
 use crate::{
     auth::Error as Auth,
     contract::{KeyClass, Link, NotFound},
@@ -331,4 +331,47 @@ fn reasons_are_unique_and_follow_aip_193() {
             name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.ends_with('_')
         );
     }
+}
+
+/// Each reason of the table, of a read and of a write.
+fn reasons_of_rows() -> Vec<(&'static Row, bool, Reason)> {
+    let rows = table::HTTP.iter();
+    let local = local_failures();
+    let rows = rows.chain(local.iter().map(row_of)).collect::<Vec<_>>();
+    let both =
+        |row: &&'static Row| [(*row, true, row.read.1), (*row, false, row.write.1)];
+    rows.iter().flat_map(both).collect()
+}
+
+#[test]
+fn list_of_reasons_has_each_once() {
+    let mut expected: Vec<_> =
+        reasons_of_rows().into_iter().map(|(.., reason)| reason.as_str()).collect();
+    // In the place of another, where the key is the gateway's.
+    expected.push(Reason::GATEWAY_CREDENTIALS_REJECTED.as_str());
+    expected.sort_unstable();
+    expected.dedup();
+    let mut all: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    all.sort_unstable();
+    assert_eq!(all, expected);
+}
+
+#[test]
+fn list_of_retried_reasons_has_each_that_the_gateway_retries() {
+    let mut expected: Vec<_> = reasons_of_rows()
+        .into_iter()
+        .filter(|(row, safe, _)| match row.retry {
+            RetryRule::Any => true,
+            RetryRule::Write | RetryRule::WriteOnce => !safe,
+            RetryRule::Client | RetryRule::Never => false,
+        })
+        .map(|(.., reason)| reason.as_str())
+        .collect();
+    // With newer credentials.
+    expected.push(Reason::GATEWAY_CREDENTIALS_REJECTED.as_str());
+    expected.sort_unstable();
+    expected.dedup();
+    let mut all: Vec<_> = Reason::RETRIED.iter().map(|reason| reason.as_str()).collect();
+    all.sort_unstable();
+    assert_eq!(all, expected);
 }

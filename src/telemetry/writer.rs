@@ -20,6 +20,8 @@ use tokio::time::Instant;
 use tracing::{Level, Metadata, warn};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::metrics::{Family, Metrics};
+
 /// Maximum bytes of lines that wait: a few thousand RPCs, or seconds of a slow disk.
 /// The thread holds at most as much again.
 const QUEUE: usize = 1024 * 1024;
@@ -35,6 +37,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Time between two writes to a descriptor that another process has made
 /// non-blocking, while it takes nothing.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
+const DROPPED: Family = Family::counter(
+    "gateway_log_lines_dropped_total",
+    &[],
+    "Lines of the log that were lost, because standard error took none",
+);
 
 /// Adds lines to the log. Never blocks and never fails; a line that finds no room is
 /// counted, and the log reports the number later.
@@ -56,8 +64,9 @@ struct State {
     /// Number of bytes added, and of those the thread is done with.
     added: u64,
     done: u64,
-    /// Number of lines lost since the log last reported it.
+    /// Number of lines lost since the log last reported it, and before that.
     dropped: u64,
+    reported: u64,
 }
 
 impl Writer {
@@ -96,6 +105,18 @@ impl Writer {
     /// it.
     pub fn add(&self, line: &[u8]) {
         self.0.add(line, false);
+    }
+
+    /// Registers what is known of the log.
+    pub fn register(&self, metrics: &Metrics) {
+        let queue = Arc::clone(&self.0);
+        metrics.register(DROPPED, move |samples| {
+            let (dropped, reported) = {
+                let state = queue.state();
+                (state.dropped, state.reported)
+            };
+            samples.count(&[], dropped + reported);
+        });
     }
 
     /// Waits until every line that has been added has been written, but no longer than
@@ -180,7 +201,12 @@ impl Queue {
     }
 
     fn report_dropped(&self) {
-        let count = mem::take(&mut self.state().dropped);
+        let count = {
+            let mut state = self.state();
+            let count = mem::take(&mut state.dropped);
+            state.reported += count;
+            count
+        };
         if count > 0 {
             warn!(count, "log lines dropped");
         }
@@ -395,9 +421,17 @@ mod tests {
         let dropped = usize::try_from(writer.0.state().dropped).unwrap();
         // The thread may have taken one queue of lines before it waits.
         assert!((lines / 3..=2 * lines / 3).contains(&dropped), "{dropped}");
+        let metrics = Metrics::new();
+        writer.register(&metrics);
+        let is_counted = || {
+            let line = format!("\ngateway_log_lines_dropped_total {dropped}\n");
+            metrics.render(false).contains(&line)
+        };
+        assert!(is_counted());
         drop(results);
         writer.flush(LIMIT);
         assert_eq!(all(&output).lines().count(), lines - dropped);
+        assert!(is_counted(), "also once the log has reported them");
     }
 
     #[test]

@@ -14,8 +14,7 @@ pub enum Error {
         flag: &'static str,
         /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
-        #[source]
+        /// What is wrong with it. Its text is a part of this one's.
         problem: Problem,
     },
     /// The system has no certificate authorities that can be used.
@@ -36,7 +35,7 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// It has no content.
-    #[error(transparent)]
+    #[error("{0}")]
     Read(#[from] ReadError),
     /// It is not PEM; says where that fails.
     #[error("it is not PEM: {0}")]

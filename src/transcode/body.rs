@@ -153,7 +153,19 @@ fn write_dynamic(value: &Dynamic, json: &mut Vec<u8>) -> Option<()> {
 }
 
 fn write_string(text: &str, json: &mut Vec<u8>) {
+    // Without an early exit, sixteen bytes are compared at the same time.
+    if !text.bytes().fold(false, |found, byte| found | is_escaped(byte)) {
+        json.push(b'"');
+        json.extend_from_slice(text.as_bytes());
+        json.push(b'"');
+        return;
+    }
     serde_json::to_writer(json, text).expect("each string has a JSON form");
+}
+
+/// Reports whether a JSON string cannot contain a byte as it is: RFC 8259, section 7.
+fn is_escaped(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
 }
 
 /// Reports whether RFC 3339 can write a time: the years 0001 to 9999.

@@ -27,13 +27,13 @@ use crate::contract::Rpc;
 /// a list of digits, takes 10 ns per byte: 0.7 ms in all.
 pub const TURN: usize = 64 * 1024;
 
-/// Bytes in which the next element is looked for, unless it is larger.
+/// Bytes in which the next element is looked for at least.
 const ELEMENT: usize = 8 * 1024;
 
 /// Transcodes the JSON of one response, piece by piece.
 ///
 /// A caller asks for more of the message with [`read`](Self::read), or for its next
-/// element with [`next`](Self::next), and does what the returned [`Progress`] says.
+/// elements with [`next`](Self::next), and does what the returned [`Progress`] says.
 #[derive(Debug)]
 pub struct Elements {
     rpc: Arc<Rpc>,
@@ -43,11 +43,20 @@ pub struct Elements {
     turn: usize,
 }
 
+/// How elements are written that are messages of a stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Framing<const N: usize> {
+    /// Returns what goes before a message of this length.
+    pub prefix: fn(usize) -> [u8; N],
+    /// Bytes of the output from which on no element follows.
+    pub most: usize,
+}
+
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// An element was written. Only after [`Elements::next`].
-    Element,
+    /// So many elements were written. Only after [`Elements::next`].
+    Elements(u64),
     /// The output needs this capacity in bytes, at least, for what comes next.
     Room(usize),
     /// All that has arrived was read: [`Elements::push`] more, or [`Elements::end`].
@@ -89,10 +98,19 @@ impl Elements {
     }
 
     /// Returns how many bytes of JSON the next call looks at, at most. None, if it only
-    /// asks for more.
+    /// asks for more, or ends a turn.
     #[must_use]
     pub fn window(&self) -> usize {
-        if self.arrival.is_worth_reading() { self.arrival.text(TURN).len() } else { 0 }
+        if self.arrival.is_worth_reading() && !self.is_turn_over() {
+            self.arrival.text(TURN).len()
+        } else {
+            0
+        }
+    }
+
+    /// Reports whether the next bytes belong to another turn.
+    fn is_turn_over(&self) -> bool {
+        self.turn > 0 && self.turn + self.arrival.text(TURN).len() > TURN
     }
 
     /// Adds the next bytes of the response. Only after [`Progress::Input`], or as the
@@ -115,43 +133,51 @@ impl Elements {
     /// written before is then no message.
     pub fn read(&mut self, out: &mut Vec<u8>) -> Result<Progress, ResponseError> {
         while self.arrival.is_worth_reading() {
-            let length = self.window();
-            if self.turn > 0 && self.turn + length > TURN {
+            if self.is_turn_over() {
                 self.turn = 0;
                 return Ok(Progress::Turn);
             }
+            let length = self.arrival.text(TURN).len();
             self.turn += length;
-            if let Some(progress) = self.advance(out, length, false)? {
+            if let Some(progress) = self.advance::<0>(out, length, None)? {
                 return Ok(progress);
             }
         }
         Ok(Progress::Input)
     }
 
-    /// Appends the next element of a list to `out`, as [`read`](Self::read) does. In the
-    /// message of an envelope with one list, an element is a field with its tag: a message
-    /// with one element.
+    /// Appends the next elements of a list to `out`, those that have arrived, as
+    /// [`read`](Self::read) does. In the message of an envelope with one list, an element is
+    /// a field with its tag: a message with one element.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read). The elements before were right.
-    pub fn next(&mut self, out: &mut Vec<u8>) -> Result<Progress, ResponseError> {
+    pub fn next<const N: usize>(
+        &mut self,
+        out: &mut Vec<u8>,
+        framing: Framing<N>,
+    ) -> Result<Progress, ResponseError> {
         while self.arrival.is_worth_reading() {
-            let length = self.arrival.text(ELEMENT).len();
-            if let Some(progress) = self.advance(out, length, true)? {
+            let room = out.capacity().saturating_sub(out.len() + SLACK);
+            let length = self.arrival.text(room.clamp(ELEMENT, TURN)).len();
+            // What was incomplete is read without more of the chunk than it needs.
+            let most = if self.arrival.incomplete() == 0 { framing.most } else { 0 };
+            let framing = Framing { most, ..framing };
+            if let Some(progress) = self.advance(out, length, Some(framing))? {
                 return Ok(progress);
             }
         }
         Ok(Progress::Input)
     }
 
-    /// Transcodes the next bytes of the text, `length` of them. Returns `None` if there is
-    /// more to read.
-    fn advance(
+    /// Transcodes the next bytes of the text, `length` of them, in the frames of
+    /// messages or without. Returns `None` if there is more to read.
+    fn advance<const N: usize>(
         &mut self,
         out: &mut Vec<u8>,
         length: usize,
-        one_element: bool,
+        framing: Option<Framing<N>>,
     ) -> Result<Option<Progress>, ResponseError> {
         // A string takes no more than in JSON, with its quotes.
         let needed = out.len() + length + SLACK;
@@ -163,14 +189,21 @@ impl Elements {
         let schema = &self.rpc.response;
         let mut transcoder = Transcoder::new(schema, text, mem::take(out), headroom);
         let is_last = self.arrival.is_last(length);
+        let mut written = 0;
+        let root = schema.root();
         let read =
-            self.envelope.read(schema.root(), &mut transcoder, is_last, one_element);
+            self.envelope.read(root, &mut transcoder, is_last, framing, &mut written);
         let consumed = transcoder.json.position();
-        *out = transcoder.out;
+        *out = transcoder.out.into_bytes();
         match read {
             Ok(Progress::Input) => {
                 self.arrival.widen(length, consumed);
-                Ok(None)
+                Ok((written > 0).then_some(Progress::Elements(written)))
+            }
+            // What comes next will be read again.
+            _ if written > 0 => {
+                self.arrival.consume(consumed);
+                Ok(Some(Progress::Elements(written)))
             }
             Ok(Progress::End) => match self.arrival.cut() {
                 Some(cut) => Err(cut.into()),

@@ -8,6 +8,7 @@ mod number;
 mod string;
 
 pub(super) use self::number::Number;
+use super::output::Output;
 
 /// Maximum nesting of a skipped value. Skipping is recursive, and 100 levels fit
 /// into any stack.
@@ -107,16 +108,23 @@ impl<'a> Reader<'a> {
         self.at
     }
 
-    /// Returns the first byte of the next token without consuming it.
+    /// Returns the first byte of the next token without consuming it. At the end of the
+    /// text it is 0, which begins no token.
     #[inline]
-    pub(super) fn peek(&mut self) -> Result<u8, Error> {
-        loop {
-            match self.text.get(self.at) {
-                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
-                Some(&byte) => return Ok(byte),
-                None => return Err(self.error(Problem::EndsEarly)),
-            }
+    pub(super) fn peek(&mut self) -> u8 {
+        match self.text.get(self.at) {
+            Some(&byte) if byte > b' ' => byte,
+            _ => self.peek_behind_space(),
         }
+    }
+
+    /// As [`peek`](Self::peek). Compact JSON has no white space, so not inlined.
+    #[inline(never)]
+    fn peek_behind_space(&mut self) -> u8 {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
+            self.at += 1;
+        }
+        self.text.get(self.at).copied().unwrap_or_default()
     }
 
     /// Consumes these bytes if they are next. Reports whether they were.
@@ -134,7 +142,10 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn open(&mut self, close: u8) -> Result<bool, Error> {
         self.at += 1;
-        let empty = self.peek()? == close;
+        let empty = self.peek() == close;
+        if self.is_at_end() {
+            return Err(self.error(Problem::EndsEarly));
+        }
         self.at += usize::from(empty);
         Ok(!empty)
     }
@@ -143,7 +154,7 @@ impl<'a> Reader<'a> {
     /// is another member.
     #[inline]
     pub(super) fn more(&mut self, close: u8) -> Result<bool, Error> {
-        let byte = self.peek()?;
+        let byte = self.peek();
         if byte != b',' && byte != close {
             return Err(self.error(Problem::Comma));
         }
@@ -152,12 +163,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Appends a key to a buffer, and consumes its colon.
-    pub(super) fn key(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        if self.peek()? != b'"' {
+    #[inline(never)]
+    pub(super) fn key(&mut self, out: &mut Output) -> Result<(), Error> {
+        if self.peek() != b'"' {
             return Err(self.error(Problem::Key));
         }
-        self.string(out)?;
-        if self.peek()? != b':' {
+        self.text(out)?;
+        if self.peek() != b':' {
             return Err(self.error(Problem::Colon));
         }
         self.at += 1;
@@ -165,13 +177,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Consumes a value of any type. The content of the buffer stays the same.
-    pub(super) fn skip(&mut self, scratch: &mut Vec<u8>) -> Result<(), Error> {
+    pub(super) fn skip(&mut self, scratch: &mut Output) -> Result<(), Error> {
         self.skip_nested(scratch, MAX_SKIPPED)
     }
 
-    fn skip_nested(&mut self, scratch: &mut Vec<u8>, depth: usize) -> Result<(), Error> {
+    fn skip_nested(&mut self, scratch: &mut Output, depth: usize) -> Result<(), Error> {
         let mark = scratch.len();
-        match self.peek()? {
+        match self.peek() {
             byte @ (b'{' | b'[') => {
                 let Some(depth) = depth.checked_sub(1) else {
                     return Err(self.error(Problem::Depth));
@@ -188,7 +200,7 @@ impl<'a> Reader<'a> {
                 }
             }
             b'"' => {
-                self.string(scratch)?;
+                self.text(scratch)?;
                 scratch.truncate(mark);
             }
             b'-' | b'0'..=b'9' => {
@@ -202,10 +214,8 @@ impl<'a> Reader<'a> {
 
     /// Consumes white space, and checks that nothing else is left.
     pub(super) fn end(&mut self) -> Result<(), Error> {
-        match self.peek() {
-            Ok(_) => Err(self.error(Problem::Trailing)),
-            Err(_) => Ok(()),
-        }
+        self.peek();
+        if self.is_at_end() { Ok(()) } else { Err(self.error(Problem::Trailing)) }
     }
 
     /// Returns the error that the next token is not a value.

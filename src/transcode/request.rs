@@ -15,7 +15,7 @@ use super::{
     error::RequestError,
     wire::{Value, Values},
 };
-use crate::contract::{Body, Piece, RESERVED, Rpc};
+use crate::contract::{Body, Field, Piece, RESERVED, Rpc};
 
 /// Bytes to allocate for each path variable: most are UUIDs.
 const VARIABLE: usize = 36;
@@ -106,24 +106,34 @@ fn path_and_query(checker: &mut Checker<'_>, rpc: &Rpc, values: &[Values<'_>]) -
                         "is part of the path and must not be empty, `.` or `..`",
                     );
                 }
-                url.extend(utf8_percent_encode(&text, RESERVED));
+                push_escaped(&mut url, &fields[*index], &text);
             }
         }
     }
     let mut separator = '?';
     for parameter in &rpc.binding.query {
-        let values = &values[parameter.field];
-        if !is_set(&fields[parameter.field], values) {
+        let (field, values) = (&fields[parameter.field], &values[parameter.field]);
+        if !is_set(field, values) {
             continue;
         }
         for value in values.iter() {
             url.push(separator);
             url.push_str(&parameter.key);
-            url.extend(utf8_percent_encode(&value.text(), RESERVED));
+            push_escaped(&mut url, field, &value.text());
             separator = '&';
         }
     }
     url
+}
+
+/// Appends the value of a field. A UUID needs no escape; if it is none, there is a
+/// violation, and the request is not sent.
+fn push_escaped(url: &mut String, field: &Field, text: &str) {
+    if field.rules.uuid {
+        url.push_str(text);
+    } else {
+        url.extend(utf8_percent_encode(text, RESERVED));
+    }
 }
 
 #[cfg(test)]

@@ -15,8 +15,11 @@ pub(super) mod tests;
 mod timestamp;
 mod wire;
 
-use self::wire::MAX_LEVEL;
-use super::json::{self, Reader};
+use self::wire::{MAX_LEVEL, Part};
+use super::{
+    json::{self, Reader},
+    output::Output,
+};
 use crate::contract::{Field, Kind, Schema};
 
 pub(super) use self::object::{Members, check_set};
@@ -26,6 +29,10 @@ pub use self::{error::ResponseError, free_form::MAX_DEPTH};
 /// between two looks at the room. They are a scalar with its tags, and four bytes of length
 /// for each message that ends, of up to 100.
 pub const SLACK: usize = 512;
+
+/// Bytes for the length of a message that is likely longer than 127 bytes: an element of a
+/// list, or a configuration.
+const LONG: usize = 2;
 
 /// Transcodes the JSON of a response into the wire bytes of its message, of about `room`
 /// bytes at most. Allocates no more.
@@ -69,14 +76,14 @@ fn whole(
     let mut transcoder = Transcoder::new(schema, json, out, headroom);
     transcoder.message(schema.root())?;
     transcoder.json.end()?;
-    Ok(transcoder.out)
+    Ok(transcoder.out.into_bytes())
 }
 
 /// Writes fields while it reads their JSON.
 pub(super) struct Transcoder<'a> {
     schema: &'a Schema,
     pub(super) json: Reader<'a>,
-    pub(super) out: Vec<u8>,
+    pub(super) out: Output,
     /// The bytes that the output may have more than the JSON that was consumed for it.
     headroom: usize,
     /// The open messages, without the outermost one.
@@ -92,6 +99,7 @@ impl<'a> Transcoder<'a> {
         out: Vec<u8>,
         headroom: usize,
     ) -> Self {
+        let out = Output::new(out, json.len() + SLACK);
         let json = Reader::new(json);
         Self { schema, json, out, headroom, level: 0, error_key: None }
     }
@@ -100,9 +108,18 @@ impl<'a> Transcoder<'a> {
     /// empty string and an empty list do not set it.
     #[inline]
     pub(super) fn field(&mut self, field: &'a Field) -> Result<bool, ResponseError> {
+        if field.kind == Kind::String && !field.repeated && self.json.peek() == b'"' {
+            return self.string(field.number, field.presence);
+        }
+        self.other_field(field)
+    }
+
+    /// As [`field`](Self::field), of any type.
+    #[inline(never)]
+    fn other_field(&mut self, field: &'a Field) -> Result<bool, ResponseError> {
         // Null is one of the values of a `Value`.
         let nullable = field.repeated || field.kind != Kind::Value;
-        if self.json.peek()? == b'n' && nullable && self.json.take(b"null") {
+        if self.json.peek() == b'n' && nullable && self.json.take(b"null") {
             return Ok(false);
         }
         if field.repeated {
@@ -114,7 +131,7 @@ impl<'a> Transcoder<'a> {
 
     /// Reads a list into one field per element, or into one packed field.
     fn list(&mut self, field: &'a Field) -> Result<bool, ResponseError> {
-        if self.json.peek()? != b'[' {
+        if self.json.peek() != b'[' {
             return Err(self.expected("a list"));
         }
         let mut more = self.json.open(b']')?;
@@ -135,8 +152,8 @@ impl<'a> Transcoder<'a> {
             index += 1;
             more = self.json.more(b']')?;
         }
-        if let Some(start) = packed {
-            wire::end(&mut self.out, start);
+        if let Some(part) = packed {
+            part.end(&mut self.out);
         }
         Ok(true)
     }
@@ -152,16 +169,27 @@ impl<'a> Transcoder<'a> {
         self.check_room()?;
         let number = field.number;
         match field.kind {
-            Kind::String => return self.string(number, keep),
+            Kind::String => {
+                if self.json.peek() != b'"' {
+                    return Err(self.expected("a string"));
+                }
+                return self.string(number, keep);
+            }
             Kind::Bytes => return self.bytes(number, keep),
             Kind::Message(index) => {
                 let message = self.schema.message(index);
-                self.nested(number, |this| this.message(message))?;
+                if field.repeated {
+                    self.nested::<LONG>(number, |this| this.message(message))?;
+                } else {
+                    self.nested::<1>(number, |this| this.message(message))?;
+                }
             }
             Kind::Timestamp => self.timestamp(number)?,
-            Kind::Struct => self.nested(number, |this| this.entries(MAX_DEPTH))?,
-            Kind::ListValue => self.nested(number, |this| this.values(MAX_DEPTH))?,
-            Kind::Value => self.nested(number, |this| this.any(MAX_DEPTH))?,
+            Kind::Struct => {
+                self.nested::<LONG>(number, |this| this.entries(MAX_DEPTH))?;
+            }
+            Kind::ListValue => self.nested::<1>(number, |this| this.values(MAX_DEPTH))?,
+            Kind::Value => self.nested::<1>(number, |this| this.any(MAX_DEPTH))?,
             kind => {
                 let scalar = self.scalar(kind)?;
                 if keep || !scalar.is_zero() {
@@ -189,9 +217,9 @@ impl<'a> Transcoder<'a> {
         Ok(())
     }
 
-    /// Writes a message within the one that is open.
+    /// Writes a message within the one that is open. Its length is likely of `N` bytes.
     #[inline]
-    fn nested(
+    fn nested<const N: usize>(
         &mut self,
         number: u32,
         fields: impl FnOnce(&mut Self) -> Result<(), ResponseError>,
@@ -200,9 +228,9 @@ impl<'a> Transcoder<'a> {
             return Err(ResponseError::too_deep(MAX_LEVEL, "messages"));
         }
         self.level += 1;
-        let start = wire::begin(&mut self.out, number);
+        let part = Part::<N>::begin(&mut self.out, number);
         fields(self)?;
-        wire::end(&mut self.out, start);
+        part.end(&mut self.out);
         self.level -= 1;
         Ok(())
     }
@@ -210,7 +238,7 @@ impl<'a> Transcoder<'a> {
     /// Returns the error that the next value has another type.
     #[cold]
     fn expected(&mut self, what: &str) -> ResponseError {
-        let byte = self.json.peek().unwrap_or_default();
+        let byte = self.json.peek();
         let found = match byte {
             b'"' => "a string",
             b'{' => "an object",

@@ -178,7 +178,10 @@ fn value<'a>(
     }
     let bytes = length_delimited(field, rest)?;
     match field.kind {
-        Kind::String => Ok(Value::String(String::from_utf8_lossy(bytes))),
+        Kind::String => Ok(Value::String(match str::from_utf8(bytes) {
+            Ok(text) => text.into(),
+            Err(_) => String::from_utf8_lossy(bytes),
+        })),
         Kind::Bytes => Ok(Value::Bytes(bytes)),
         _ => Ok(Value::Message(bytes.into())),
     }

@@ -24,12 +24,17 @@ use self::{
     holders::OwnCircuits, own::Probe, row::PROBE_INTERVAL, shared::SharedCircuit,
 };
 use super::{Circuit, Error, client::Client};
+use crate::telemetry::Counters;
 
 /// A circuit breaker.
 #[derive(Debug)]
 pub(super) struct Breaker {
     hasher: RandomState,
     circuits: Mutex<Circuits>,
+    /// Circuits that opened.
+    pub(super) opened: Counters,
+    /// Requests that a circuit stopped.
+    pub(super) refused: Counters,
 }
 
 #[derive(Debug)]
@@ -64,12 +69,27 @@ impl Breaker {
     pub(super) fn new() -> Self {
         let now = Instant::now();
         let (own, all) = (OwnCircuits::new(now), SharedCircuit::new(now));
-        Self { hasher: RandomState::new(), circuits: Mutex::new(Circuits { own, all }) }
+        let [opened, refused] =
+            [(); 2].map(|()| Counters::new(Circuit::ALL.map(Circuit::as_str)));
+        Self {
+            hasher: RandomState::new(),
+            circuits: Mutex::new(Circuits { own, all }),
+            opened,
+            refused,
+        }
     }
 
     /// Reports whether requests are sent, as far as no holder matters.
     pub(super) fn is_closed_for_all(&self) -> bool {
         !self.circuits().all.is_open()
+    }
+
+    /// Returns how many circuits of each kind are open.
+    pub(super) fn open(&self) -> [(Circuit, usize); 3] {
+        let Circuits { own, all } = &*self.circuits();
+        let [keys, paths] = own.open(Instant::now());
+        let all = usize::from(all.is_open());
+        [(Circuit::Key, keys), (Circuit::Path, paths), (Circuit::All, all)]
     }
 
     /// Returns permission to send a request for a holder.
@@ -78,19 +98,29 @@ impl Breaker {
     ///
     /// [`Error::CircuitOpen`], while the circuit of the holder or that of all is open.
     pub(super) fn admit(self: &Arc<Self>, holder: Holder) -> Result<Permit, Error> {
+        self.try_admit(holder).map_err(|(circuit, retry_after)| {
+            self.refused.add(circuit.as_str());
+            Error::CircuitOpen { circuit, retry_after }
+        })
+    }
+
+    fn try_admit(
+        self: &Arc<Self>,
+        holder: Holder,
+    ) -> Result<Permit, (Circuit, Duration)> {
         let now = Instant::now();
         let id = self.id(&holder);
         let Circuits { own, all } = &mut *self.circuits();
         let (mut probe, mut rested_at) = (None, now);
         if let Some(own) = own.get(id, now) {
             let admitted = own.admit(now);
-            probe = admitted.map_err(|wait| open(holder.circuit(), wait))?;
+            probe = admitted.map_err(|wait| (holder.circuit(), wait))?;
             rested_at = own.rested_at();
         }
         let is_probe = all
             .admit(holder.counts, rested_at, now)
-            .map_err(|wait| open(Circuit::All, wait))?;
-        if is_probe && let Some(own) = own.get_or_add(id, now) {
+            .map_err(|wait| (Circuit::All, wait))?;
+        if is_probe && let Some(own) = own.get_or_add(id, holder.circuit(), now) {
             own.rest(now);
         }
         Ok(Permit { breaker: Arc::clone(self), holder, id, probe })
@@ -145,7 +175,7 @@ impl Permit {
             Evidence::Fails => {
                 let (open_for, opens_all) = {
                     let Circuits { own, all } = &mut *breaker.circuits();
-                    let circuit = own.get_or_add(id, now);
+                    let circuit = own.get_or_add(id, holder.circuit(), now);
                     let open_for = circuit.and_then(|own| own.fail(probe, now));
                     (open_for, all.fail(holder.counts.then_some(id), now))
                 };
@@ -173,6 +203,7 @@ impl Permit {
     }
 
     fn log_opened(&self, circuit: Circuit, open_for: Duration) {
+        self.breaker.opened.add(circuit.as_str());
         tracing::warn!(
             circuit = circuit.as_str(),
             caller = self.caller_of(circuit),
@@ -198,10 +229,6 @@ impl Permit {
     fn path_of(&self, circuit: Circuit) -> Option<&str> {
         self.holder.path.as_deref().filter(|_| circuit != Circuit::All)
     }
-}
-
-fn open(circuit: Circuit, retry_after: Duration) -> Error {
-    Error::CircuitOpen { circuit, retry_after }
 }
 
 #[cfg(test)]

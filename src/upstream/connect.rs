@@ -36,7 +36,7 @@ pub(super) struct Connector {
 
 /// An open connection, of the protocol that Polytomic chose.
 pub(super) enum Opened {
-    Http1(http1::Sender),
+    Http1(http1::Connection),
     Http2(http2::Connection),
 }
 

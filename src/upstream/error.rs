@@ -98,6 +98,9 @@ impl Error {
 }
 
 impl Circuit {
+    /// Every circuit.
+    pub(super) const ALL: [Self; 3] = [Self::Key, Self::Path, Self::All];
+
     /// Returns the name in logs and error details.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -13,13 +13,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    Error, Response,
-    breaker::{Evidence, Permit},
-    classify,
-    expiring::Expiring,
-    response::check_json,
-};
+use super::{Error, Response, expiring::Expiring, report::Report, response::check_json};
 use crate::budget::{Exhausted, Reserve, wait_until};
 
 /// The body of a response. Dropping it ends the exchange.
@@ -50,15 +44,6 @@ pub struct Exchange<R> {
     report: Report,
     /// Bytes of the body that were read.
     received: usize,
-}
-
-/// The one result of an exchange for the circuit breaker.
-#[derive(Debug)]
-pub(super) struct Report {
-    started: Instant,
-    /// Whether the response has waited for the gateway's memory.
-    has_waited: bool,
-    permit: Option<Permit>,
 }
 
 impl<R: Reserve> Exchange<R> {
@@ -107,7 +92,7 @@ impl<R: Reserve> Exchange<R> {
     #[must_use]
     pub fn continue_until(mut self, until: Instant) -> Self {
         (self.limits.until, self.limits.deadline) = (until, until);
-        self.report.send(Ok(self.response.status()));
+        self.report.judge(Ok(self.response.status()));
         let response =
             self.response.map(|body| Expiring::new(body, until).boxed_unsync());
         Self { response, ..self }
@@ -269,30 +254,6 @@ async fn next_data(body: &mut Body) -> Result<Option<Bytes>, Error> {
         }
     }
     Ok(None)
-}
-
-impl Report {
-    /// Returns the report of an exchange that starts now. Without a permit there is
-    /// nothing to report.
-    pub(super) fn new(permit: Option<Permit>) -> Self {
-        Self { started: Instant::now(), has_waited: false, permit }
-    }
-
-    /// Reports how the exchange ended.
-    pub(super) fn send(&mut self, ending: Result<StatusCode, &Error>) {
-        let Some(permit) = self.permit.take() else { return };
-        if self.has_waited && matches!(ending, Err(Error::Timeout | Error::Reset(_))) {
-            // Polytomic may have given up on a reader that paused.
-            return;
-        }
-        if let Some(failed) = classify::is_outage(ending, self.started.elapsed()) {
-            permit.record(match ending {
-                Err(Error::Connect(_)) => Evidence::Unreachable,
-                _ if failed => Evidence::Fails,
-                _ => Evidence::Responds,
-            });
-        }
-    }
 }
 
 #[cfg(test)]

@@ -55,6 +55,10 @@ const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;
 /// requests fail if it breaks.
 const MAX_STREAMS: usize = 250;
 
+/// Open streams from which on a connection lets other tasks run before it writes. One
+/// alone would wait for nothing.
+const BUSY: usize = 2;
+
 /// An open connection. It closes once all clones are dropped and all streams have ended.
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
@@ -95,8 +99,16 @@ where
     let (allowed, mut limit) = watch::channel(0);
     let open = Open::default();
     let mut dead = Box::pin(keep_alive(pings, open.clone()));
+    let (in_use, mut others_ran) = (open.clone(), false);
     // Its error is that of the requests on it.
     tokio::spawn(poll_fn(move |cx| {
+        // Each request wakes the connection, which tokio then runs next. Once the other
+        // tasks have run, too, it writes all their requests together.
+        others_ran = !others_ran && in_use.count() >= BUSY;
+        if others_ran {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         // The streams of a connection that is dropped end with an error.
         let ended = dead.poll_unpin(cx).is_ready() | connection.poll_unpin(cx).is_ready();
         let streams = connection.max_concurrent_send_streams().min(MAX_STREAMS);
@@ -130,7 +142,7 @@ impl Connection {
 async fn keep_alive(mut pings: PingPong, open: Open) {
     loop {
         sleep(KEEP_ALIVE_INTERVAL).await;
-        if open.0.load(Relaxed) == 0 {
+        if open.count() == 0 {
             continue;
         }
         let pong = timeout(KEEP_ALIVE_TIMEOUT, pings.ping(Ping::opaque())).await;
@@ -141,8 +153,12 @@ async fn keep_alive(mut pings: PingPong, open: Open) {
 }
 
 impl Open {
+    fn count(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+
     /// Counts a stream until the result is dropped.
-    fn count(&self) -> Counted {
+    fn add(&self) -> Counted {
         self.0.fetch_add(1, Relaxed);
         Counted(self.clone())
     }
@@ -156,3 +172,6 @@ impl Drop for Counted {
         self.0.0.fetch_sub(1, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,7 +183,7 @@ impl Pool {
         let mut state = self.state();
         state.connecting.ended(id);
         match opened {
-            Ok(Opened::Http1(sender)) => state.add_http1(sender),
+            Ok(Opened::Http1(connection)) => state.add_http1(connection),
             Ok(Opened::Http2(connection)) => {
                 let limit = connection.watch_limit();
                 if state.add_http2(id, connection) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 
@@ -15,8 +15,11 @@ pub struct Request {
     pub method: Method,
     /// The path and the query. Starts with `/`.
     pub path_and_query: String,
-    /// The headers, except those that every request has.
-    pub headers: HeaderMap,
+    /// The headers, except those that every request has. Each attempt makes its map of
+    /// them: to add a header to a map takes as long as to copy several.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The credentials, which a retry may replace.
+    pub authorization: Option<HeaderValue>,
     /// The JSON body.
     pub body: Option<Bytes>,
     /// Cancels the request, for code that must know whether it was sent.
@@ -57,11 +60,13 @@ pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Error> {
     }
     let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let content_type = content_type.to_str().unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
     // Servers that set no type get one of text from their framework or proxy.
-    let is_json = ["application/json", "text/json", "text/plain"];
-    if is_json.contains(&&*essence) || essence.ends_with("+json") {
+    let json = ["application/json", "text/json", "text/plain"];
+    let suffix = essence.rsplit_once('+').map_or("", |(_, suffix)| suffix);
+    if json.iter().any(|json| essence.eq_ignore_ascii_case(json))
+        || suffix.eq_ignore_ascii_case("json")
+    {
         return Ok(());
     }
     Err(Error::Malformed(

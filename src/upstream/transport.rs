@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{
     HeaderMap, HeaderValue, Response, Uri, Version,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT},
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT},
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -121,6 +121,9 @@ fn to_http(request: &Request, uri: Uri) -> http::Request<RequestBody> {
     headers.insert(USER_AGENT, AGENT);
     if request.body.is_some() {
         headers.insert(CONTENT_TYPE, JSON);
+    }
+    if let Some(authorization) = &request.authorization {
+        headers.insert(AUTHORIZATION, authorization.clone());
     }
     for (name, value) in &request.headers {
         headers.insert(name, value.clone());

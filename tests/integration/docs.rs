@@ -1,6 +1,7 @@
-//! The tables of flags and RPCs in the documentation, and all of its links.
+//! The tables of settings and RPCs in the documentation, the schema of the configuration
+//! file, and all links.
 //!
-//! `UPDATE_DOCS=1 cargo test --test integration docs` rewrites the tables. A unit
+//! `UPDATE_DOCS=1 cargo test --test integration docs` rewrites the tables and the schema. A unit
 //! test compares `docs/STATUSES.md`, because the library does not export its rows.
 
 use std::{
@@ -10,28 +11,79 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Arg, CommandFactory};
+use clap::CommandFactory;
 use polytomic_gateway::{
-    config::Cli,
+    config::{Cli, Command, Declaration, Kind, declarations, print, schema},
     contract::{Body, Contract, DESCRIPTOR_SET},
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[test]
-fn flags_page_lists_every_flag() {
-    let mut root = Cli::command();
-    root.build();
-    let mut table = "\
-        | command | flag | variable | default | meaning |\n\
-        | --- | --- | --- | --- | --- |\n"
-        .to_owned();
-    write_flags(&mut table, "all", root.get_arguments());
-    for command in root.get_subcommands() {
-        let own = command.get_arguments().filter(|flag| !flag.is_global_set());
-        write_flags(&mut table, command.get_name(), own);
+fn configuration_page_lists_every_setting() {
+    let mut tables = String::new();
+    let mut heading = String::new();
+    for setting in declarations() {
+        if setting.heading != heading {
+            heading.clone_from(&setting.heading);
+            write!(
+                tables,
+                "\n### {heading}\n\n\
+                 | key | flag | variable | default | meaning |\n\
+                 | --- | --- | --- | --- | --- |\n"
+            )
+            .unwrap();
+        }
+        let Declaration { key, variable, value_name, .. } = &setting;
+        let value = match setting.kind {
+            Kind::Switch => format!("[={value_name}]"),
+            _ => format!(" <{value_name}>"),
+        };
+        let default = setting.default.as_ref().map(|text| format!("`{text}`"));
+        let (default, meaning) = (default.unwrap_or_default(), print::meaning(&setting));
+        writeln!(
+            tables,
+            "| `{key}` | `--{key}{value}` | `{variable}` | {default} | {meaning} |"
+        )
+        .unwrap();
     }
-    assert_table("docs/FLAGS.md", "flags", &table);
+    assert_table("docs/configuration.md", "settings", &(tables + "\n"));
+}
+
+#[test]
+fn configuration_page_names_every_flag() {
+    fn check(command: &mut clap::Command, page: &str) {
+        command.build();
+        for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
+            let is_named = page.contains(&format!("`--{flag}"));
+            assert!(is_named || ["help", "version"].contains(&flag), "{flag}");
+        }
+        command.get_subcommands_mut().for_each(|below| check(below, page));
+    }
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/configuration.md")).unwrap();
+    check(&mut Cli::command(), &page);
+}
+
+#[test]
+fn schema_is_that_of_the_settings() {
+    let path = Path::new(ROOT).join("docs/configuration.schema.json");
+    let expected = format!("{:#}\n", schema(&declarations()));
+    if updates() {
+        fs::write(&path, &expected).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap_or_default(), expected);
+}
+
+#[test]
+fn example_of_the_configuration_page_is_valid() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/configuration.md")).unwrap();
+    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), example).unwrap();
+    let config = ["serve", "--config", file.path().to_str().unwrap()];
+    let cli = Cli::from_arguments(["polytomic-gateway"].into_iter().chain(config));
+    let Command::Serve(flags) = cli.unwrap().command else { panic!("not serve") };
+    flags.settings(&Contract::compile(DESCRIPTOR_SET).unwrap()).unwrap();
 }
 
 #[test]
@@ -145,7 +197,7 @@ fn each_promise_of_the_readme_has_tests() {
 
 /// Compares what a page has between `<!-- name -->` and `<!-- /name -->` with the
 /// expected table, or replaces it if `UPDATE_DOCS` is set.
-fn assert_table(page: &str, name: &str, expected: &str) {
+pub(crate) fn assert_table(page: &str, name: &str, expected: &str) {
     let path = Path::new(ROOT).join(page);
     let text = fs::read_to_string(&path).unwrap();
     let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
@@ -162,48 +214,27 @@ fn assert_table(page: &str, name: &str, expected: &str) {
     fs::write(&path, [before, &start, expected, &end, after].concat()).unwrap();
 }
 
+/// Compares a whole file in the same way.
+pub(crate) fn assert_file(file: &str, expected: &str) {
+    let path = Path::new(ROOT).join(file);
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    if found == expected {
+        return;
+    }
+    assert!(
+        updates(),
+        "{file} is out of date; run `UPDATE_DOCS=1 cargo test --test integration metrics`, \
+         which writes:\n{expected}"
+    );
+    fs::write(&path, expected).unwrap();
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "an order to the test, not a setting of the gateway"
 )]
 fn updates() -> bool {
     std::env::var_os("UPDATE_DOCS").is_some()
-}
-
-fn write_flags<'a>(
-    table: &mut String,
-    command: &str,
-    flags: impl Iterator<Item = &'a Arg>,
-) {
-    for flag in flags {
-        // Only --help and --version have no variable; a test of `config` checks that.
-        let Some(variable) = flag.get_env() else { continue };
-        let takes_value = flag.get_action().takes_values();
-        let value = flag.get_value_names().filter(|_| takes_value);
-        let value = value.map(|names| format!(" <{}>", names[0])).unwrap_or_default();
-        let default = flag.get_default_values().first().filter(|_| takes_value);
-        let default = default.map(|text| format!("`{}`", text.to_str().unwrap()));
-        let choices: Vec<String> = flag
-            .get_possible_values()
-            .iter()
-            .filter(|_| takes_value)
-            .map(|choice| format!("`{}`", choice.get_name()))
-            .collect();
-        let choices = if choices.is_empty() {
-            String::new()
-        } else {
-            format!(": {}", choices.join(", "))
-        };
-        writeln!(
-            table,
-            "| {command} | `--{}{value}` | `{}` | {} | {}{choices} |",
-            flag.get_long().unwrap(),
-            variable.to_str().unwrap(),
-            default.unwrap_or_default(),
-            flag.get_help().unwrap(),
-        )
-        .unwrap();
-    }
 }
 
 /// Returns every page of the documentation.

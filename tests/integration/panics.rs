@@ -12,6 +12,7 @@ use polytomic_gateway::{
     gateway::{self, Gateway, Timeouts},
     grpc::Routes,
     net::{self, Server},
+    telemetry::Metrics,
     tls::ClientFiles,
     upstream::{self, Upstream},
 };
@@ -72,6 +73,8 @@ async fn rpc_that_panics_is_internal_and_the_next_is_served() {
         max_connections: 8,
     });
     let routes = Routes::new(gateway, DESCRIPTOR_SET).await.unwrap();
+    let metrics = Metrics::new();
+    routes.register(&metrics);
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), routes, limits, capacities)
         .await
         .unwrap();
@@ -87,5 +90,9 @@ async fn rpc_that_panics_is_internal_and_the_next_is_served() {
     assert_eq!(reply.message(), "internal error");
     assert_eq!(reply.reason(), "GATEWAY_PANIC");
     assert!(fake.seen().is_empty());
+    let values = kit::metrics::values(&metrics);
+    assert_eq!(values["grpc_server_started_total unary Lists"], 1);
+    assert_eq!(values["grpc_server_handled_total unary Lists Internal"], 1);
+    assert_eq!(values["gateway_failures_total GATEWAY_PANIC"], 1);
     assert_eq!(Caller::list(address).send().await.code(), Code::Ok);
 }

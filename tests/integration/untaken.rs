@@ -5,20 +5,23 @@ use std::time::Duration;
 
 use polytomic_gateway::{
     budget::{self, Shares},
-    proto::ListPartnerSharedConnectionsRequest,
     transcode::{SLACK, TURN},
 };
 use prost::Message;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+    time::{Instant, pause, sleep, timeout},
+};
 use tonic::Code;
 
 use kit::{
     Caller, Fake, Gateway,
-    caller::{self, ID, KEY, SERVICE},
+    caller::{self, ID, KEY, LIST, list_request},
     fake::{Script, Step, answer},
     frames::{
-        DATA, END_HEADERS, END_STREAM, Frame, HEADERS, Peer, SETTINGS, WINDOW_UPDATE,
-        frame, rpc,
+        self, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PREFACE, Peer, SETTINGS,
+        WINDOW_UPDATE, frame, rpc,
     },
 };
 
@@ -50,17 +53,20 @@ const PREFIX: usize = 5;
 
 /// Starts a gateway whose upstream responds to every list with about [`LARGE`] bytes.
 async fn gateway(flags: &[&str]) -> (Gateway, Fake) {
-    let one = format!(r#"{{"id":"{ID}","name":"{}"}}"#, "n".repeat(1000));
-    let all = vec![one.as_str(); LARGE / one.len()].join(",");
-    answering(&format!(r#"{{"data":[{all}]}}"#), flags).await
+    answering(&large(), &[&MEMORY[..], flags].concat()).await
 }
 
 async fn answering(body: &str, flags: &[&str]) -> (Gateway, Fake) {
     let answer = answer(200, &[("content-type", "application/json")], body.as_bytes());
     let reactions = vec![vec![Step::Write(answer)]];
     let fake = Fake::playing(Script { reactions, ..Script::default() }).await;
-    let flags = [&MEMORY[..], flags].concat();
-    (Gateway::with(&fake, &flags).await, fake)
+    (Gateway::with(&fake, flags).await, fake)
+}
+
+fn large() -> String {
+    let one = format!(r#"{{"id":"{ID}","name":"{}"}}"#, "n".repeat(1000));
+    let all = vec![one.as_str(); LARGE / one.len()].join(",");
+    format!(r#"{{"data":[{all}]}}"#)
 }
 
 /// Connects a client that grants each stream a window of `window` bytes.
@@ -74,12 +80,7 @@ async fn peer(gateway: &Gateway, window: u32) -> Peer {
 
 /// Requests a list, and reads the head of the response.
 async fn list(peer: &mut Peer, stream: u32) -> Frame {
-    let path = format!("/{SERVICE}/ListPartnerSharedConnections");
-    let message = ListPartnerSharedConnectionsRequest {
-        org_id: ID.to_owned(),
-        connection_id: ID.to_owned(),
-    };
-    request(peer, stream, &path, &message.encode_to_vec()).await
+    request(peer, stream, LIST, &list_request().encode_to_vec()).await
 }
 
 async fn request(peer: &mut Peer, stream: u32, path: &str, message: &[u8]) -> Frame {
@@ -181,7 +182,7 @@ async fn message_larger_than_its_json_is_counted_in_full() {
     let numbers = "1,".repeat(600_000);
     let body =
         format!(r#"{{"data":[{{"id":"{ID}","configuration":{{"n":[{numbers}1]}}}}]}}"#);
-    let (gateway, fake) = answering(&body, &[]).await;
+    let (gateway, fake) = answering(&body, &MEMORY).await;
     let reply = Caller::list(gateway.address).send().await;
     let reason = "UPSTREAM_RESPONSE_EXCEEDS_MEMORY";
     assert_eq!(reply.reason(), reason, "{}", reply.message());
@@ -235,6 +236,47 @@ async fn connection_that_reads_no_response_is_ended() {
         let (_, code, _) = frames.iter().find_map(Frame::goaway).expect("a GOAWAY");
         assert_eq!(code, 0, "no error: other RPCs on it may end first");
         assert_eq!(Caller::list(gateway.address).send().await.code(), Code::Ok);
+    }
+}
+
+/// The socket is full all the time, and what waits behind it is more than the client reads
+/// in `--write-timeout`.
+#[tokio::test]
+async fn client_that_reads_slowly_is_not_ended() {
+    const LISTS: u32 = 24;
+    // More than the system wants free before it has the gateway write again.
+    const PIECE: usize = 2 << 20;
+    const MAX_WINDOW: u32 = (1 << 31) - 1;
+
+    let flags = ["--write-timeout", "1", "--max-connection-age-grace", "0.2"];
+    let (gateway, _fake) = answering(&large(), &flags).await;
+    let whole = Caller::list(gateway.address).send().await.body.len();
+
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(256 << 10).unwrap();
+    let mut slow = socket.connect(gateway.address).await.unwrap();
+    let initial_window = [&[0, 4][..], &MAX_WINDOW.to_be_bytes()].concat();
+    let of_connection = (MAX_WINDOW - 65_535).to_be_bytes();
+    let greeting = [
+        PREFACE.to_vec(),
+        frame(SETTINGS, 0, 0, &initial_window),
+        frame(WINDOW_UPDATE, 0, 0, &of_connection),
+    ];
+    slow.write_all(&greeting.concat()).await.unwrap();
+    let message = list_request().encode_to_vec();
+    let lists =
+        (0..LISTS).map(|number| frames::request(2 * number + 1, LIST, KEY, &message));
+    slow.write_all(&lists.collect::<Vec<_>>().concat()).await.unwrap();
+
+    // The clock now advances only while everything waits, by the next timer.
+    pause();
+    let mut piece = vec![0; PIECE];
+    let mut read = 0;
+    while read < whole * LISTS as usize {
+        sleep(Duration::from_millis(900)).await;
+        let rest = (whole * LISTS as usize - read).min(PIECE);
+        let reading = slow.read_exact(&mut piece[..rest]).await;
+        read += reading.unwrap_or_else(|error| panic!("after {read} bytes: {error}"));
     }
 }
 

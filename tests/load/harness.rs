@@ -119,7 +119,7 @@ impl<'a> Harness<'a> {
     {
         let gateway = start(ANY_PORT, &self.upstream, attack.flags).await;
         let others = Others::of(&gateway).await;
-        let attacker = IsolatedRuntime::start(1);
+        let runtime = IsolatedRuntime::start(1);
         let (mut usual, mut attacked) = (Turns::default(), Turns::default());
         let before = gateway.resident_memory().unwrap();
         for _ in 0..attack.times {
@@ -129,7 +129,7 @@ impl<'a> Harness<'a> {
             }
             let (over, is_over) = watch::channel(());
             let attacking = make(gateway.address, Instant::now() + attack.length);
-            let attacking = attacker.spawn(async {
+            let attacking = runtime.spawn(async {
                 let result = attacking.await;
                 drop(over);
                 result

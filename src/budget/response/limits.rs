@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::telemetry::Counter;
+
 /// How large responses may become.
 #[derive(Debug)]
 pub(in crate::budget) struct ResponseLimits {
@@ -20,6 +22,8 @@ pub(in crate::budget) struct ResponseLimits {
     pub(in crate::budget) turn: Arc<Semaphore>,
     /// Units for messages that were made within the turn.
     pub(in crate::budget) messages: Arc<Semaphore>,
+    /// Responses that have waited, each time that they did.
+    pub(in crate::budget) waits: Counter,
 }
 
 impl ResponseLimits {

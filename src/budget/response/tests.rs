@@ -313,3 +313,33 @@ async fn response_that_never_fits_is_rejected_immediately() {
     let rejected = rpc.response.grow_to(largest + 4096, later()).now_or_never();
     assert_eq!(rejected, Some(Err(Exhausted::TooLarge { largest })));
 }
+
+#[tokio::test(start_paused = true)]
+async fn metrics_have_what_is_held_and_each_wait() {
+    let (all, metrics) = (capacities(), crate::telemetry::Metrics::new());
+    all.register(&metrics);
+    let value = |series: &str| {
+        let page = metrics.render(false);
+        let line = page.lines().find_map(|line| line.strip_prefix(series)).unwrap();
+        line.trim().parse::<usize>().unwrap()
+    };
+    let used = || value("gateway_budget_used_bytes{budget=\"response_memory\"}");
+    let waits = || value("gateway_budget_waits_total{budget=\"response_memory\"}");
+    let total = value("gateway_budget_limit_bytes{budget=\"response_memory\"}");
+    assert_eq!((used(), waits()), (0, 0));
+    let connections: Vec<_> = (0..8).map(|_| all.on_connection()).collect();
+    let holders: Vec<_> = connections.iter().map(start).collect();
+    for holder in &holders[1..] {
+        let more = || holder.response.held().reservation.bytes() + KIB;
+        while holder.response.try_grow_to(more()).is_ok() {}
+    }
+    assert!(used() > total / 2, "{} of {total}", used());
+    let wanted = all.limits.largest_shared;
+    let response = Arc::clone(&holders[0].response);
+    let mut waiting = Box::pin(response.grow_to(wanted, later()));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    assert_eq!((waits(), value("gateway_budget_used{budget=\"waiting\"}")), (1, 1));
+    waiting.await.unwrap();
+    drop((holders, response));
+    assert_eq!((used(), waits()), (0, 1));
+}

@@ -2,7 +2,10 @@
 
 use std::{
     pin::pin,
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -58,6 +61,15 @@ impl Setting {
 
     /// Has a translator receive a response with this body.
     async fn receive(&self, status: StatusCode, body: String) -> Result<Bytes, Failure> {
+        self.receive_by(&Translator::new(), status, body).await
+    }
+
+    async fn receive_by(
+        &self,
+        translator: &Translator,
+        status: StatusCode,
+        body: String,
+    ) -> Result<Bytes, Failure> {
         let body = Bytes::from(body);
         let respond = move |_: &Request| {
             let mut response = http::Response::new(body.clone());
@@ -72,13 +84,13 @@ impl Setting {
         let request = Request {
             method: Method::GET,
             path_and_query: "/".to_owned(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
+            authorization: None,
             body: None,
             cancel: None,
         };
         let admission = upstream.admit(Holder::of_client(KEY, true)).unwrap();
         let exchange = admission.send(&request, later, later, later, &memory).await?;
-        let translator = Translator::new();
         translator.receive(&self.rpc, exchange, &self.credentials, &memory, later).await
     }
 }
@@ -113,6 +125,62 @@ async fn each_turn_translates_at_most_64_kib() {
         assert!(turns >= bytes / TURN, "{turns} for {bytes} bytes");
         assert!(turns <= 2 * bytes / TURN, "{turns} for {bytes} bytes");
     }
+}
+
+#[tokio::test]
+async fn only_a_long_response_waits_for_a_turn() {
+    let setting = Setting::new().await;
+    let translator = Translator::new();
+    let most = u32::try_from(translator.turns.available_permits()).unwrap();
+    let taken = translator.turns.try_acquire_many(most).unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+
+    let short = setting.receive_by(&translator, StatusCode::OK, list(100));
+    assert_eq!(count_turns(short).1, 0);
+    let body = list(5000);
+    assert!(body.len() > 2 * TURN);
+    let mut long = pin!(setting.receive_by(&translator, StatusCode::OK, body));
+    for _ in 0..1000 {
+        assert!(long.as_mut().poll(&mut context).is_pending());
+    }
+    drop(taken);
+    let (message, turns) = count_turns(long);
+    message.unwrap();
+    assert!(turns <= 8, "{turns}");
+}
+
+/// On one thread, where all have the same queue. The runtime does not keep the order of
+/// tasks that yield, so there may be a second turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn another_task_waits_for_two_turns_at_most() {
+    const RESPONSES: usize = 64;
+    const TURNS: usize = 20;
+
+    let translator = Translator { turns: Semaphore::new(1), ..Translator::new() };
+    let translator = Arc::new(translator);
+    let taken = Arc::new(AtomicUsize::new(0));
+    for _ in 0..RESPONSES {
+        let (translator, taken) = (Arc::clone(&translator), Arc::clone(&taken));
+        tokio::spawn(async move {
+            for _ in 0..TURNS {
+                let turn = translator.turn(true).await;
+                taken.fetch_add(1, SeqCst);
+                drop(turn);
+            }
+        });
+    }
+    let other = tokio::spawn(async move {
+        let (mut before, mut most) = (taken.load(SeqCst), 0);
+        while before < RESPONSES * TURNS {
+            yield_now().await;
+            let now = taken.load(SeqCst);
+            most = most.max(now - before);
+            before = now;
+        }
+        most
+    });
+    let most = other.await.unwrap();
+    assert!(most <= 2, "{most} of {RESPONSES} turns");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The outermost object of a response, read step by step.
 
-use super::Progress;
+use super::{Framing, Progress};
 use crate::{
     contract::Message,
     transcode::response::{Members, ResponseError, Transcoder, check_set},
@@ -34,18 +34,20 @@ enum Place {
 }
 
 impl Envelope {
-    /// Reads as many steps as the text has, or to the end of one element. `is_last` states
-    /// that no text follows.
+    /// Reads as many steps as the text has, or elements until they have as many bytes as
+    /// `framing` says; counts these in `written`. `is_last` states that no text
+    /// follows.
     ///
     /// # Errors
     ///
     /// The first problem in the text, or that there is no room for the next step.
-    pub(super) fn read<'a>(
+    pub(super) fn read<'a, const N: usize>(
         &mut self,
         root: &'a Message,
         transcoder: &mut Transcoder<'a>,
         is_last: bool,
-        one_element: bool,
+        framing: Option<Framing<N>>,
+        written: &mut u64,
     ) -> Result<Progress, ResponseError> {
         transcoder.error_key = self.error_key;
         loop {
@@ -54,9 +56,14 @@ impl Envelope {
                 return Ok(if is_last { Progress::End } else { Progress::Input });
             }
             // White space is not kept, however much there is. Its end is for the step.
-            let _ = transcoder.json.peek();
+            transcoder.json.peek();
             let consumed = transcoder.json.position();
-            let written = transcoder.out.len();
+            let start = transcoder.out.len();
+            let is_element = matches!(self.place, Place::Element { .. });
+            let message = framing.filter(|_| is_element);
+            if message.is_some() {
+                transcoder.out.extend([0; N]);
+            }
             let mut next = *self;
             let step = next.step(root, transcoder);
             let is_certain = is_last || !is_open(&step, transcoder);
@@ -64,16 +71,21 @@ impl Envelope {
                 Ok(()) if is_certain => {
                     next.error_key = transcoder.error_key;
                     *self = next;
-                    if one_element && matches!(self.place, Place::AfterElement { .. }) {
-                        return Ok(Progress::Element);
+                    if let Some(Framing { prefix, most }) = message {
+                        let length = transcoder.out.len() - start - N;
+                        transcoder.out.replace(start, prefix(length));
+                        *written += 1;
+                        if transcoder.out.len() >= most {
+                            return Ok(Progress::Elements(*written));
+                        }
                     }
                 }
                 Err(error) if is_certain || error.is_too_large() => {
-                    transcoder.roll_back(consumed, written);
+                    transcoder.roll_back(consumed, start);
                     return Err(error);
                 }
                 _ => {
-                    transcoder.roll_back(consumed, written);
+                    transcoder.roll_back(consumed, start);
                     return Ok(Progress::Input);
                 }
             }
@@ -140,7 +152,7 @@ impl Envelope {
         let field = &root.fields[index];
         // A packed list has one length, and so is one step.
         let is_list = field.repeated && !field.packed;
-        let is_set = if is_list && transcoder.json.peek()? == b'[' {
+        let is_set = if is_list && transcoder.json.peek() == b'[' {
             if transcoder.json.open(b']')? {
                 return Ok(Place::Element { field: index, index: 0 });
             }

@@ -16,8 +16,13 @@ use crate::transcode::{
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Reading {
     Whole,
-    ByElement,
+    OneByOne,
+    /// Some elements at a time, each behind its length.
+    Framed,
 }
+
+const ONE: Framing<0> = Framing { prefix: |_| [], most: 0 };
+const SOME: Framing<8> = Framing { prefix: usize::to_le_bytes, most: 300 };
 
 /// Reads chunks to their end. The output grows by as little as it may.
 fn read_chunks(
@@ -28,17 +33,24 @@ fn read_chunks(
     let length = chunks.iter().map(|chunk| chunk.len()).sum();
     let mut elements = match reading {
         Reading::Whole => Elements::new(rpc(path), length),
-        Reading::ByElement => Elements::of_stream(rpc(path), length.max(1)),
+        _ => Elements::of_stream(rpc(path), length.max(1)),
     };
     let mut chunks = chunks.iter();
-    let mut out = Vec::new();
+    let (mut out, mut message) = (Vec::new(), Vec::new());
     loop {
         let progress = match reading {
             Reading::Whole => elements.read(&mut out),
-            Reading::ByElement => elements.next(&mut out),
+            Reading::OneByOne => elements.next(&mut out, ONE),
+            Reading::Framed => elements.next(&mut out, SOME),
         };
         match progress.map_err(|error| error.to_string())? {
-            Progress::Element => assert_eq!(reading, Reading::ByElement),
+            Progress::Elements(count) if reading == Reading::Framed => {
+                unframe(&out, count, &mut message);
+                out.clear();
+            }
+            Progress::Elements(count) => {
+                assert_eq!((reading, count), (Reading::OneByOne, 1));
+            }
             Progress::Turn => assert_eq!(reading, Reading::Whole),
             Progress::Room(capacity) => {
                 assert!(capacity > out.capacity(), "{capacity} are no more room");
@@ -52,9 +64,21 @@ fn read_chunks(
                 }
                 None => elements.end(),
             },
-            Progress::End => return Ok(out),
+            Progress::End => return Ok([message, out].concat()),
         }
     }
+}
+
+/// Appends the messages of frames to `message`.
+fn unframe(mut frames: &[u8], count: u64, message: &mut Vec<u8>) {
+    assert!(count > 0);
+    for _ in 0..count {
+        let (length, rest) = frames.split_first_chunk().unwrap();
+        let (one, rest) = rest.split_at(usize::from_le_bytes(*length));
+        message.extend_from_slice(one);
+        frames = rest;
+    }
+    assert_eq!(frames, b"", "{count} messages");
 }
 
 /// The capacity of a small buffer, for which no memory is reserved.
@@ -69,7 +93,11 @@ fn read_whole(path: &str, json: &[u8]) -> Result<Vec<u8>, String> {
 #[track_caller]
 fn agrees(path: &str, json: &[u8], chunks: &[&[u8]]) {
     let whole = read_whole(path, json);
-    for reading in [Reading::Whole, Reading::ByElement] {
+    let mut readings = vec![Reading::Whole, Reading::OneByOne];
+    if path == LIST {
+        readings.push(Reading::Framed);
+    }
+    for reading in readings {
         let read = read_chunks(path, chunks, reading);
         assert_eq!(read, whole, "{} {reading:?}", String::from_utf8_lossy(json));
     }
@@ -200,8 +228,8 @@ fn each_element_is_a_message_of_its_own() {
         let mut out = Vec::with_capacity(2 * LEAST);
         let mut messages = Vec::new();
         loop {
-            match elements.next(&mut out).unwrap() {
-                Progress::Element => messages.push(mem::take(&mut out)),
+            match elements.next(&mut out, ONE).unwrap() {
+                Progress::Elements(_) => messages.push(mem::take(&mut out)),
                 Progress::Room(capacity) => out.reserve_exact(capacity),
                 Progress::Input => match chunks.next() {
                     Some(chunk) => elements.push(Bytes::copy_from_slice(chunk)),
@@ -213,6 +241,45 @@ fn each_element_is_a_message_of_its_own() {
         let one = read_whole(LIST, br#"{"data":[{"id":"a"}]}"#).unwrap();
         assert_eq!(messages, [one.as_slice(); 3]);
         assert_eq!(out, b"", "nothing follows the last one");
+    }
+}
+
+#[test]
+fn elements_are_framed_until_they_are_as_many_as_wanted() {
+    let json =
+        format!(r#"{{"data":[{}]}}"#, vec![r#"{"id":"0123456789"}"#; 100].join(","));
+    let one = read_whole(LIST, br#"{"data":[{"id":"0123456789"}]}"#).unwrap();
+    let frame = size_of::<usize>() + one.len();
+    let mut elements = Elements::new(rpc(LIST), json.len());
+    elements.push(json.into());
+    elements.end();
+    let mut out = Vec::with_capacity(2 * LEAST);
+    for left in (1..=100).rev().step_by(SOME.most.div_ceil(frame)) {
+        let count = left.min(SOME.most.div_ceil(frame));
+        let progress = Progress::Elements(count as u64);
+        assert_eq!(elements.next(&mut out, SOME).unwrap(), progress);
+        assert_eq!(out.len(), count * frame);
+        out.clear();
+    }
+    assert_eq!(elements.next(&mut out, SOME).unwrap(), Progress::End);
+}
+
+#[test]
+fn elements_before_a_problem_come_before_it() {
+    let json = r#"{"data":[{"id":"a"},{"id":"b"},{"id":1}]}"#;
+    let mut elements = Elements::new(rpc(LIST), json.len());
+    elements.push(json.into());
+    let mut out = Vec::with_capacity(2 * LEAST);
+    assert_eq!(elements.next(&mut out, SOME).unwrap(), Progress::Elements(2));
+    let mut message = Vec::new();
+    unframe(&out, 2, &mut message);
+    let good = read_whole(LIST, br#"{"data":[{"id":"a"},{"id":"b"}]}"#).unwrap();
+    assert_eq!(message, good);
+    out.clear();
+    for _ in 0..2 {
+        let error = elements.next(&mut out, SOME).unwrap_err().to_string();
+        assert_eq!(error, "data[2].id: expected a string, found a number");
+        assert_eq!(out, b"");
     }
 }
 

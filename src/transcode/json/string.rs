@@ -1,14 +1,19 @@
 //! Strings. They are most of a response, so reading them takes most of the time.
 
-use super::{Error, Problem, Reader};
+use wide::u8x16;
 
-/// Bytes that are examined together.
-const BLOCK: usize = size_of::<u64>();
+use super::{Error, Problem, Reader};
+use crate::transcode::output::Output;
+
+/// Bytes that are examined together: 16 are one vector in any processor that Rust calls
+/// `x86_64` or `aarch64`.
+const BLOCK: usize = 16;
 
 impl Reader<'_> {
-    /// Appends a string, whose opening quote is next, to a buffer.
-    #[inline]
-    pub(crate) fn string(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+    /// Appends a string, whose opening quote is next, to a message.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "most of the time is spent here")]
+    pub(crate) fn string(&mut self, out: &mut Output) -> Result<(), Error> {
         self.at += 1;
         loop {
             self.plain(out);
@@ -23,30 +28,54 @@ impl Reader<'_> {
         }
     }
 
+    /// As [`string`](Self::string), as one copy of its code for what is rarer.
+    #[inline(never)]
+    pub(crate) fn text(&mut self, out: &mut Output) -> Result<(), Error> {
+        self.string(out)
+    }
+
     /// Copies the bytes before the next quote, escape or control character.
-    #[inline]
-    fn plain(&mut self, out: &mut Vec<u8>) {
-        let mut rest = self.rest();
-        while let Some((block, after)) = rest.split_first_chunk() {
-            // A copy of constant size is one instruction, a copy of the exact
-            // size is a call.
-            out.extend_from_slice(block);
-            let plain = plain(*block);
-            if plain < BLOCK {
-                out.truncate(out.len() - BLOCK + plain);
-                self.at = self.text.len() - rest.len() + plain;
-                return;
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "most of the time is spent here")]
+    fn plain(&mut self, out: &mut Output) {
+        loop {
+            let (blocks, _) = self.rest().as_chunks();
+            let (places, _) = out.spare().as_chunks_mut();
+            let mut copied = 0;
+            for (block, place) in blocks.iter().zip(places) {
+                // A copy of constant size is one instruction, a copy of the exact size is
+                // a call.
+                *place = *block;
+                let special = special(*block);
+                if special != 0 {
+                    copied += special.trailing_zeros() as usize;
+                    self.at += copied;
+                    out.advance(copied);
+                    return;
+                }
+                copied += BLOCK;
             }
-            rest = after;
+            self.at += copied;
+            out.advance(copied);
+            if self.rest().len() < BLOCK {
+                return self.last_plain(out);
+            }
+            out.grow();
         }
+    }
+
+    /// As [`plain`](Self::plain), of the last bytes of the text.
+    #[cold]
+    fn last_plain(&mut self, out: &mut Output) {
+        let rest = self.rest();
         let special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..0x20);
         let plain = rest.iter().position(special).unwrap_or(rest.len());
         out.extend_from_slice(&rest[..plain]);
-        self.at = self.text.len() - rest.len() + plain;
+        self.at += plain;
     }
 
     #[cold]
-    fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+    fn escape(&mut self, out: &mut Output) -> Result<(), Error> {
         self.at += 1;
         let character = match self.text.get(self.at) {
             Some(byte @ (b'"' | b'\\' | b'/')) => *byte,
@@ -64,7 +93,7 @@ impl Reader<'_> {
     }
 
     /// Reads a character whose UTF-16 is in one escape of four digits, or in two.
-    fn unicode_escape(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+    fn unicode_escape(&mut self, out: &mut Output) -> Result<(), Error> {
         let start = self.at - 1;
         self.at += 1;
         let first = self.hexadecimal()?;
@@ -100,25 +129,17 @@ impl Reader<'_> {
     }
 }
 
-/// Returns the number of bytes before the first quote, backslash or control
-/// character.
+/// Returns a bit for each byte of a block that is a quote, a backslash or a control
+/// character; the lowest is the first byte's.
 #[inline]
-fn plain(block: [u8; BLOCK]) -> usize {
-    const ONES: u64 = u64::from_le_bytes([0x01; BLOCK]);
-    const HIGH: u64 = u64::from_le_bytes([0x80; BLOCK]);
-    const QUOTES: u64 = u64::from_le_bytes([b'"'; BLOCK]);
-    const BACKSLASHES: u64 = u64::from_le_bytes([b'\\'; BLOCK]);
-    const SPACES: u64 = u64::from_le_bytes([b' '; BLOCK]);
+fn special(block: [u8; BLOCK]) -> u32 {
+    const LAST_CONTROL: u8 = 0x1f;
 
-    // A subtraction that borrows sets the high bit of its byte. A borrow may mark
-    // later bytes too, but the first mark is right.
-    let bytes = u64::from_le_bytes(block);
-    let quote = bytes ^ QUOTES;
-    let backslash = bytes ^ BACKSLASHES;
-    let special = (quote.wrapping_sub(ONES) & !quote)
-        | (backslash.wrapping_sub(ONES) & !backslash)
-        | (bytes.wrapping_sub(SPACES) & !bytes);
-    (special & HIGH).trailing_zeros() as usize / 8
+    let block = u8x16::from(block);
+    let quotes = block.simd_eq(u8x16::splat(b'"'));
+    let backslashes = block.simd_eq(u8x16::splat(b'\\'));
+    let controls = block.simd_eq(block.min(u8x16::splat(LAST_CONTROL)));
+    (quotes | backslashes | controls).to_bitmask()
 }
 
 #[cfg(test)]
@@ -132,13 +153,9 @@ mod tests {
                 for others in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff] {
                     let mut block = [others; BLOCK];
                     block[position] = byte;
-                    let special = byte == b'"' || byte == b'\\' || byte < 0x20;
-                    let expected = if special { position } else { BLOCK };
-                    assert_eq!(plain(block), expected, "{block:?}");
-                    if special {
-                        block[position..].fill(byte);
-                        assert_eq!(plain(block), position, "{block:?}");
-                    }
+                    let is_special = byte == b'"' || byte == b'\\' || byte < 0x20;
+                    let expected = if is_special { 1 << position } else { 0 };
+                    assert_eq!(special(block), expected, "{block:?}");
                 }
             }
         }

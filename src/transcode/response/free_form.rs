@@ -32,17 +32,17 @@ mod number {
 impl Transcoder<'_> {
     /// Reads an object into the entries of a `Struct`.
     pub(super) fn entries(&mut self, depth: usize) -> Result<(), ResponseError> {
-        if self.json.peek()? != b'{' {
+        if self.json.peek() != b'{' {
             return Err(self.expected("an object"));
         }
         let depth = deeper(depth)?;
         let mut more = self.json.open(b'}')?;
         while more {
-            self.nested(number::STRUCT_ENTRY, |this| {
+            self.nested::<1>(number::STRUCT_ENTRY, |this| {
                 let key = wire::begin(&mut this.out, number::ENTRY_KEY);
                 this.json.key(&mut this.out)?;
-                wire::end(&mut this.out, key);
-                this.nested(number::ENTRY_VALUE, |this| this.any(depth))
+                key.end(&mut this.out);
+                this.nested::<1>(number::ENTRY_VALUE, |this| this.any(depth))
             })?;
             more = self.json.more(b'}')?;
         }
@@ -51,13 +51,13 @@ impl Transcoder<'_> {
 
     /// Reads a list into the elements of a `ListValue`.
     pub(super) fn values(&mut self, depth: usize) -> Result<(), ResponseError> {
-        if self.json.peek()? != b'[' {
+        if self.json.peek() != b'[' {
             return Err(self.expected("a list"));
         }
         let depth = deeper(depth)?;
         let mut more = self.json.open(b']')?;
         while more {
-            self.nested(number::LIST_VALUE, |this| this.any(depth))?;
+            self.nested::<1>(number::LIST_VALUE, |this| this.any(depth))?;
             more = self.json.more(b']')?;
         }
         Ok(())
@@ -66,21 +66,21 @@ impl Transcoder<'_> {
     /// Reads any value into the one field of a `Value`.
     pub(super) fn any(&mut self, depth: usize) -> Result<(), ResponseError> {
         self.check_room()?;
-        let (number, scalar) = match self.json.peek()? {
+        let (number, scalar) = match self.json.peek() {
             b'"' => {
-                let start = wire::begin(&mut self.out, number::STRING);
+                let part = wire::begin(&mut self.out, number::STRING);
                 self.json.string(&mut self.out)?;
-                wire::end(&mut self.out, start);
+                part.end(&mut self.out);
                 return Ok(());
             }
-            b'{' => return self.nested(number::STRUCT, |this| this.entries(depth)),
-            b'[' => return self.nested(number::LIST, |this| this.values(depth)),
+            b'{' => return self.nested::<1>(number::STRUCT, |this| this.entries(depth)),
+            b'[' => return self.nested::<1>(number::LIST, |this| this.values(depth)),
             b'-' | b'0'..=b'9' => {
                 let value = self.json.number()?;
                 let Some(double) = value.to_same_double() else {
-                    let start = wire::begin(&mut self.out, number::STRING);
+                    let part = wire::begin(&mut self.out, number::STRING);
                     self.out.extend_from_slice(value.text().as_bytes());
-                    wire::end(&mut self.out, start);
+                    part.end(&mut self.out);
                     return Ok(());
                 };
                 (number::DOUBLE, wire::Scalar::Fixed64(double.to_bits()))

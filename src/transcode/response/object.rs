@@ -18,6 +18,21 @@ pub(in crate::transcode) struct Members {
     next: usize,
 }
 
+impl Members {
+    /// Notes that the key of a field has been read, and returns its index.
+    #[inline]
+    fn see(&mut self, message: &Message, index: usize) -> Result<usize, ResponseError> {
+        let bit = 1 << index;
+        if self.seen & bit != 0 {
+            let key = &message.fields[index].key;
+            return Err(ResponseError::new("occurs twice").within(key));
+        }
+        self.seen |= bit;
+        self.next = index + 1;
+        Ok(index)
+    }
+}
+
 impl<'a> Transcoder<'a> {
     /// Reads an object into the fields of a message.
     pub(super) fn message(&mut self, message: &'a Message) -> Result<(), ResponseError> {
@@ -40,28 +55,34 @@ impl<'a> Transcoder<'a> {
     /// Begins an object. Reports whether it has members.
     #[inline]
     pub(in crate::transcode) fn open(&mut self) -> Result<bool, ResponseError> {
-        if self.json.peek()? != b'{' {
+        if self.json.peek() != b'{' {
             return Err(self.expected("an object"));
         }
         Ok(self.json.open(b'}')?)
     }
 
-    /// Reads a key and returns the index of its field, if there is one.
-    #[inline]
+    /// Reads a key and returns the index of its field, if there is one. The likely one is
+    /// that after the last.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "it is a few instructions if it is likely")]
     pub(in crate::transcode) fn member(
         &mut self,
         message: &Message,
         members: &mut Members,
     ) -> Result<Option<usize>, ResponseError> {
-        let Some(index) = self.key(message, members.next)? else { return Ok(None) };
-        let bit = 1 << index;
-        if members.seen & bit != 0 {
-            let key = &message.fields[index].key;
-            return Err(ResponseError::new("occurs twice").within(key));
+        let likely = members.next;
+        if self.take_key_of(message, likely) {
+            return members.see(message, likely).map(Some);
         }
-        members.seen |= bit;
-        members.next = index + 1;
-        Ok(Some(index))
+        let index = self.other_key(message, likely + 1)?;
+        index.map(|index| members.see(message, index)).transpose()
+    }
+
+    /// Consumes the key of a field if it is next. Reports whether it was.
+    #[inline]
+    fn take_key_of(&mut self, message: &Message, index: usize) -> bool {
+        let field = message.fields.get(index);
+        field.is_some_and(|field| self.json.take(field.literal.as_bytes()))
     }
 
     /// Checks the members of an object that has ended.
@@ -79,23 +100,21 @@ impl<'a> Transcoder<'a> {
         if missing == 0 { Ok(()) } else { Err(ResponseError::missing(message, missing)) }
     }
 
-    /// Reads a key and returns the index of its field. `next` is the likely index,
-    /// since Polytomic sends keys in the order of the schema, and may omit one.
-    #[inline]
-    fn key(
+    /// Reads a key that is not the likely one, and returns the index of its field. `second`
+    /// is the second likely index: Polytomic sends keys in the order of the schema, and may
+    /// omit one.
+    #[inline(never)]
+    fn other_key(
         &mut self,
         message: &Message,
-        next: usize,
+        second: usize,
     ) -> Result<Option<usize>, ResponseError> {
-        for likely in [next, next + 1] {
-            let field = message.fields.get(likely);
-            if field.is_some_and(|field| self.json.take(field.literal.as_bytes())) {
-                return Ok(Some(likely));
-            }
+        if self.take_key_of(message, second) {
+            return Ok(Some(second));
         }
         let mark = self.out.len();
         self.json.key(&mut self.out)?;
-        let key = &self.out[mark..];
+        let key = self.out.since(mark);
         let index = message.fields.iter().position(|field| field.key.as_bytes() == key);
         // A message without fields is that of a response without content.
         let is_envelope = self.level == 0 && !message.fields.is_empty();
@@ -116,7 +135,7 @@ pub(in crate::transcode) fn check_set(
     index: usize,
     is_set: bool,
 ) -> Result<(), ResponseError> {
-    if message.fields[index].rules.required && !is_set {
+    if !is_set && message.required >> index & 1 == 1 {
         return Err(ResponseError::missing(message, 1 << index));
     }
     Ok(())

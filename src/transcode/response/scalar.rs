@@ -25,22 +25,20 @@ const SECONDS: u32 = 1;
 const NANOS: u32 = 2;
 
 impl Transcoder<'_> {
-    /// Reads a string into a field. Reports whether the string is not empty.
+    /// Reads a string, whose opening quote is next, into a field. Reports whether the string
+    /// is not empty.
     #[inline]
     pub(super) fn string(
         &mut self,
         number: u32,
         keep: bool,
     ) -> Result<bool, ResponseError> {
-        if self.json.peek()? != b'"' {
-            return Err(self.expected("a string"));
-        }
         let mark = self.out.len();
-        let start = wire::begin(&mut self.out, number);
+        let part = wire::begin(&mut self.out, number);
         self.json.string(&mut self.out)?;
-        let is_set = self.out.len() > start;
+        let is_set = !part.is_empty(&self.out);
         if is_set || keep {
-            wire::end(&mut self.out, start);
+            part.end(&mut self.out);
         } else {
             self.out.truncate(mark);
         }
@@ -60,9 +58,9 @@ impl Transcoder<'_> {
             STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()
         })?;
         if keep || !bytes.is_empty() {
-            let start = wire::begin(&mut self.out, number);
+            let part = wire::begin(&mut self.out, number);
             self.out.extend_from_slice(&bytes);
-            wire::end(&mut self.out, start);
+            part.end(&mut self.out);
         }
         Ok(!bytes.is_empty())
     }
@@ -70,7 +68,7 @@ impl Transcoder<'_> {
     /// Reads a time into a `google.protobuf.Timestamp`.
     pub(super) fn timestamp(&mut self, number: u32) -> Result<(), ResponseError> {
         let (seconds, nanos) = self.text("an RFC 3339 time", timestamp::parse)?;
-        self.nested(number, |this| {
+        self.nested::<1>(number, |this| {
             for (number, part) in [(SECONDS, seconds), (NANOS, nanos.into())] {
                 if part != 0 {
                     wire::tagged(
@@ -131,7 +129,7 @@ impl Transcoder<'_> {
     }
 
     fn bool(&mut self) -> Result<Scalar, ResponseError> {
-        self.json.peek()?;
+        self.json.peek();
         if self.json.take(b"true") {
             Ok(Scalar::Varint(1))
         } else if self.json.take(b"false") {
@@ -161,7 +159,7 @@ impl Transcoder<'_> {
         convert: impl FnOnce(Number<'_>) -> Option<T>,
         special: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Result<T, ResponseError> {
-        match self.json.peek()? {
+        match self.json.peek() {
             b'-' | b'0'..=b'9' => {
                 let value = convert(self.json.number()?);
                 value.ok_or_else(|| ResponseError::new(format!("expected {what}")))
@@ -178,12 +176,12 @@ impl Transcoder<'_> {
         what: &str,
         parse: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Result<T, ResponseError> {
-        if self.json.peek()? != b'"' {
+        if self.json.peek() != b'"' {
             return Err(self.expected(what));
         }
         let mark = self.out.len();
-        self.json.string(&mut self.out)?;
-        let value = parse(&self.out[mark..]);
+        self.json.text(&mut self.out)?;
+        let value = parse(self.out.since(mark));
         self.out.truncate(mark);
         value.ok_or_else(|| ResponseError::new(format!("expected {what}")))
     }

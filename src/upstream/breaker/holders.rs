@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::own::OwnCircuit;
+use super::{super::Circuit, own::OwnCircuit};
 
 /// Maximum number of holders whose failures are counted: about 2 MiB. The failures of
 /// further holders open no circuit of theirs.
@@ -26,6 +26,7 @@ pub(super) struct OwnCircuits {
 #[derive(Debug)]
 struct Entry {
     circuit: OwnCircuit,
+    kind: Circuit,
     used_at: Instant,
 }
 
@@ -44,10 +45,21 @@ impl OwnCircuits {
         Some(&mut entry.circuit)
     }
 
+    /// Returns how many circuits of keys and how many of paths are open.
+    pub(super) fn open(&self, now: Instant) -> [usize; 2] {
+        let is_open =
+            |entry: &&Entry| entry.circuit.is_open() && now - entry.used_at < IDLE;
+        let open = self.entries.values().filter(is_open);
+        let (keys, paths): (Vec<_>, Vec<_>) =
+            open.partition(|entry| entry.kind == Circuit::Key);
+        [keys.len(), paths.len()]
+    }
+
     /// As [`get`](Self::get), but adds the holder if there is room for it.
     pub(super) fn get_or_add(
         &mut self,
         holder: u64,
+        kind: Circuit,
         now: Instant,
     ) -> Option<&mut OwnCircuit> {
         if self.entries.len() >= MAX_HOLDERS && !self.entries.contains_key(&holder) {
@@ -56,7 +68,7 @@ impl OwnCircuits {
                 return None;
             }
         }
-        let new = || Entry { circuit: OwnCircuit::new(now), used_at: now };
+        let new = || Entry { circuit: OwnCircuit::new(now), kind, used_at: now };
         self.entries.entry(holder).or_insert_with(new);
         self.get(holder, now)
     }
@@ -86,15 +98,18 @@ mod tests {
         let mut circuits = OwnCircuits::new(start);
         let most = MAX_HOLDERS as u64;
         for holder in 0..most {
-            assert!(circuits.get_or_add(holder, start).is_some());
+            assert!(circuits.get_or_add(holder, Circuit::Key, start).is_some());
         }
-        assert!(circuits.get_or_add(most, start).is_none());
-        assert!(circuits.get_or_add(0, start).is_some());
+        assert!(circuits.get_or_add(most, Circuit::Key, start).is_none());
+        assert!(circuits.get_or_add(0, Circuit::Key, start).is_some());
         let later = start + IDLE - Duration::from_secs(1);
         assert!(circuits.get(1, later).is_some());
-        assert!(circuits.get_or_add(most, later).is_none(), "all are remembered");
+        assert!(
+            circuits.get_or_add(most, Circuit::Key, later).is_none(),
+            "all are remembered"
+        );
         let later = start + IDLE + SWEEP_INTERVAL;
-        assert!(circuits.get_or_add(most, later).is_some());
+        assert!(circuits.get_or_add(most, Circuit::Key, later).is_some());
         assert_eq!(circuits.entries.len(), 2);
     }
 
@@ -102,7 +117,7 @@ mod tests {
     fn holder_that_comes_again_after_a_pause_begins_anew() {
         let start = Instant::now();
         let mut circuits = OwnCircuits::new(start);
-        circuits.get_or_add(1, start).unwrap().rest(start + IDLE);
+        circuits.get_or_add(1, Circuit::Key, start).unwrap().rest(start + IDLE);
         let later = start + IDLE;
         assert_eq!(circuits.get(1, later).unwrap().rested_at(), later);
     }

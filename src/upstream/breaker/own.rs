@@ -72,6 +72,11 @@ impl OwnCircuit {
         Ok(Some(Probe { open_for: open.open_for }))
     }
 
+    /// Reports whether only probes are sent.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Returns when the holder may probe for all.
     pub(super) fn rested_at(&self) -> Instant {
         self.rested_at

@@ -63,7 +63,7 @@ fn open<P: Send + 'static>(
         .map_err(|error| Error::Connect(error.into()))?;
     let stream = Stream {
         open: Some(OpenStream { response: Some(response), sending, receiving: None }),
-        held: Some((permit, connection.open.count())),
+        held: Some((permit, connection.open.add())),
         pace: Arc::clone(&connection.pace),
     };
     Ok((sender, stream, body))

@@ -36,17 +36,18 @@ impl LentConnection {
 }
 
 impl http1::Lent for LentConnection {
-    fn sender(&mut self) -> &mut http1::Sender {
-        &mut self.idle.sender
+    fn connection(&mut self) -> &mut http1::Connection {
+        &mut self.idle.connection
     }
 
     fn give_back(mut self) {
-        if self.idle.sender.is_ready() {
+        if self.idle.connection.is_ready() {
             return self.pool.give_back(self.idle);
         }
         // It has yet to read the end of the response.
         tokio::spawn(async move {
-            if self.idle.sender.ready().await.is_ok() {
+            self.idle.connection.finish().await;
+            if self.idle.connection.is_ready() {
                 self.pool.give_back(self.idle);
             }
         });

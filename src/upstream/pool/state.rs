@@ -61,7 +61,7 @@ pub(super) struct State<T> {
 /// An HTTP/1.1 connection.
 #[derive(Debug)]
 pub(super) struct Idle {
-    pub(super) sender: http1::Sender,
+    pub(super) connection: http1::Connection,
     /// Whether it has carried a request.
     pub(super) is_reused: bool,
     since: Instant,
@@ -110,11 +110,11 @@ impl<T> State<T> {
     }
 
     /// Adds a new HTTP/1.1 connection.
-    pub(super) fn add_http1(&mut self, sender: http1::Sender) {
+    pub(super) fn add_http1(&mut self, connection: http1::Connection) {
         self.protocol = Protocol::Http1;
         let since = Instant::now();
         let expires = since + self.lifetime();
-        self.idle.push(Idle { sender, is_reused: false, since, expires });
+        self.idle.push(Idle { connection, is_reused: false, since, expires });
     }
 
     /// Adds an HTTP/1.1 connection that has carried a request.
@@ -255,7 +255,7 @@ impl<T> State<T> {
     /// ones: perhaps no other can be opened. Reports whether there are others.
     pub(super) fn sweep(&mut self) -> bool {
         let now = Instant::now();
-        self.idle.retain(|idle| idle.is_usable(now));
+        self.idle.retain_mut(|idle| idle.connection.check() && idle.is_usable(now));
         let may_expire = self.shared.iter().any(|one| one.expires > now);
         self.shared.retain(|one| {
             let is_old = may_expire && one.expires <= now;
@@ -292,7 +292,7 @@ fn share(total: usize) -> FairShare {
 impl Idle {
     /// Reports whether it can carry another request.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
-        !self.sender.is_closed() && self.expires > now && now - self.since < IDLE
+        !self.connection.is_closed() && self.expires > now && now - self.since < IDLE
     }
 }
 

@@ -97,6 +97,12 @@ impl Caller {
         self
     }
 
+    /// Calls another server.
+    pub fn to(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
     /// Adds a value to the metadata.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use clap::Parser;
 use polytomic_gateway::{
     app::{App, Files},
     config::{Cli, Command, Serve},
     contract::DESCRIPTOR_SET,
     sandbox::{self, Sandbox},
+    telemetry::Metrics,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 use tonic::transport::Channel;
@@ -19,6 +19,7 @@ pub struct Gateway {
     pub address: SocketAddr,
     sandbox: Option<sandbox::Handle>,
     files: Files,
+    metrics: Metrics,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
@@ -85,12 +86,12 @@ impl Gateway {
     pub async fn start(settings: Serve, descriptor_set: &[u8]) -> Self {
         let app = App::bind(&settings, descriptor_set).await.unwrap();
         let address = app.local_addr();
-        let files = app.files();
+        let (files, metrics) = (app.files(), app.metrics());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, sandbox: None, files, stop, running }
+        Self { address, sandbox: None, files, metrics, stop, running }
     }
 
     /// Connects a generated client.
@@ -102,6 +103,11 @@ impl Gateway {
     /// Returns the handle of the sandbox.
     pub fn sandbox(&self) -> &sandbox::Handle {
         self.sandbox.as_ref().unwrap()
+    }
+
+    /// Returns what it counts, also after it has stopped.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Has the credential and certificate files read again, as SIGHUP does.
@@ -132,7 +138,7 @@ pub fn settings(flags: &[&str]) -> Serve {
     if !flags.contains(&"--lame-duck") {
         command.extend(["--lame-duck", "0"]);
     }
-    match Cli::try_parse_from(command).unwrap().command {
+    match Cli::from_arguments(command).unwrap().command {
         Command::Serve(settings) => *settings,
         other => panic!("not serve: {other:?}"),
     }

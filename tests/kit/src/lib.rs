@@ -19,6 +19,7 @@ pub mod front;
 pub mod gateway;
 pub mod held;
 pub mod log;
+pub mod metrics;
 pub mod origin;
 pub mod ports;
 pub mod process;

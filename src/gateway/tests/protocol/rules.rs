@@ -22,6 +22,7 @@ use crate::{
     gateway::{
         idempotency::{self, Key, Origin},
         metadata,
+        metrics::{CountedRpc, RpcMetrics},
         record::Record,
         retry::Retries,
     },
@@ -185,8 +186,8 @@ impl<'a> Rules<'a> {
             metadata.remove("x-envoy-attempt-count");
         }
         let version = HeaderValue::from_static("");
-        let mut record =
-            Record::new(&self.rpc, Instant::now(), None, &metadata, &version);
+        let counted = CountedRpc::start(&RpcMetrics::unread(), Instant::now());
+        let mut record = Record::new(&self.rpc, counted, None, &metadata, &version);
         record.key = origin.map(|origin| Key {
             value: HeaderValue::from_static("the-key-of-the-create"),
             origin: match fault {

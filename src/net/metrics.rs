@@ -1,0 +1,147 @@
+//! What is counted of connections.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering::Relaxed},
+};
+
+use crate::telemetry::{Counter, Counters, Family, Metrics};
+
+const OPEN: Family = Family::gauge(
+    "gateway_connections_open",
+    &[],
+    "Connections of clients that are open",
+);
+const ACCEPTED: Family = Family::counter(
+    "gateway_connections_accepted_total",
+    &[],
+    "Connections of clients that were accepted within the limits",
+);
+const REJECTED: Family = Family::counter(
+    "gateway_connections_rejected_total",
+    &["reason"],
+    "Connections of clients that were rejected or ended: at a limit, for another at the \
+     limit (evicted), because their peer broke HTTP/2 (http2) or speaks something else",
+);
+const GOAWAYS: Family = Family::counter(
+    "gateway_goaways_total",
+    &["reason"],
+    "Connections that the gateway told to end, by the reason that the log has at level debug",
+);
+const STATE: Family = Family::gauge(
+    "gateway_state",
+    &["state"],
+    "1 for what the gateway does: it serves, it serves while load balancers take it out of \
+     use (lame_duck), or it lets RPCs in flight end (draining)",
+);
+
+/// Why a connection is rejected or ended.
+const REJECTIONS: [&str; 8] = [
+    "accept failed",
+    "address limit",
+    "alpn",
+    "connection limit",
+    "evicted",
+    "http2",
+    "tls",
+    "wrong protocol",
+];
+
+/// Why the gateway tells a connection to end.
+const ENDINGS: [&str; 8] = [
+    "age",
+    "connection limit",
+    "drain",
+    "idle",
+    "large metadata",
+    "too many resets",
+    "unread responses",
+    "unused",
+];
+
+/// What the server does, in the order of its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum State {
+    Serving,
+    LameDuck,
+    Draining,
+}
+
+/// What is counted of connections.
+#[derive(Debug)]
+pub(super) struct ConnectionMetrics {
+    state: AtomicU8,
+    accepted: Counter,
+    ended: Counter,
+    rejected: Counters,
+    goaways: Counters,
+}
+
+/// A connection that counts as open until this is dropped.
+#[derive(Debug)]
+pub(super) struct Open(Arc<ConnectionMetrics>);
+
+impl ConnectionMetrics {
+    pub(super) fn new() -> Self {
+        Self {
+            state: AtomicU8::new(State::Serving as u8),
+            accepted: Counter::default(),
+            ended: Counter::default(),
+            rejected: Counters::new(REJECTIONS),
+            goaways: Counters::new(ENDINGS),
+        }
+    }
+
+    /// Counts a connection that is served.
+    pub(super) fn accepted(self: &Arc<Self>) -> Open {
+        self.accepted.add();
+        Open(Arc::clone(self))
+    }
+
+    /// Counts a connection that is not served, or no longer.
+    pub(super) fn rejected(&self, reason: &str) {
+        self.rejected.add(reason);
+    }
+
+    /// Counts a connection that is told to end.
+    pub(super) fn goaway(&self, reason: &str) {
+        self.goaways.add(reason);
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Relaxed);
+    }
+
+    pub(super) fn register(self: &Arc<Self>, metrics: &Metrics) {
+        let own = Arc::clone(self);
+        metrics.register(OPEN, move |samples| {
+            // In this order, so that one that ends meanwhile is not counted as ended only.
+            let ended = own.ended.get();
+            samples.count(&[], own.accepted.get() - ended);
+        });
+        let own = Arc::clone(self);
+        metrics.register(ACCEPTED, move |samples| samples.count(&[], own.accepted.get()));
+        let own = Arc::clone(self);
+        metrics.register(REJECTED, move |samples| own.rejected.write(samples));
+        let own = Arc::clone(self);
+        metrics.register(GOAWAYS, move |samples| own.goaways.write(samples));
+        let own = Arc::clone(self);
+        metrics.register(STATE, move |samples| {
+            let now = own.state.load(Relaxed);
+            for (name, state) in [
+                ("serving", State::Serving),
+                ("lame_duck", State::LameDuck),
+                ("draining", State::Draining),
+            ] {
+                samples.count(&[name], u64::from(state as u8 == now));
+            }
+        });
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.ended.add();
+    }
+}

@@ -53,6 +53,8 @@ def gateway(
             *["--listen", f"127.0.0.1:{port}", "--upstream-url", upstream.url],
             *["--upstream-ca-file", BUILD / "ca.pem", *flags],
         ],
+        # By variable, which a gateway of an earlier commit ignores.
+        {"POLYTOMIC_GATEWAY_ADMIN_LISTEN": "off"},
     )
 
 

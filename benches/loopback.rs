@@ -37,9 +37,11 @@ impl Loopback {
         let (client, mut request) = runtime.block_on(async {
             let url = upstream_on_loopback(work).await;
             let command = format!(
-                "polytomic-gateway serve --listen 127.0.0.1:0 --no-key-check --upstream-url {url}"
+                "polytomic-gateway serve --listen 127.0.0.1:0 --admin-listen off \
+                 --no-key-check --upstream-url {url}"
             );
-            let Command::Serve(settings) = Cli::parse_from(command.split(' ')).command else {
+            let Command::Serve(settings) = Cli::parse_from(command.split(' ')).command
+            else {
                 unreachable!("the command is serve")
             };
             let app = App::bind(&settings, DESCRIPTOR_SET).await.unwrap();

@@ -1,19 +1,22 @@
 //! How the rooms are put together to serve.
 
 pub mod check;
+mod files;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+pub use self::files::Files;
 use crate::{
+    admin,
     auth::{self, Authenticator},
     budget::Capacities,
-    config::{self, Serve, Target},
+    config::{self, Serve, Setting, Target},
     contract::{self, Contract},
     gateway::{Gateway, IdentityClient},
     grpc::Routes,
     net::Server,
-    telemetry::Metrics,
-    tls::{self, ClientTls, ServerFiles, ServerTls},
+    telemetry::{LogFilter, Metrics},
+    tls::{self, ServerFiles},
     upstream::{self, Upstream},
 };
 
@@ -21,17 +24,11 @@ use crate::{
 #[derive(Debug)]
 pub struct App {
     server: Server,
+    admin: Option<admin::Listener>,
+    pages: admin::Sources,
     upstream: String,
     files: Files,
     metrics: Metrics,
-}
-
-/// The files that a gateway reads again when they change: credentials and certificates.
-#[derive(Debug, Clone)]
-pub struct Files {
-    authenticator: Arc<Authenticator>,
-    listener: Option<Arc<ServerTls>>,
-    upstream: Option<Arc<ClientTls>>,
 }
 
 /// Why a gateway does not start.
@@ -58,6 +55,17 @@ pub enum Error {
     /// The address is not free, or not of this machine.
     #[error("cannot listen on {address}")]
     Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// The same, of the admin listener.
+    #[error(
+        "the admin listener cannot listen on {address}; give another --admin-listen, or \
+         off"
+    )]
+    ListenAdmin {
         /// The address.
         address: SocketAddr,
         /// The error of the system.
@@ -100,6 +108,10 @@ impl App {
         let contract = Contract::compile(descriptor_set)?;
         let settings = flags.settings(&contract)?;
         let listener = settings.tls.map(ServerFiles::load).transpose()?;
+        let admin = match settings.admin {
+            Some(address) => Some(listen_admin(address).await?),
+            None => None,
+        };
         let url = url_of(settings.target).await?;
         let shown = url.to_string();
         let upstream = Upstream::new(url, &settings.upstream)?;
@@ -116,18 +128,43 @@ impl App {
         let metrics = Metrics::new();
         authenticator.register(&metrics);
         upstream.register(&metrics);
-        let gateway = Gateway::new(contract, authenticator, upstream, settings.gateway);
-        let routes = Routes::new(gateway, descriptor_set).await?;
+        let gateway = Gateway::new(
+            contract,
+            Arc::clone(&authenticator),
+            upstream.clone(),
+            settings.gateway,
+        );
+        let failures = gateway.failures().clone();
+        let routes = Arc::new(Routes::new(gateway, descriptor_set).await?);
         routes.register(&metrics);
         let capacities = Capacities::new(&settings.budget);
         capacities.register(&metrics);
         let address = settings.listen;
-        let server = Server::bind(address, routes, settings.net, capacities)
-            .await
-            .map_err(|source| Error::Listen { address, source })?
-            .with_tls(files.listener.clone());
+        let server =
+            Server::bind(address, Arc::clone(&routes), settings.net, capacities.clone())
+                .await
+                .map_err(|source| Error::Listen { address, source })?
+                .with_tls(files.listener.clone());
         server.register(&metrics);
-        Ok(Self { server, upstream: shown, files, metrics })
+        let pages = admin::Sources {
+            lifecycle: server.lifecycle(),
+            authenticator,
+            upstream,
+            capacities,
+            failures,
+            rpcs: Arc::new(move || routes.totals()),
+            log: None,
+            metrics: metrics.clone(),
+            settings: flags.in_effect().iter().map(shown_setting).collect(),
+        };
+        Ok(Self { server, admin, pages, upstream: shown, files, metrics })
+    }
+
+    /// Lets operators change the filter of the log.
+    #[must_use]
+    pub fn with_log(mut self, log: LogFilter) -> Self {
+        self.pages.log = Some(log);
+        self
     }
 
     /// Returns the address that the gateway listens on, with the port that it took.
@@ -160,52 +197,35 @@ impl App {
         self.metrics.clone()
     }
 
-    /// Serves until `shutdown` completes and the RPCs in flight have ended.
+    /// Returns the address of the admin listener, if there is one.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(admin::Listener::local_addr)
+    }
+
+    /// Serves until `shutdown` completes and the RPCs in flight have ended. The admin
+    /// listener serves for as long.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        self.server.run(shutdown).await;
+        let serving = self.server.run(shutdown);
+        let Some(admin) = self.admin else { return serving.await };
+        tokio::select! {
+            () = serving => {}
+            () = admin.serve(self.pages) => unreachable!("it serves until it is dropped"),
+        }
     }
 }
 
-impl Files {
-    /// Reads all files again now, as on SIGHUP.
-    pub async fn reload(&self) {
-        self.authenticator.reload().await;
-        if let Some(listener) = &self.listener {
-            listener.reload().await;
-        }
-        if let Some(upstream) = &self.upstream {
-            upstream.reload().await;
-        }
-    }
+async fn listen_admin(address: SocketAddr) -> Result<admin::Listener, Error> {
+    let listener = admin::Listener::bind(address).await;
+    listener.map_err(|source| Error::ListenAdmin { address, source })
+}
 
-    /// Returns the state of each file, for people, if there is any.
-    #[must_use]
-    pub fn describe(&self) -> Option<String> {
-        let certificates = [
-            self.listener.as_ref().and_then(|files| files.describe()),
-            self.upstream.as_ref().and_then(|files| files.describe()),
-        ];
-        let states =
-            [self.authenticator.describe_files()].into_iter().chain(certificates);
-        let states: Vec<String> = states.flatten().collect();
-        (!states.is_empty()).then(|| states.join("; "))
-    }
-
-    /// Returns the state of the certificates: of the listener, and of the way to Polytomic.
-    #[must_use]
-    pub fn certificates(&self) -> [Option<tls::Stats>; 2] {
-        let listener = self.listener.as_ref().map(|files| files.stats());
-        [listener, self.upstream.as_ref().map(|files| files.stats())]
-    }
-
-    /// Certificates are read again when they change; credentials are in any case.
-    fn watch(&self) {
-        if let Some(listener) = &self.listener {
-            listener.watch();
-        }
-        if let Some(upstream) = &self.upstream {
-            upstream.watch();
-        }
+/// Returns a setting as the admin listener shows it.
+fn shown_setting(setting: &Setting) -> admin::Setting {
+    admin::Setting {
+        name: setting.name.clone(),
+        value: setting.value.clone(),
+        source: setting.source.to_string(),
     }
 }
 

@@ -89,6 +89,7 @@ mod rpc;
 mod shares;
 mod standing;
 mod unread;
+mod usage;
 mod waiting;
 
 pub use self::{
@@ -103,6 +104,7 @@ pub use self::{
     shares::{REQUEST_UNIT, Settings, Shares},
     standing::Standing,
     unread::UnreadResponses,
+    usage::Usage,
 };
 pub(crate) use self::{
     response::wait_until,

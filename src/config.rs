@@ -10,6 +10,7 @@
     reason = "terminals show the comments on flags as they are"
 )]
 
+mod admin;
 mod auth;
 mod budget;
 mod cli;
@@ -35,6 +36,7 @@ use tracing::warn;
 pub use self::cli::Sandbox;
 use self::parse::address;
 pub use self::{
+    admin::HealthCheck,
     cli::{Cli, Command, ConfigCommand, Print, declarations},
     declaration::{Declaration, Kind},
     file::Place,
@@ -61,6 +63,9 @@ pub struct Serve {
         value_parser = address
     )]
     listen: SocketAddr,
+
+    #[command(flatten)]
+    admin: admin::AdminFlags,
 
     #[command(flatten)]
     upstream: upstream::UpstreamFlags,
@@ -90,6 +95,8 @@ pub struct Serve {
 pub struct Settings {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// The address of the admin listener, if there is to be one.
+    pub admin: Option<SocketAddr>,
     /// Where RPCs go.
     pub target: Target,
     /// The settings of the client of Polytomic.
@@ -167,6 +174,7 @@ impl Serve {
         let upstream = target.to_string();
         Ok(Settings {
             listen: self.listen,
+            admin: self.admin.listen(self.upstream.sandbox),
             upstream: self.upstream.settings()?,
             gateway: self.gateway.settings(contract)?,
             budget: self.budget.settings(self.upstream.answer_limit)?,

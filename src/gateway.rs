@@ -7,28 +7,25 @@ mod attempt;
 mod body;
 mod causes;
 mod deadline;
+mod failures;
 mod idempotency;
 mod identity;
 mod metadata;
 mod metrics;
 mod outcome;
 mod oversized;
+mod panic;
 mod prepare;
 mod record;
 mod response;
 mod retry;
 mod stream;
 mod timeouts;
+mod totals;
 
-use std::{
-    panic::AssertUnwindSafe,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::{Extensions, HeaderMap, HeaderValue, Method};
 use tokio::time::Instant;
 use tonic::Status;
@@ -36,15 +33,17 @@ use tonic::Status;
 pub use self::{
     body::{Body, Message},
     deadline::{parse_timeout, time_allowed},
+    failures::{FailedRpc, RecentFailures},
     identity::IdentityClient,
     metrics::{CountedRpc, RpcMetrics},
     stream::Messages,
     timeouts::Timeouts,
+    totals::RpcTotals,
 };
 use self::{
     deadline::Deadline, idempotency::Key, metrics::Metrics, oversized::Oversized,
-    prepare::prepare, record::Record, response::Translator, retry::Retries,
-    stream::Reading,
+    panic::catch_panic, prepare::prepare, record::Record, response::Translator,
+    retry::Retries, stream::Reading,
 };
 use crate::{
     auth::{self, Authenticator, CredentialOwner, Credentials},
@@ -119,6 +118,12 @@ impl Gateway {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.authenticator.is_ready()
+    }
+
+    /// Returns the last failures, which every RPC that fails from now on is added to.
+    #[must_use]
+    pub fn failures(&self) -> &RecentFailures {
+        self.metrics.recent_failures()
     }
 
     /// Returns the contract that is served.
@@ -275,15 +280,6 @@ fn check_class(rpc: &Rpc, credentials: &Credentials) -> Result<(), auth::Error> 
         KeyClass::Any => Ok(()),
         KeyClass::Partner => credentials.check_partner(),
     }
-}
-
-/// Turns a panic into the failure of its RPC, which keeps its key and its ID. What
-/// panicked is dropped with its future.
-async fn catch_panic<T>(
-    work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
-) -> Result<T, Failure> {
-    let result = AssertUnwindSafe(work).catch_unwind().await;
-    result.unwrap_or(Err(Failure::Panic))
 }
 
 /// Rejects a request before it becomes an RPC, counts and logs that. `rpc` is the RPC that

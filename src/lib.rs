@@ -4,6 +4,7 @@
 //! table of RPCs, each with the REST call it stands for, and the gateway serves
 //! that table. See `docs/ARCHITECTURE.md`.
 
+pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod budget;

@@ -12,13 +12,14 @@ use clap::error::ErrorKind;
 use futures_util::future::BoxFuture;
 use mimalloc::MiMalloc;
 use polytomic_gateway::{
+    admin,
     app::{
         self, App, Files,
         check::{self, check, with_causes},
     },
-    config::{self, Cli, Command, ConfigCommand, Serve},
+    config::{self, Cli, Command, ConfigCommand, HealthCheck, Serve},
     contract::DESCRIPTOR_SET,
-    telemetry::{self, Writer},
+    telemetry::{self, LogFilter, Writer},
 };
 #[cfg(feature = "sandbox")]
 use polytomic_gateway::{demo, sandbox::Sandbox};
@@ -73,7 +74,7 @@ fn run(log: &Writer) -> Result<(), Failure> {
         Err(error) => error.exit(),
     };
     let filter = cli.log.as_deref().unwrap_or_else(|| default_filter(&cli.command));
-    telemetry::init(filter, cli.log_format, log.clone())
+    let filter = telemetry::init(filter, cli.log_format, log.clone())
         .map_err(|problem| Failure::usage(&problem))?;
     if let Err(error) = forbid_core_dumps() {
         warn!(%error, "a crash may write credentials to a core dump");
@@ -82,13 +83,14 @@ fn run(log: &Writer) -> Result<(), Failure> {
         tokio::runtime::Runtime::new().map_err(|error| Failure::other(&error))?;
     let ended = runtime.block_on(async {
         match cli.command {
-            Command::Serve(flags) => serve(&flags, log).await,
+            Command::Serve(flags) => serve(&flags, log, filter).await,
             Command::Check(flags) => {
                 check(&flags, DESCRIPTOR_SET, &mut io::stdout().lock())
                     .await
                     .map_err(Into::into)
             }
             Command::Config(command) => print(&command, &mut io::stdout().lock()),
+            Command::HealthCheck(flags) => check_health(&flags).await,
             #[cfg(feature = "sandbox")]
             Command::Sandbox(flags) => sandbox(&flags).await,
             #[cfg(feature = "sandbox")]
@@ -115,13 +117,18 @@ fn default_filter(command: &Command) -> &'static str {
     }
 }
 
-async fn serve(flags: &Serve, log: &Writer) -> Result<(), Box<dyn Error>> {
+async fn serve(
+    flags: &Serve,
+    log: &Writer,
+    filter: LogFilter,
+) -> Result<(), Box<dyn Error>> {
     let signals = Signals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
-    let app = App::bind(flags, DESCRIPTOR_SET).await?;
+    let app = App::bind(flags, DESCRIPTOR_SET).await?.with_log(filter);
     log.register(&app.metrics());
     info!(
         address = %app.local_addr(),
+        admin = app.admin_addr().map(tracing::field::display),
         upstream = app.upstream(),
         version = env!("CARGO_PKG_VERSION"),
         "the gateway listens"
@@ -147,6 +154,15 @@ fn print(command: &ConfigCommand, out: &mut impl Write) -> Result<(), Box<dyn Er
             writeln!(out, "{:#}", config::schema(&declarations))?;
         }
     }
+    Ok(())
+}
+
+/// Asks a gateway for its health and prints the response.
+async fn check_health(flags: &HealthCheck) -> Result<(), Box<dyn Error>> {
+    let address = flags.address().ok_or("the admin listener is off")?;
+    let path = if flags.live { "/livez" } else { "/readyz" };
+    let line = admin::ask(address, path).await?;
+    writeln!(io::stdout(), "{line}")?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod connection;
 mod eviction;
 mod goaway;
 mod greeting;
+mod lifecycle;
 mod limits;
 mod metrics;
 mod protocol;
@@ -30,10 +31,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use self::limits::Settings;
-use self::{
-    accept::Connections,
-    metrics::{ConnectionMetrics, State},
+use self::{accept::Connections, metrics::ConnectionMetrics};
+pub use self::{
+    lifecycle::{Lifecycle, Phase},
+    limits::Settings,
 };
 use crate::{budget::Capacities, grpc::Routes, telemetry::Metrics, tls::ServerTls};
 
@@ -57,13 +58,13 @@ impl Server {
     /// If the system does not allow to listen on the address.
     pub async fn bind(
         address: SocketAddr,
-        routes: Routes,
+        routes: Arc<Routes>,
         settings: Settings,
         capacities: Capacities,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let (routes, metrics) = (Arc::new(routes), Arc::new(ConnectionMetrics::new()));
+        let metrics = Arc::new(ConnectionMetrics::new());
         let tls = None;
         Ok(Self { listener, address, routes, settings, capacities, tls, metrics })
     }
@@ -85,6 +86,12 @@ impl Server {
         self.metrics.register(metrics);
     }
 
+    /// Returns what the server reports of itself from now on.
+    #[must_use]
+    pub fn lifecycle(&self) -> Lifecycle {
+        self.metrics.lifecycle().clone()
+    }
+
     /// Serves until `shutdown` completes, then drains, in this order:
     ///
     /// 1. lame duck: health is `NOT_SERVING`, and the server continues to serve while
@@ -104,17 +111,19 @@ impl Server {
             draining.clone(),
             Arc::clone(&metrics),
         );
+        let lifecycle = metrics.lifecycle();
+        lifecycle.enter(Phase::Serving);
         let readiness = tokio::spawn(Arc::clone(&routes).report_readiness());
         connections.accept_until(&listener, shutdown).await;
         readiness.abort();
 
         info!(open = connections.len(), seconds = lame_duck.as_secs_f64(), "lame duck");
-        metrics.set_state(State::LameDuck);
+        lifecycle.enter(Phase::LameDuck);
         routes.health().set_not_serving().await;
         connections.accept_until(&listener, sleep(lame_duck)).await;
 
         info!(open = connections.len(), limit = drain_limit.as_secs_f64(), "draining");
-        metrics.set_state(State::Draining);
+        lifecycle.enter(Phase::Draining);
         let started = Instant::now();
         connections.accept_waiting(&listener);
         drop(listener);

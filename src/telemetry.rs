@@ -1,5 +1,6 @@
 //! What the process reports about itself: its log and its metrics.
 
+mod filter;
 mod json;
 mod log;
 mod metrics;
@@ -8,10 +9,12 @@ mod timestamp;
 mod writer;
 
 pub use self::{
+    filter::LogFilter,
     log::{Format, init},
     metrics::{
         Certificates, Counter, Counters, Exemplar, Family, Histogram, Kind, Metrics,
         Samples,
     },
+    timestamp::timestamp,
     writer::Writer,
 };

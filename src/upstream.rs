@@ -21,6 +21,7 @@ mod metrics;
 mod pool;
 mod report;
 mod response;
+mod snapshot;
 mod tls;
 mod transport;
 
@@ -39,6 +40,7 @@ pub use self::{
     exchange::Exchange,
     metrics::RequestMetrics,
     response::{Request, Response},
+    snapshot::Snapshot,
 };
 use self::{
     breaker::{Breaker, Permit},

@@ -22,17 +22,35 @@ use self::walls::source::Source;
 /// The rooms that each room may use, and a single item as `room::Item`. All may use
 /// [`FOR_ALL`].
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("main", &["app", "auth::Authenticator", "config", "contract", "demo", "sandbox"]),
+    (
+        "main",
+        &["admin", "app", "auth::Authenticator", "config", "contract", "demo", "sandbox"],
+    ),
     ("lib", &[]),
     ("demo", &["app", "config", "contract", "proto", "sandbox"]),
     (
         "app",
         &[
-            "config", "net", "grpc", "gateway", "auth", "upstream", "tls", "contract",
-            "sandbox",
+            "admin", "config", "net", "grpc", "gateway", "auth", "upstream", "tls",
+            "contract", "sandbox",
         ],
     ),
     ("config", &["net", "gateway", "auth", "upstream", "tls", "contract"]),
+    (
+        "admin",
+        &[
+            "net::Lifecycle",
+            "net::Phase",
+            "gateway::FailedRpc",
+            "gateway::RecentFailures",
+            "gateway::RpcTotals",
+            "auth::Authenticator",
+            "auth::FileStats",
+            "auth::Stats",
+            "upstream::Snapshot",
+            "upstream::Upstream",
+        ],
+    ),
     ("net", &["grpc", "tls"]),
     ("grpc", &["gateway", "status", "contract"]),
     ("gateway", &["status", "auth", "upstream", "transcode", "contract"]),

@@ -128,7 +128,8 @@ impl Capacities {
     }
 
     /// Returns the maximum number of concurrent connections.
-    pub(crate) fn max_connections(&self) -> usize {
+    #[must_use]
+    pub fn max_connections(&self) -> usize {
         self.max_connections
     }
 }

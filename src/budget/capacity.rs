@@ -73,6 +73,21 @@ impl SharedCapacity {
         Self { shared: Arc::clone(&self.shared), client, held: Arc::default() }
     }
 
+    /// Returns how many units all clients together may hold, without those guaranteed.
+    pub(super) fn total(&self) -> usize {
+        self.shared.share.total
+    }
+
+    /// Returns how many units all clients hold.
+    pub(super) fn used(&self) -> usize {
+        self.shared.used.load(SeqCst)
+    }
+
+    /// Returns the bytes of a unit.
+    pub(super) fn unit(&self) -> usize {
+        self.shared.unit
+    }
+
     /// Reserves one unit.
     ///
     /// # Errors
@@ -117,21 +132,6 @@ impl SharedCapacity {
     /// Reserves units for `bytes`, at least one, as soon as the client may hold them.
     pub(super) async fn reserve_bytes(&self, bytes: usize) -> Reservation {
         self.shared.queue.reserve(self, bytes).await
-    }
-
-    /// Returns how many units all clients together may hold, without those guaranteed.
-    pub(super) fn total(&self) -> usize {
-        self.shared.share.total
-    }
-
-    /// Returns how many units all clients hold.
-    pub(super) fn used(&self) -> usize {
-        self.shared.used.load(SeqCst)
-    }
-
-    /// Returns the bytes of a unit.
-    pub(super) fn unit(&self) -> usize {
-        self.shared.unit
     }
 
     fn units(&self, bytes: usize) -> usize {

@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::Erro
 #[cfg(feature = "sandbox")]
 use super::parse::address;
 use super::{
-    Serve,
+    HealthCheck, Serve,
     declaration::{self, Declaration},
     environment,
     layers::{self, Layered},
@@ -63,6 +63,9 @@ pub enum Command {
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask a gateway whether it should get RPCs: exit code 0 if so, else 1
+    #[command(name = "healthcheck")]
+    HealthCheck(HealthCheck),
     /// Serve the embedded simulator of Polytomic
     #[cfg(feature = "sandbox")]
     Sandbox(Sandbox),
@@ -152,7 +155,7 @@ impl Command {
         match self {
             Self::Serve(flags) | Self::Check(flags) => Some(flags),
             Self::Config(ConfigCommand::Print(flags)) => Some(&mut flags.serve),
-            Self::Config(ConfigCommand::Schema) => None,
+            Self::Config(ConfigCommand::Schema) | Self::HealthCheck(_) => None,
             #[cfg(feature = "sandbox")]
             Self::Sandbox(_) | Self::Demo => None,
         }

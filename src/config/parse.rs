@@ -32,6 +32,23 @@ pub(super) struct RpcTimeout {
     pub(super) timeout: Duration,
 }
 
+/// An address to listen on, if any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ListenOrOff {
+    At(SocketAddr),
+    Off,
+}
+
+/// Parses an address to listen on, or `off`.
+pub(super) fn address_or_off(text: &str) -> Result<ListenOrOff, String> {
+    if text == "off" {
+        return Ok(ListenOrOff::Off);
+    }
+    text.parse().map(ListenOrOff::At).map_err(|_| {
+        "give an IP address and a port, such as 127.0.0.1:9464, or off".to_owned()
+    })
+}
+
 /// Parses an address to listen on.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {

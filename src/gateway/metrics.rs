@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use self::rpc::Failures;
 pub use self::rpc::{CountedRpc, RpcMetrics};
-use super::{Gateway, idempotency::Origin};
+use super::{Gateway, RecentFailures, RpcTotals, idempotency::Origin};
 use crate::{
     contract::{Contract, Rpc},
     status::Reason,
@@ -52,6 +52,11 @@ impl Gateway {
         self.metrics.of_other(labels)
     }
 
+    /// Returns what is counted of the RPCs of the contract, for a person.
+    pub fn totals(&self) -> impl Iterator<Item = RpcTotals> {
+        self.metrics.totals()
+    }
+
     /// Registers what is counted of RPCs, with those that are not of the contract.
     pub fn register(&self, metrics: &telemetry::Metrics, others: &[Arc<RpcMetrics>]) {
         self.metrics.register(metrics, others);
@@ -92,6 +97,16 @@ impl Metrics {
     /// and name.
     pub(super) fn of_other(&self, labels: [&str; 3]) -> Arc<RpcMetrics> {
         RpcMetrics::new(&self.failures, labels)
+    }
+
+    /// Returns the last failures.
+    pub(super) fn recent_failures(&self) -> &RecentFailures {
+        self.failures.recent()
+    }
+
+    /// Returns what is counted of the RPCs of the contract, for a person.
+    pub(super) fn totals(&self) -> impl Iterator<Item = RpcTotals> {
+        self.rpcs.iter().map(|rpc| rpc.totals())
     }
 
     /// Counts that another attempt follows one that failed for this reason.

@@ -1,7 +1,7 @@
 //! The record of an RPC, or of a request that was rejected before it became one: the
 //! source of its status, of its response metadata and of its one line in the log.
 
-use std::{sync::Arc, thread};
+use std::{sync::Arc, thread, time::SystemTime};
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
@@ -10,6 +10,7 @@ use tracing::info;
 
 use super::{
     causes::describe,
+    failures::FailedRpc,
     idempotency::{self, Key},
     metadata,
     metrics::CountedRpc,
@@ -221,6 +222,15 @@ impl Record {
         let code = failure.map_or(Code::Ok, |failure| failure.code(self.is_safe()));
         let reason = failure.map(|failure| self.reason(failure));
         self.counted.set_end(code, reason, failure.and_then(Failure::exhausted));
+        if let Some(reason) = reason {
+            self.counted.add_to_recent(FailedRpc {
+                at: SystemTime::now(),
+                rpc: self.rpc.as_ref().map(|rpc| rpc.path().to_owned()),
+                code: format!("{code:?}"),
+                reason: reason.as_str(),
+                request_id: text(&self.request_id).to_owned(),
+            });
+        }
         let identity = self.credentials.as_ref().and_then(Credentials::identity);
         let peer = self.peer.as_deref();
         info!(

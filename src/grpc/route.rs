@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     budget::{Capacities, Reservation},
-    gateway::{self, CountedRpc, Gateway},
+    gateway::{self, CountedRpc, Gateway, RpcTotals},
     status::Failure,
     telemetry::Metrics,
 };
@@ -71,6 +71,13 @@ impl Routes {
     /// Registers what is counted of RPCs.
     pub fn register(&self, metrics: &Metrics) {
         self.gateway.register(metrics, &self.others.all());
+    }
+
+    /// Returns what is counted of RPCs, for a person.
+    #[must_use]
+    pub fn totals(&self) -> Vec<RpcTotals> {
+        let others = self.others.all();
+        self.gateway.totals().chain(others.iter().map(|rpc| rpc.totals())).collect()
     }
 
     /// Returns the health that the server reports.

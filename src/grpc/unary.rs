@@ -189,8 +189,8 @@ mod tests {
 
     #[test]
     fn body_has_no_more_memory_than_is_reserved() {
-        for pieces in [&[120][..], &[16_384; 4], &[1; 3 * REQUEST_UNIT], &[5, 40_000, 1]]
-        {
+        let bytes = vec![1; 3 * REQUEST_UNIT];
+        for pieces in [&[120][..], &[16_384; 4], &bytes, &[5, 40_000, 1]] {
             let (mut whole, mut copied) = (Vec::new(), 0);
             for length in pieces {
                 let (before, had) = (whole.len(), whole.capacity());

@@ -1,10 +1,8 @@
 //! What is counted of connections.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
+use super::lifecycle::{Lifecycle, Open, Phase};
 use crate::telemetry::{Counter, Counters, Family, Metrics};
 
 const OPEN: Family = Family::gauge(
@@ -31,7 +29,7 @@ const GOAWAYS: Family = Family::counter(
 const STATE: Family = Family::gauge(
     "gateway_state",
     &["state"],
-    "1 for what the gateway does: it serves, it serves while load balancers take it out of \
+    "1 for what the gateway does: it starts, it serves, it serves while load balancers take it out of \
      use (lame_duck), or it lets RPCs in flight end (draining)",
 );
 
@@ -59,44 +57,29 @@ const ENDINGS: [&str; 8] = [
     "unused",
 ];
 
-/// What the server does, in the order of its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum State {
-    Serving,
-    LameDuck,
-    Draining,
-}
-
 /// What is counted of connections.
 #[derive(Debug)]
 pub(super) struct ConnectionMetrics {
-    state: AtomicU8,
+    lifecycle: Lifecycle,
     accepted: Counter,
-    ended: Counter,
     rejected: Counters,
     goaways: Counters,
 }
 
-/// A connection that counts as open until this is dropped.
-#[derive(Debug)]
-pub(super) struct Open(Arc<ConnectionMetrics>);
-
 impl ConnectionMetrics {
     pub(super) fn new() -> Self {
         Self {
-            state: AtomicU8::new(State::Serving as u8),
+            lifecycle: Lifecycle::default(),
             accepted: Counter::default(),
-            ended: Counter::default(),
             rejected: Counters::new(REJECTIONS),
             goaways: Counters::new(ENDINGS),
         }
     }
 
     /// Counts a connection that is served.
-    pub(super) fn accepted(self: &Arc<Self>) -> Open {
+    pub(super) fn accepted(&self) -> Open {
         self.accepted.add();
-        Open(Arc::clone(self))
+        self.lifecycle.connection()
     }
 
     /// Counts a connection that is not served, or no longer.
@@ -109,16 +92,15 @@ impl ConnectionMetrics {
         self.goaways.add(reason);
     }
 
-    pub(super) fn set_state(&self, state: State) {
-        self.state.store(state as u8, Relaxed);
+    /// Returns the phase of the server and the number of its connections.
+    pub(super) fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
     }
 
     pub(super) fn register(self: &Arc<Self>, metrics: &Metrics) {
         let own = Arc::clone(self);
         metrics.register(OPEN, move |samples| {
-            // In this order, so that one that ends meanwhile is not counted as ended only.
-            let ended = own.ended.get();
-            samples.count(&[], own.accepted.get() - ended);
+            samples.count(&[], own.lifecycle.connections() as u64);
         });
         let own = Arc::clone(self);
         metrics.register(ACCEPTED, move |samples| samples.count(&[], own.accepted.get()));
@@ -128,20 +110,14 @@ impl ConnectionMetrics {
         metrics.register(GOAWAYS, move |samples| own.goaways.write(samples));
         let own = Arc::clone(self);
         metrics.register(STATE, move |samples| {
-            let now = own.state.load(Relaxed);
-            for (name, state) in [
-                ("serving", State::Serving),
-                ("lame_duck", State::LameDuck),
-                ("draining", State::Draining),
+            for (name, phase) in [
+                ("starting", Phase::Starting),
+                ("serving", Phase::Serving),
+                ("lame_duck", Phase::LameDuck),
+                ("draining", Phase::Draining),
             ] {
-                samples.count(&[name], u64::from(state as u8 == now));
+                samples.count(&[name], u64::from(own.lifecycle.phase() == phase));
             }
         });
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.ended.add();
     }
 }

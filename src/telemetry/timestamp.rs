@@ -52,6 +52,14 @@ impl Timestamp {
     }
 }
 
+/// Returns a time in UTC as a log line has it, without the fraction.
+#[must_use]
+pub fn timestamp(at: SystemTime) -> String {
+    let second = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let text = Second::new(second).text;
+    format!("{}Z", str::from_utf8(&text).unwrap_or_default())
+}
+
 /// Writes a time since 1970.
 fn write(time: Duration, line: &mut impl Write) -> fmt::Result {
     let second = Second::new(time.as_secs()).text;

@@ -38,7 +38,7 @@ use self::{
 };
 pub(super) use self::{slot::Slot, state::Limits};
 use super::{
-    BoxError, Error,
+    BoxError, Error, Snapshot,
     client::Client,
     connect::{ConnectError, Connector, Opened},
 };
@@ -85,6 +85,20 @@ impl Pool {
     pub(super) fn new(connector: Connector, limits: Limits) -> Self {
         let state = Mutex::new(State::new(limits, connector.may_speak_http2()));
         Self(Arc::new(Shared { connector, state, busy: Mutex::default() }))
+    }
+
+    /// Returns the state of the connections.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let state = self.state();
+        let (connections, streams) = state.in_use();
+        Snapshot {
+            idle: state.idle.len(),
+            connections,
+            streams,
+            connecting: state.connecting.len(),
+            waiting: state.queue.len(),
+            ..Snapshot::default()
+        }
     }
 
     /// Waits until there is a connection for a request of this client.

@@ -9,7 +9,7 @@ use http::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    BaseUrl, Error, Request, Settings, SetupError,
+    BaseUrl, Error, Request, Settings, SetupError, Snapshot,
     cancel::RequestBody,
     client::Client,
     connect::{Connector, system_resolver},
@@ -61,6 +61,11 @@ impl Transport {
         let host = HeaderValue::from_str(url.authority().as_str())
             .expect("an authority is visible ASCII");
         Ok(Self { url, host, pool: Pool::new(connector, limits) })
+    }
+
+    /// Returns the state of the connections.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.pool.snapshot()
     }
 
     /// Sends a request and waits for the head of its response, until the moment `until`;

@@ -9,7 +9,7 @@ from pathlib import Path
 # The log line of a gateway that is ready.
 LISTENS = re.compile(r'the gateway listens.* address="(127\.0\.0\.1:\d+)"')
 
-FOR_TESTS = ("--listen", "127.0.0.1:0", "--lame-duck", "0")
+FOR_TESTS = ("--listen", "127.0.0.1:0", "--lame-duck", "0", "--admin-listen", "off")
 
 PARTNER_KEY = "sandbox-partner-key"
 USER_KEY = "sandbox-user-key"

@@ -17,6 +17,8 @@ use serde_json::{Map, Value, json};
 use tokio_rustls::TlsConnector;
 use tonic::Code;
 
+use crate::admin::put_log_filter;
+
 const PAGE: &str = include_str!("../../docs/LOGS.md");
 
 /// The heading of the fields that every line has.
@@ -276,6 +278,18 @@ async fn log_of_certificates_has_the_documented_fields() {
         ],
     );
     assert!(log.contains(r#""identity":"orders.example""#), "{log}");
+}
+
+#[tokio::test]
+async fn log_of_a_changed_filter_has_the_documented_fields() {
+    let arguments = ["serve", "--sandbox", "--listen", "127.0.0.1:0", "--log-format"];
+    let admin = ["json", "--admin-listen", "127.0.0.1:0"];
+    let process = Process::start(&[&arguments[..], &admin].concat(), &[]).await;
+    assert_eq!(put_log_filter(process.admin(), "warn", "").await.0, 200);
+    process.signal("TERM").await;
+    let (_, log) = process.wait().await;
+    assert_eq!(check(&log).last().unwrap(), "log filter changed");
+    assert!(log.contains(r#","admin":"127.0.0.1:"#), "{log}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod admin;
 mod bad_requests;
 mod bad_responses;
 mod blocked_log;

@@ -72,7 +72,7 @@ async fn rpc_that_panics_is_internal_and_the_next_is_served() {
         max_in_flight: 8,
         max_connections: 8,
     });
-    let routes = Routes::new(gateway, DESCRIPTOR_SET).await.unwrap();
+    let routes = Arc::new(Routes::new(gateway, DESCRIPTOR_SET).await.unwrap());
     let metrics = Metrics::new();
     routes.register(&metrics);
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), routes, limits, capacities)

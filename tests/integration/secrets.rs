@@ -14,6 +14,8 @@ use kit::{
 use polytomic_gateway::sandbox::seed;
 use tonic::Code;
 
+use crate::admin::get;
+
 /// The key that must never be found.
 const CANARY: &str = "canary-7d1f9a52-key";
 
@@ -46,6 +48,8 @@ async fn key_of_a_client_is_never_written() {
         "trace",
         "--timeout",
         "1",
+        "--admin-listen",
+        "127.0.0.1:0",
     ];
     let process = Process::start(&arguments, &[]).await;
     let mut replies = String::new();
@@ -72,6 +76,9 @@ async fn key_of_a_client_is_never_written() {
     }
     let twice = Caller::list(process.address).with("authorization", CANARY).send().await;
     replies.push_str(&show(&twice));
+    let (status, page) = get(process.admin(), "/").await;
+    assert_eq!(status, 200);
+    replies.push_str(&page);
 
     process.signal("TERM").await;
     let (code, written) = process.wait().await;

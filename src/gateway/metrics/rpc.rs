@@ -13,6 +13,7 @@ use tonic::Code;
 
 use crate::{
     budget::Exhausted,
+    gateway::{FailedRpc, RecentFailures, RpcTotals},
     status::Reason,
     telemetry::{Counter, Counters, Exemplar, Family, Histogram, Metrics, Samples},
 };
@@ -100,6 +101,7 @@ struct Trace {
 pub(super) struct Failures {
     by_reason: Counters,
     by_budget: Counters,
+    recent: RecentFailures,
 }
 
 /// An RPC that has started. It ends when this is dropped, however that comes about, and is
@@ -153,6 +155,19 @@ impl RpcMetrics {
     /// Counts a request message.
     pub fn received(&self) {
         self.received.add();
+    }
+
+    /// Returns what is counted, for a person.
+    #[must_use]
+    pub fn totals(&self) -> RpcTotals {
+        let [_, service, name] = &self.labels;
+        let handled = self.handled.iter().map(Counter::get);
+        RpcTotals {
+            rpc: format!("{service}/{name}"),
+            codes: CODES.into_iter().zip(handled).collect(),
+            total: self.took.sum(),
+            within: self.took.buckets().collect(),
+        }
     }
 
     fn write_handled(&self, [kind, service, name]: [&str; 3], samples: &mut Samples<'_>) {
@@ -222,13 +237,18 @@ impl CountedRpc {
         exhausted: Option<Exhausted>,
     ) {
         self.code = code;
-        let Failures { by_reason, by_budget } = &*self.metrics.failures;
+        let Failures { by_reason, by_budget, .. } = &*self.metrics.failures;
         if let Some(reason) = reason {
             by_reason.add(reason.as_str());
         }
         if let Some(exhausted) = exhausted {
             by_budget.add(exhausted.budget());
         }
+    }
+
+    /// Adds a failure to those that are shown to people.
+    pub(in crate::gateway) fn add_to_recent(&self, failed: FailedRpc) {
+        self.metrics.failures.recent.add(failed);
     }
 }
 
@@ -252,7 +272,12 @@ impl Failures {
         Self {
             by_reason: Counters::new(reasons),
             by_budget: Counters::new(Exhausted::BUDGETS),
+            recent: RecentFailures::default(),
         }
+    }
+
+    pub(super) fn recent(&self) -> &RecentFailures {
+        &self.recent
     }
 
     pub(super) fn register(self: &Arc<Self>, metrics: &Metrics) {

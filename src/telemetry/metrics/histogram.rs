@@ -4,7 +4,6 @@
 //! is a few counters: to observe a duration is two atomic additions.
 
 use std::{
-    array,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -35,14 +34,16 @@ impl Histogram {
         self.sum.fetch_add(nanoseconds, Relaxed);
     }
 
-    /// Returns the sum in seconds and, by upper bound in seconds, how many durations were
-    /// within it and not within the one before.
-    pub(super) fn snapshot(&self) -> (f64, [(f64, u64); BOUNDS.len() + 1]) {
-        let buckets = array::from_fn(|index| {
-            let bound = BOUNDS.get(index).map(|bound| Duration::from_millis(*bound));
-            let bound = bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64());
-            (bound, self.buckets[index].get())
-        });
-        (Duration::from_nanos(self.sum.load(Relaxed)).as_secs_f64(), buckets)
+    /// Returns the sum of the durations.
+    #[must_use]
+    pub fn sum(&self) -> Duration {
+        Duration::from_nanos(self.sum.load(Relaxed))
+    }
+
+    /// Returns, by upper bound, how many durations were within it and not within the one
+    /// before. The last bound is [`Duration::MAX`].
+    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> {
+        let bounds = BOUNDS.into_iter().map(Duration::from_millis);
+        bounds.chain([Duration::MAX]).zip(self.buckets.iter().map(Counter::get))
     }
 }

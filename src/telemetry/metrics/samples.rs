@@ -1,6 +1,10 @@
 //! How a family writes its samples.
 
-use std::{fmt, sync::atomic::AtomicU64, time::SystemTime};
+use std::{
+    fmt,
+    sync::atomic::AtomicU64,
+    time::{Duration, SystemTime},
+};
 
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder, NoLabelSet},
@@ -96,7 +100,12 @@ impl Samples<'_> {
     /// Writes a histogram.
     pub fn histogram(&mut self, labels: &[&str], histogram: &Histogram) {
         self.write(labels, |encoder| {
-            let (sum, buckets) = histogram.snapshot();
+            let sum = histogram.sum().as_secs_f64();
+            let in_seconds = |(bound, count)| match bound {
+                Duration::MAX => (f64::INFINITY, count),
+                bound => (bound.as_secs_f64(), count),
+            };
+            let buckets: Vec<_> = histogram.buckets().map(in_seconds).collect();
             let count = buckets.iter().map(|(_, count)| count).sum();
             encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
         });

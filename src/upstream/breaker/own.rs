@@ -58,6 +58,11 @@ impl OwnCircuit {
         Self { row: Row::new(now), share: Share::new(now), open: None, rested_at: now }
     }
 
+    /// Reports whether only probes are sent.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Returns whether a request may be sent, and as what.
     ///
     /// # Errors
@@ -70,11 +75,6 @@ impl OwnCircuit {
         }
         open.until = now + PROBE_INTERVAL;
         Ok(Some(Probe { open_for: open.open_for }))
-    }
-
-    /// Reports whether only probes are sent.
-    pub(super) fn is_open(&self) -> bool {
-        self.open.is_some()
     }
 
     /// Returns when the holder may probe for all.

@@ -45,7 +45,7 @@ pub(super) struct State<T> {
     pub(super) queue: Queue<T>,
     protocol: Protocol,
     /// HTTP/1.1 connections without a request. The last was used last.
-    idle: Vec<Idle>,
+    pub(super) idle: Vec<Idle>,
     /// HTTP/2 connections, the oldest first.
     shared: Vec<Multiplexed>,
     /// Streams on connections that get no new ones.

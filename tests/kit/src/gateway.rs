@@ -17,6 +17,7 @@ use crate::{Fake, Origin, Protocol, front::Front};
 /// A gateway that serves until the test ends.
 pub struct Gateway {
     pub address: SocketAddr,
+    admin: Option<SocketAddr>,
     sandbox: Option<sandbox::Handle>,
     files: Files,
     metrics: Metrics,
@@ -85,13 +86,18 @@ impl Gateway {
     /// Starts a gateway of any kind.
     pub async fn start(settings: Serve, descriptor_set: &[u8]) -> Self {
         let app = App::bind(&settings, descriptor_set).await.unwrap();
-        let address = app.local_addr();
+        let (address, admin) = (app.local_addr(), app.admin_addr());
         let (files, metrics) = (app.files(), app.metrics());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, sandbox: None, files, metrics, stop, running }
+        Self { address, admin, sandbox: None, files, metrics, stop, running }
+    }
+
+    /// Returns the address of the admin listener.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.expect("the admin listener is off")
     }
 
     /// Connects a generated client.
@@ -128,7 +134,7 @@ impl Gateway {
 }
 
 /// Returns the settings of a command line with these flags, on a free port. There
-/// is no lame duck unless the flags ask for one.
+/// is no lame duck and no admin listener unless the flags ask for one.
 pub fn settings(flags: &[&str]) -> Serve {
     let mut command = vec!["polytomic-gateway", "serve"];
     command.extend(flags);
@@ -137,6 +143,9 @@ pub fn settings(flags: &[&str]) -> Serve {
     }
     if !flags.contains(&"--lame-duck") {
         command.extend(["--lame-duck", "0"]);
+    }
+    if !flags.contains(&"--admin-listen") {
+        command.extend(["--admin-listen", "off"]);
     }
     match Cli::from_arguments(command).unwrap().command {
         Command::Serve(settings) => *settings,

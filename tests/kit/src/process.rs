@@ -38,11 +38,16 @@ pub async fn run_command(mut command: Command) -> Output {
     timeout(HANG_GUARD, output).await.expect("the program does not end").unwrap()
 }
 
-/// Returns the command that starts the program.
+/// The variable of the flag `--admin-listen`.
+const ADMIN_LISTEN: &str = "POLYTOMIC_GATEWAY_ADMIN_LISTEN";
+
+/// Returns the command that starts the program, without an admin listener unless a flag
+/// or a variable asks for one: gateways that run together would compete for its port.
 pub fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program());
     command
         .args(arguments)
+        .env(ADMIN_LISTEN, "off")
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .kill_on_drop(true);
@@ -56,6 +61,7 @@ pub fn command_with_descriptors(most: u32, arguments: &[&str]) -> Command {
         .args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")])
         .arg(program())
         .args(arguments)
+        .env(ADMIN_LISTEN, "off")
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
@@ -98,6 +104,14 @@ impl Process {
             timeout(HANG_GUARD, log.wait_for(|log| address(log).is_some())).await;
         let address = address(&started.expect("no address is logged").unwrap()).unwrap();
         Self { child, address, log, reading }
+    }
+
+    /// Returns the address of the admin listener.
+    pub fn admin(&self) -> SocketAddr {
+        let log = self.log();
+        let line = log.lines().find(|line| line.contains("the gateway listens")).unwrap();
+        let (_, rest) = line.split_once("admin").expect("the admin listener is off");
+        address_in(&format!("address{rest}")).unwrap()
     }
 
     /// Waits until the log contains a text `lines` times.

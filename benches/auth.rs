@@ -14,8 +14,8 @@ use futures_util::future::BoxFuture;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use polytomic_gateway::auth::{
-    Authenticator, Identity, KeySource, LookUp, LookUpError, Mode, Settings, Verdict,
-    settings::Rate,
+    Authenticator, Callers, Identity, KeySource, LookUp, LookUpError, Mode, Settings,
+    Verdict, settings::Rate,
 };
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -70,7 +70,7 @@ fn hit_on_four_threads(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 200, sample_size = 1_000)]
 fn hit_in_static_mode(bencher: Bencher<'_, '_>) {
     let key = KeySource::Value("8e5dcfdd-d23d-4e6f-a136-119e1254847b".into());
-    let mode = Mode::Static { key, caller_token: None };
+    let mode = Mode::Static { key, callers: Callers::Any };
     let (runtime, auth) = start(Settings::new(mode, "u", "v"));
     measure_hit(bencher, &runtime, &auth);
 }
@@ -80,7 +80,8 @@ fn rejection_of_two_values(bencher: Bencher<'_, '_>) {
     let (_runtime, auth) = start(Settings::new(Mode::Passthrough, "u", "v"));
     let mut metadata = metadata("8e5dcfdd-d23d-4e6f-a136-119e1254847b");
     metadata.append(AUTHORIZATION, HeaderValue::from_static("Bearer two"));
-    bencher.bench_local(|| poll_once(auth.credentials(black_box(&metadata))).is_err());
+    bencher
+        .bench_local(|| poll_once(auth.credentials(black_box(&metadata), None)).is_err());
 }
 
 /// The first RPC with each of 10,000 keys of 36 characters, with its look-up.
@@ -101,12 +102,13 @@ fn fill(bencher: Bencher<'_, '_>) {
 fn flood_of_wrong_keys(bencher: Bencher<'_, '_>) {
     let (runtime, auth) = start(Settings::new(Mode::Passthrough, "u", "v"));
     let hot = metadata("hot");
-    let generation = || runtime.block_on(auth.credentials(&hot)).map(|c| c.generation());
+    let generation =
+        || runtime.block_on(auth.credentials(&hot, None)).map(|c| c.generation());
     bencher.counter(ItemsCount::new(FLOOD)).bench_local(|| {
         let (mut before, mut since) = (generation(), Instant::now());
         let mut report = Vec::new();
         for number in 0..FLOOD {
-            drop(runtime.block_on(auth.credentials(&key("random", number))));
+            drop(runtime.block_on(auth.credentials(&key("random", number), None)));
             if number % 100 == 0 {
                 let now = generation();
                 if now != before {
@@ -144,7 +146,7 @@ fn resident_kib() -> u64 {
 fn measure_hit(bencher: Bencher<'_, '_>, runtime: &Runtime, auth: &Authenticator) {
     let metadata = metadata("8e5dcfdd-d23d-4e6f-a136-119e1254847b");
     runtime.block_on(call(auth, [&metadata].into_iter()));
-    bencher.bench(|| poll_once(auth.credentials(black_box(&metadata))));
+    bencher.bench(|| poll_once(auth.credentials(black_box(&metadata), None)));
 }
 
 fn start(mut settings: Settings) -> (Runtime, Authenticator) {
@@ -158,7 +160,7 @@ fn start(mut settings: Settings) -> (Runtime, Authenticator) {
 
 async fn call<'a>(auth: &Authenticator, metadata: impl Iterator<Item = &'a HeaderMap>) {
     for metadata in metadata {
-        auth.credentials(metadata).await.expect("a partner's key");
+        auth.credentials(metadata, None).await.expect("a partner's key");
     }
 }
 

@@ -100,7 +100,7 @@ impl Sources {
                 answer_limit: 1,
                 connect_timeout: Duration::ZERO,
                 read_timeout: Duration::ZERO,
-                authorities: None,
+                tls: crate::tls::ClientFiles::default(),
                 connections: 1,
                 connection_age: Duration::ZERO,
             },

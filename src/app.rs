@@ -1,9 +1,11 @@
 //! How the rooms are put together to serve.
 
 pub mod check;
+mod files;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+pub use self::files::Files;
 use crate::{
     admin,
     auth::{self, Authenticator},
@@ -14,6 +16,7 @@ use crate::{
     grpc::Routes,
     net::Server,
     telemetry::{LogFilter, Metrics},
+    tls::{self, ServerFiles},
     upstream::{self, Upstream},
 };
 
@@ -24,6 +27,7 @@ pub struct App {
     admin: Option<admin::Listener>,
     pages: admin::Sources,
     upstream: String,
+    files: Files,
     metrics: Metrics,
 }
 
@@ -39,6 +43,9 @@ pub enum Error {
     /// The HTTP client cannot be set up.
     #[error(transparent)]
     Upstream(#[from] upstream::SetupError),
+    /// The certificates of the listener cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     /// The credentials cannot be used.
     #[error(transparent)]
     Auth(#[from] auth::settings::Error),
@@ -74,10 +81,8 @@ impl Error {
             self,
             Self::Settings(_)
                 | Self::Auth(_)
-                | Self::Upstream(
-                    upstream::SetupError::Authorities(_)
-                        | upstream::SetupError::TrustStore(_)
-                )
+                | Self::Tls(_)
+                | Self::Upstream(upstream::SetupError::Tls(_))
         )
     }
 
@@ -86,8 +91,8 @@ impl Error {
     pub fn is_of_file(&self) -> bool {
         matches!(
             self,
-            Self::Settings(config::Error::File { .. })
-                | Self::Upstream(upstream::SetupError::Authorities(_))
+            Self::Tls(_)
+                | Self::Upstream(upstream::SetupError::Tls(tls::Error::File { .. }))
         )
     }
 }
@@ -102,6 +107,7 @@ impl App {
     pub async fn bind(flags: &Serve, descriptor_set: &[u8]) -> Result<Self, Error> {
         let contract = Contract::compile(descriptor_set)?;
         let settings = flags.settings(&contract)?;
+        let listener = settings.tls.map(ServerFiles::load).transpose()?;
         let admin = match settings.admin {
             Some(address) => Some(listen_admin(address).await?),
             None => None,
@@ -113,6 +119,12 @@ impl App {
         let look_up = IdentityClient::new(upstream.clone(), version);
         let authenticator = Authenticator::start(settings.auth, look_up).await?;
         let authenticator = Arc::new(authenticator);
+        let files = Files {
+            authenticator: Arc::clone(&authenticator),
+            listener,
+            upstream: upstream.tls().cloned(),
+        };
+        files.watch();
         let metrics = Metrics::new();
         authenticator.register(&metrics);
         upstream.register(&metrics);
@@ -131,7 +143,8 @@ impl App {
         let server =
             Server::bind(address, Arc::clone(&routes), settings.net, capacities.clone())
                 .await
-                .map_err(|source| Error::Listen { address, source })?;
+                .map_err(|source| Error::Listen { address, source })?
+                .with_tls(files.listener.clone());
         server.register(&metrics);
         let pages = admin::Sources {
             lifecycle: server.lifecycle(),
@@ -144,7 +157,7 @@ impl App {
             metrics: metrics.clone(),
             settings: flags.in_effect().iter().map(shown_setting).collect(),
         };
-        Ok(Self { server, admin, pages, upstream: shown, metrics })
+        Ok(Self { server, admin, pages, upstream: shown, files, metrics })
     }
 
     /// Lets operators change the filter of the log.
@@ -166,10 +179,16 @@ impl App {
         &self.upstream
     }
 
-    /// Returns the owner of the credentials, which can read their files again.
+    /// Returns the owner of the credentials.
     #[must_use]
     pub fn authenticator(&self) -> Arc<Authenticator> {
-        Arc::clone(&self.pages.authenticator)
+        Arc::clone(&self.files.authenticator)
+    }
+
+    /// Returns the files that can be read again.
+    #[must_use]
+    pub fn files(&self) -> Files {
+        self.files.clone()
     }
 
     /// Returns what the gateway counts.

@@ -7,6 +7,7 @@
 
 mod bearer;
 mod cache;
+mod callers;
 mod credentials;
 mod error;
 mod file;
@@ -26,6 +27,9 @@ use std::sync::Arc;
 use http::HeaderMap;
 use secrecy::ExposeSecret;
 
+use crate::{budget::KeyId, files::Reload, peer::Peer};
+
+use self::callers::KnownCallers;
 use self::file::{CredentialFile, Rules, Token};
 use self::hash::Hasher;
 use self::verifier::Verifier;
@@ -35,7 +39,7 @@ pub use self::error::{CredentialOwner, Error};
 pub use self::identity::{Class, Identity};
 pub use self::look_up::{LookUp, LookUpError, Verdict};
 pub use self::redact::Redactor;
-pub use self::settings::{KeySource, Mode, Settings};
+pub use self::settings::{Callers, KeySource, Mode, Settings};
 pub use self::stats::{FileState, FileStats, Stats};
 pub use self::verifier::LOOK_UP_TIMEOUT;
 
@@ -51,7 +55,7 @@ pub struct Authenticator {
 #[derive(Debug)]
 enum ModeState {
     Passthrough,
-    Static { key: PartnerKey, caller_token: Option<Arc<CredentialFile>> },
+    Static { key: PartnerKey, callers: KnownCallers },
 }
 
 /// The gateway's own key.
@@ -91,7 +95,7 @@ impl Authenticator {
         Ok(Self { hasher, verifier, mode })
     }
 
-    /// Returns the credentials for an RPC with `metadata`.
+    /// Returns the credentials for an RPC with `metadata`, on a connection of `peer`.
     ///
     /// The first RPC with a key waits up to 1 second for a look-up of the key's owner.
     /// Dropping the future does not disturb others that wait for the same look-up.
@@ -99,19 +103,29 @@ impl Authenticator {
     /// # Errors
     ///
     /// See [`Error`]. In none of them has a request for the RPC been sent.
-    pub async fn credentials(&self, metadata: &HeaderMap) -> Result<Credentials, Error> {
+    pub async fn credentials(
+        &self,
+        metadata: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Credentials, Error> {
         match &self.mode {
             ModeState::Passthrough => {
                 let token = bearer::from_metadata(metadata)?;
                 self.verifier.resolve(self.hasher.hash(token), token).await
             }
-            ModeState::Static { key, caller_token } => {
-                if let Some(expected) = caller_token {
-                    self.check_caller(metadata, expected)?;
-                }
+            ModeState::Static { key, callers } => {
+                callers.check(metadata, peer, &self.hasher)?;
                 self.gateway_credentials(key).await
             }
         }
+    }
+
+    /// Returns what stands for the identity of a client where clients are counted, if it
+    /// has one.
+    #[must_use]
+    pub fn id_of(&self, peer: Option<&Peer>) -> Option<KeyId> {
+        let identity = peer?.identity.as_ref()?;
+        Some(self.hasher.hash(identity.as_str()).id())
     }
 
     /// Records that Polytomic responded to `credentials` with 401. Returns other
@@ -185,20 +199,6 @@ impl Authenticator {
         (!states.is_empty()).then(|| states.join("; "))
     }
 
-    fn check_caller(
-        &self,
-        metadata: &HeaderMap,
-        expected: &CredentialFile,
-    ) -> Result<(), Error> {
-        let presented = self.hasher.hash(bearer::from_metadata(metadata)?);
-        // Hashes have one length, so the time does not reveal the token's length either.
-        match expected.accepts(&presented) {
-            Some(true) => Ok(()),
-            Some(false) => Err(Error::CallerToken),
-            None => Err(Error::Unavailable(CALLER_TOKEN)),
-        }
-    }
-
     /// Returns credentials of the gateway's own key. If the key is rejected, reads its
     /// file again and uses the new key, if there is one.
     async fn gateway_credentials(&self, key: &PartnerKey) -> Result<Credentials, Error> {
@@ -230,7 +230,7 @@ impl Authenticator {
 
 impl ModeState {
     async fn load(mode: Mode, hasher: &Arc<Hasher>) -> Self {
-        let Mode::Static { key, caller_token } = mode else { return Self::Passthrough };
+        let Mode::Static { key, callers } = mode else { return Self::Passthrough };
         let key = match key {
             KeySource::File(path) => {
                 let rules = Rules::of_key(PARTNER_KEY);
@@ -243,22 +243,18 @@ impl ModeState {
                 PartnerKey::Value(Arc::new(Token { hash, secret: secret.into() }))
             }
         };
-        let Some(path) = caller_token else {
-            return Self::Static { key, caller_token: None };
-        };
-        let rules = Rules::of_caller_token(CALLER_TOKEN, key.clone());
-        let file = CredentialFile::open(rules, path, Arc::clone(hasher)).await;
-        Self::Static { key, caller_token: Some(file) }
+        let callers = KnownCallers::load(callers, &key, hasher).await;
+        Self::Static { key, callers }
     }
 
     /// Returns the file of the partner key and the file of the caller token.
     fn files(&self) -> [Option<&Arc<CredentialFile>>; 2] {
-        let Self::Static { key, caller_token } = self else { return [None, None] };
+        let Self::Static { key, callers } = self else { return [None, None] };
         let key = match key {
             PartnerKey::File(file) => Some(file),
             PartnerKey::Value(_) => None,
         };
-        [key, caller_token.as_ref()]
+        [key, callers.file()]
     }
 }
 

@@ -55,7 +55,8 @@
 //! | nothing yet: the request arrives, its key is being looked up | the connection, of the capacity `receiving` |
 //! | a key that Polytomic has confirmed (`GET /api/me`) | the key, over all its connections |
 //! | a key that Polytomic has not confirmed, or with `--no-key-check` | the connection, and the key has a smaller share in addition |
-//! | static mode: all use the gateway's own key | the connection |
+//! | static mode, an identity: all use the gateway's own key | the identity, over all its connections |
+//! | static mode, no identity | the connection |
 //!
 //! * An RPC is in flight from when its client is known ([`ReceivedRpc::start`]). Keys that
 //!   share a connection share its 100 streams, what is guaranteed to it, and the

@@ -23,6 +23,7 @@ mod net;
 mod parse;
 pub mod print;
 mod schema;
+mod tls;
 mod upstream;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf};
@@ -42,7 +43,7 @@ pub use self::{
     layers::{Setting, Source},
     schema::schema,
 };
-use crate::{contract::Contract, upstream::BaseUrl};
+use crate::{contract::Contract, tls::ServerFiles, upstream::BaseUrl};
 
 /// The flags of the gateway, each valid by itself.
 #[derive(Debug, Clone, Args)]
@@ -79,6 +80,9 @@ pub struct Serve {
     net: net::NetFlags,
 
     #[command(flatten)]
+    tls: tls::TlsFlags,
+
+    #[command(flatten)]
     auth: auth::AuthFlags,
 
     /// Each setting, with who gave it.
@@ -103,6 +107,8 @@ pub struct Settings {
     pub budget: crate::budget::Settings,
     /// The settings of connections.
     pub net: crate::net::Settings,
+    /// The files of TLS on the listener; without them it speaks plaintext.
+    pub tls: Option<ServerFiles>,
     /// The settings of credentials.
     pub auth: crate::auth::Settings,
 }
@@ -162,7 +168,9 @@ impl Serve {
     /// Says which flags are wrong and what would be right.
     pub fn settings(&self, contract: &Contract) -> Result<Settings, Error> {
         let target = self.upstream.target()?;
-        self.warn_of_risks(&target);
+        let tls = self.tls.files()?;
+        self.warn_of_risks(&target, tls.is_some());
+        let requires_identity = tls.as_ref().is_some_and(ServerFiles::requires_identity);
         let upstream = target.to_string();
         Ok(Settings {
             listen: self.listen,
@@ -171,13 +179,19 @@ impl Serve {
             gateway: self.gateway.settings(contract)?,
             budget: self.budget.settings(self.upstream.answer_limit)?,
             net: self.net.settings(self.upstream.sandbox),
-            auth: self.auth.settings(self.listen, upstream, &self.gateway.api_version)?,
+            auth: self.auth.settings(
+                self.listen,
+                requires_identity,
+                upstream,
+                &self.gateway.api_version,
+            )?,
+            tls,
             target,
         })
     }
 
     /// Logs what is allowed but rarely meant.
-    fn warn_of_risks(&self, target: &Target) {
+    fn warn_of_risks(&self, target: &Target, is_encrypted: bool) {
         match target {
             Target::Url(_) => environment::warn_of_proxies(),
             #[cfg(feature = "sandbox")]
@@ -188,10 +202,11 @@ impl Serve {
             return;
         }
         match target {
-            Target::Url(_) if self.auth.is_passthrough() => warn!(
+            Target::Url(_) if self.auth.is_passthrough() && !is_encrypted => warn!(
                 address = %self.listen,
-                "clients send keys unencrypted to this address; let a proxy or mesh \
-                 encrypt the connections, or listen on loopback"
+                "clients send keys unencrypted to this address; set \
+                 --tls-certificate-file, let a proxy or mesh encrypt the connections, or \
+                 listen on loopback"
             ),
             Target::Url(_) => {}
             #[cfg(feature = "sandbox")]

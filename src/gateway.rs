@@ -5,6 +5,7 @@
 
 mod attempt;
 mod body;
+mod causes;
 mod deadline;
 mod failures;
 mod idempotency;
@@ -13,6 +14,7 @@ mod metadata;
 mod metrics;
 mod outcome;
 mod oversized;
+mod panic;
 mod prepare;
 mod record;
 mod response;
@@ -21,15 +23,9 @@ mod stream;
 mod timeouts;
 mod totals;
 
-use std::{
-    panic::AssertUnwindSafe,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::{Extensions, HeaderMap, HeaderValue, Method};
 use tokio::time::Instant;
 use tonic::Status;
@@ -46,13 +42,14 @@ pub use self::{
 };
 use self::{
     deadline::Deadline, idempotency::Key, metrics::Metrics, oversized::Oversized,
-    prepare::prepare, record::Record, response::Translator, retry::Retries,
-    stream::Reading,
+    panic::catch_panic, prepare::prepare, record::Record, response::Translator,
+    retry::Retries, stream::Reading,
 };
 use crate::{
     auth::{self, Authenticator, CredentialOwner, Credentials},
     budget::{Client, ReceivedRpc, RejectedResponses, RpcReservation, wait_until},
     contract::{Contract, KeyClass, Rpc},
+    peer::Peer,
     status::Failure,
     transcode::Violation,
     upstream::Upstream,
@@ -156,7 +153,7 @@ impl Gateway {
         let metadata = metadata.into_headers();
         let version = &self.settings.api_version;
         let counted = CountedRpc::start(self.metrics.of(rpc), arrived);
-        let mut record = Record::new(rpc, counted, &metadata, version);
+        let mut record = Record::new(rpc, counted, received.peer(), &metadata, version);
         // Decided before anything can fail: every failure returns the key.
         let key = (rpc.binding.method == Method::POST)
             .then(|| idempotency::key(&metadata, rpc, &message));
@@ -203,7 +200,8 @@ impl Gateway {
             deadline.bound(credentials).await?
         };
         // Rejected immediately at a limit: a queue would only delay every client.
-        let reserved = received.start(self.client(&credentials))?;
+        let client = self.client(&credentials, record.peer.as_deref());
+        let reserved = received.start(client)?;
         let mut request = prepare(rpc, metadata, message, key, stated, record)?;
         let memory = if rpc.is_streaming {
             self.rejected_responses.of_stream(&reserved.response)
@@ -232,12 +230,15 @@ impl Gateway {
         metadata: &HeaderMap,
         record: &mut Record,
     ) -> Result<Credentials, Failure> {
+        let peer = record.peer.as_deref();
         let credentials =
-            self.authenticator.credentials(metadata).await.inspect_err(|error| {
-                if let auth::Error::Rejected { owner } = error {
-                    record.whose_credentials = *owner;
-                }
-            })?;
+            self.authenticator.credentials(metadata, peer).await.inspect_err(
+                |error| {
+                    if let auth::Error::Rejected { owner } = error {
+                        record.whose_credentials = *owner;
+                    }
+                },
+            )?;
         record.whose_credentials = credentials.owner();
         record.credentials = Some(credentials.clone());
         check_class(rpc, &credentials)?;
@@ -245,10 +246,12 @@ impl Gateway {
     }
 
     /// Returns the client that an RPC with these credentials counts for.
-    fn client(&self, credentials: &Credentials) -> Client {
+    fn client(&self, credentials: &Credentials, peer: Option<&Peer>) -> Client {
         let key = credentials.key();
         match (credentials.owner(), credentials.identity()) {
-            (CredentialOwner::Gateway, _) => Client::Connection,
+            (CredentialOwner::Gateway, _) => {
+                self.authenticator.id_of(peer).map_or(Client::Connection, Client::Key)
+            }
             (CredentialOwner::Caller, Some(_)) => Client::Key(key),
             (CredentialOwner::Caller, None) if self.authenticator.verifies() => {
                 Client::UnconfirmedKey(key)
@@ -279,25 +282,17 @@ fn check_class(rpc: &Rpc, credentials: &Credentials) -> Result<(), auth::Error> 
     }
 }
 
-/// Turns a panic into the failure of its RPC, which keeps its key and its ID. What
-/// panicked is dropped with its future.
-async fn catch_panic<T>(
-    work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
-) -> Result<T, Failure> {
-    let result = AssertUnwindSafe(work).catch_unwind().await;
-    result.unwrap_or(Err(Failure::Panic))
-}
-
 /// Rejects a request before it becomes an RPC, counts and logs that. `rpc` is the RPC that
 /// it is for, if the contract has it.
 #[must_use]
 pub fn reject(
     rpc: Option<&Arc<Rpc>>,
     counted: CountedRpc,
+    peer: Option<&Arc<Peer>>,
     metadata: &HeaderMap,
     failure: Failure,
 ) -> Status {
-    Record::of_rejected(rpc, counted, metadata).fail(failure)
+    Record::of_rejected(rpc, counted, peer, metadata).fail(failure)
 }
 
 #[cfg(test)]

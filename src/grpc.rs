@@ -9,6 +9,7 @@ mod error;
 mod health;
 mod metadata;
 mod metrics;
+mod plain_http;
 mod reflection;
 mod response;
 mod route;

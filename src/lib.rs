@@ -12,13 +12,16 @@ pub mod config;
 pub mod contract;
 #[cfg(feature = "sandbox")]
 pub mod demo;
+pub mod files;
 pub mod gateway;
 pub mod grpc;
 pub mod net;
+pub mod peer;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod status;
 pub mod telemetry;
+pub mod tls;
 pub mod transcode;
 pub mod upstream;
 

@@ -5,7 +5,6 @@ use std::{
     io::{self, Write},
     pin::pin,
     process::ExitCode,
-    sync::Arc,
     time::Duration,
 };
 
@@ -15,10 +14,9 @@ use mimalloc::MiMalloc;
 use polytomic_gateway::{
     admin,
     app::{
-        self, App,
+        self, App, Files,
         check::{self, check, with_causes},
     },
-    auth::Authenticator,
     config::{self, Cli, Command, ConfigCommand, HealthCheck, Serve},
     contract::DESCRIPTOR_SET,
     telemetry::{self, LogFilter, Writer},
@@ -135,7 +133,7 @@ async fn serve(
         version = env!("CARGO_PKG_VERSION"),
         "the gateway listens"
     );
-    tokio::spawn(reload_on_hangup(app.authenticator(), hangup));
+    tokio::spawn(reload_on_hangup(app.files(), hangup));
     until_signaled(signals, |shutdown| app.run(shutdown)).await?;
     info!("the gateway has stopped");
     Ok(())
@@ -221,12 +219,12 @@ where
     }
 }
 
-/// Reads the credential files again on every SIGHUP.
-async fn reload_on_hangup(authenticator: Arc<Authenticator>, mut hangup: Signal) {
+/// Reads the files again on every SIGHUP.
+async fn reload_on_hangup(files: Files, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
-        authenticator.reload().await;
-        if let Some(files) = authenticator.describe_files() {
-            info!(files, "SIGHUP: read the credential files again");
+        files.reload().await;
+        if let Some(states) = files.describe() {
+            info!(files = states, "SIGHUP: read the credential files again");
         } else {
             info!("SIGHUP: there are no credential files to read again");
         }

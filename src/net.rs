@@ -11,6 +11,7 @@ mod batch;
 mod connection;
 mod eviction;
 mod goaway;
+mod greeting;
 mod lifecycle;
 mod limits;
 mod metrics;
@@ -35,7 +36,7 @@ pub use self::{
     lifecycle::{Lifecycle, Phase},
     limits::Settings,
 };
-use crate::{budget::Capacities, grpc::Routes, telemetry::Metrics};
+use crate::{budget::Capacities, grpc::Routes, telemetry::Metrics, tls::ServerTls};
 
 /// A server that listens but does not serve yet.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ pub struct Server {
     routes: Arc<Routes>,
     settings: Settings,
     capacities: Capacities,
+    tls: Option<Arc<ServerTls>>,
     metrics: Arc<ConnectionMetrics>,
 }
 
@@ -63,7 +65,14 @@ impl Server {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let metrics = Arc::new(ConnectionMetrics::new());
-        Ok(Self { listener, address, routes, settings, capacities, metrics })
+        let tls = None;
+        Ok(Self { listener, address, routes, settings, capacities, tls, metrics })
+    }
+
+    /// Has clients speak TLS, or plaintext without `tls`.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<ServerTls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Returns the address and port that the server listens on.
@@ -91,13 +100,14 @@ impl Server {
     ///    limit for RPCs in flight;
     /// 3. close: connections that are still open are closed.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, routes, settings, capacities, metrics, .. } = self;
+        let Self { listener, routes, settings, capacities, tls, metrics, .. } = self;
         let (lame_duck, drain_limit) = (settings.lame_duck, settings.drain_limit);
         let draining = CancellationToken::new();
         let mut connections = Connections::new(
             Arc::clone(&routes),
             settings,
             capacities,
+            tls,
             draining.clone(),
             Arc::clone(&metrics),
         );

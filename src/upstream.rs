@@ -50,7 +50,11 @@ use self::{
     report::Report,
     transport::Transport,
 };
-use crate::{budget::Reserve, telemetry};
+use crate::{
+    budget::Reserve,
+    telemetry,
+    tls::{ClientFiles, ClientTls},
+};
 
 /// The most bytes of a response that the gateway reads for itself: an identity has a
 /// few hundred.
@@ -60,6 +64,7 @@ const OPTIONAL_LIMIT: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct Upstream {
     route: Route,
+    tls: Option<Arc<ClientTls>>,
     response_limit: usize,
     read_timeout: Duration,
     breaker: Arc<Breaker>,
@@ -83,8 +88,9 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// Maximum time between two chunks of a response body.
     pub read_timeout: Duration,
-    /// Certificate authorities to trust in addition to the system's, in PEM.
-    pub authorities: Option<Vec<u8>>,
+    /// The certificate of the gateway, and authorities to trust in addition to the
+    /// system's.
+    pub tls: ClientFiles,
     /// Maximum HTTP/2 connections.
     pub connections: usize,
     /// The age at which a connection is replaced, give or take a tenth.
@@ -104,15 +110,24 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// If the certificate authorities cannot be used.
+    /// If the files of certificates cannot be used.
     pub fn new(url: BaseUrl, settings: &Settings) -> Result<Self, SetupError> {
+        // Nothing is checked over http, and reading the system's authorities takes a while.
+        let tls = url.is_https().then(|| settings.tls.clone().load()).transpose()?;
         Ok(Self {
-            route: Route::Http(Transport::new(url, settings)?),
+            route: Route::Http(Transport::new(url, settings, tls.clone())?),
+            tls,
             response_limit: settings.answer_limit,
             read_timeout: settings.read_timeout,
             breaker: Arc::new(Breaker::new()),
             metrics: Arc::default(),
         })
+    }
+
+    /// Returns the certificates, which can be read again; `None` for a server without TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Arc<ClientTls>> {
+        self.tls.as_ref()
     }
 
     /// Makes a client of a Polytomic in memory, which takes no time to respond.
@@ -123,6 +138,7 @@ impl Upstream {
     ) -> Self {
         Self {
             route: Route::Memory(memory::Memory::new(respond)),
+            tls: None,
             response_limit,
             read_timeout: Duration::from_secs(10),
             breaker: Arc::new(Breaker::new()),

@@ -31,11 +31,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "admin", "config", "net", "grpc", "gateway", "auth", "upstream", "contract",
-            "sandbox",
+            "admin", "config", "net", "grpc", "gateway", "auth", "upstream", "tls",
+            "contract", "sandbox",
         ],
     ),
-    ("config", &["net", "gateway", "auth", "upstream", "contract"]),
+    ("config", &["net", "gateway", "auth", "upstream", "tls", "contract"]),
     (
         "admin",
         &[
@@ -51,20 +51,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "upstream::Upstream",
         ],
     ),
-    ("net", &["grpc"]),
+    ("net", &["grpc", "tls"]),
     ("grpc", &["gateway", "status", "contract"]),
     ("gateway", &["status", "auth", "upstream", "transcode", "contract"]),
     ("status", &["grpc::Error", "auth", "upstream", "transcode", "contract"]),
     ("transcode", &["contract"]),
-    ("upstream", &[]),
-    ("auth", &[]),
+    ("upstream", &["tls"]),
+    ("auth", &["files"]),
+    ("tls", &["files"]),
+    ("files", &[]),
+    ("peer", &[]),
     ("contract", &[]),
     ("budget", &[]),
     ("telemetry", &[]),
     ("sandbox", &[]),
 ];
 
-const FOR_ALL: [&str; 2] = ["budget", "telemetry"];
+const FOR_ALL: [&str; 3] = ["budget", "peer", "telemetry"];
 
 /// Something that only some rooms may use.
 struct Wall {

@@ -39,6 +39,9 @@ pub enum Error {
     /// The client's token is not the caller token of this gateway.
     #[error("the caller token is wrong")]
     CallerToken,
+    /// The client has shown no certificate, and may not use the gateway's key without.
+    #[error("the client has shown no certificate")]
+    NoIdentity,
     /// The gateway has not loaded a usable credential of this name yet.
     #[error("the gateway has no usable {0} yet")]
     Unavailable(&'static str),

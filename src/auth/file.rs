@@ -1,27 +1,17 @@
-//! A credential in a file, as Kubernetes and Vault provide it. The file may be replaced
-//! at any time, also during a read; a read that fails changes nothing.
-//!
-//! Each poll reads the whole file instead of its time stamps: the file is tiny, and a
-//! time stamp misses a symlink swap or a second write within one clock tick.
+//! A credential in a file.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use secrecy::SecretString;
-use tokio::time::{Instant, MissedTickBehavior, interval};
-use zeroize::Zeroizing;
+use tokio::time::Instant;
 
 use super::PartnerKey;
 use super::bearer::{self, MAX_BYTES};
 use super::hash::{CredentialHash, Hasher};
 use super::stats::{FileState, FileStats};
-
-/// Time between two reads. Kubernetes itself takes up to a minute to replace a file.
-pub(super) const POLL: Duration = Duration::from_secs(5);
+use crate::files::{self, ReadError, Reload, SharedReads};
 
 /// A credential of the gateway itself: its partner key or the caller token.
 #[derive(Debug)]
@@ -64,10 +54,7 @@ pub(super) struct CredentialFile {
     hasher: Arc<Hasher>,
     /// Never empty.
     current: ArcSwapOption<Vec<Arc<Token>>>,
-    /// Number of reads started.
-    started: AtomicU64,
-    /// Number of the last read that ended. The lock allows one read at a time.
-    ended: tokio::sync::Mutex<u64>,
+    reads: SharedReads,
     health: Mutex<Health>,
 }
 
@@ -83,12 +70,8 @@ struct Health {
 /// Why a file has no usable credential.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
-    #[error("it cannot be read: {0}")]
-    Io(#[from] std::io::Error),
-    #[error("it is not a regular file")]
-    NotAFile,
-    #[error("it is longer than 8 KiB")]
-    TooLong,
+    #[error(transparent)]
+    Read(#[from] ReadError),
     #[error("it is empty")]
     Empty,
     #[error("it has more lines than {0}")]
@@ -104,7 +87,7 @@ enum Problem {
 }
 
 impl CredentialFile {
-    /// Reads the file for the first time, and then every [`POLL`] until the returned
+    /// Reads the file for the first time, and then again and again until the returned
     /// value is dropped.
     pub(super) async fn open(
         rules: Rules,
@@ -116,22 +99,11 @@ impl CredentialFile {
             path,
             hasher,
             current: ArcSwapOption::empty(),
-            started: AtomicU64::new(0),
-            ended: tokio::sync::Mutex::new(0),
+            reads: SharedReads::default(),
             health: Mutex::default(),
         });
         file.reload().await;
-        let weak = Arc::downgrade(&file);
-        tokio::spawn(async move {
-            let mut ticks = interval(POLL);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            ticks.tick().await;
-            loop {
-                ticks.tick().await;
-                let Some(file) = weak.upgrade() else { return };
-                file.reload().await;
-            }
-        });
+        files::poll(&file);
         file
     }
 
@@ -148,26 +120,6 @@ impl CredentialFile {
         // Compares with each, so that the time does not tell which one it is.
         let matches = |found, token: &Arc<Token>| found | presented.matches(&token.hash);
         tokens.as_ref().map(|tokens| tokens.iter().fold(false, matches))
-    }
-
-    /// Reads the file again. Concurrent calls share one read, which starts after the last
-    /// of these calls.
-    pub(super) async fn reload(&self) {
-        let started_before = self.started.load(Ordering::SeqCst);
-        let mut ended = self.ended.lock().await;
-        if *ended > started_before {
-            return;
-        }
-        let number = self.started.fetch_add(1, Ordering::SeqCst) + 1;
-        let path = self.path.clone();
-        let content = tokio::task::spawn_blocking(move || read(&path)).await;
-        let stored = content
-            .unwrap_or_else(|lost| Err(std::io::Error::other(lost).into()))
-            .and_then(|content| self.store(&content));
-        if let Err(problem) = stored {
-            self.record_failure(&problem);
-        }
-        *ended = number;
     }
 
     pub(super) fn stats(&self) -> FileStats {
@@ -260,19 +212,22 @@ impl CredentialFile {
     }
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    // Checked before the file is opened: to open a named pipe would wait for a writer.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(Problem::NotAFile);
+impl Reload for CredentialFile {
+    async fn reload(&self) {
+        let read = async {
+            let path = self.path.clone();
+            let content =
+                tokio::task::spawn_blocking(move || files::read(&path, MAX_BYTES)).await;
+            let stored = content
+                .unwrap_or_else(|lost| Err(std::io::Error::other(lost).into()))
+                .map_err(Problem::Read)
+                .and_then(|content| self.store(&content));
+            if let Err(problem) = stored {
+                self.record_failure(&problem);
+            }
+        };
+        self.reads.run(read).await;
     }
-    // Large enough that it never grows: growing would leave a copy of the secret.
-    let mut content = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
-    let file = std::fs::File::open(path)?;
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content)?;
-    if content.len() > MAX_BYTES {
-        return Err(Problem::TooLong);
-    }
-    Ok(content)
 }
 
 /// Returns the lines of a file, up to `most`, without the white space around them. An

@@ -47,11 +47,21 @@ pub enum Mode {
     Static {
         /// Where the gateway's partner key comes from.
         key: KeySource,
-        /// A file with a token that every client must send as
-        /// `authorization: Bearer <token>`. Without it the gateway ignores the
-        /// `authorization` of clients and listens on loopback addresses only.
-        caller_token: Option<PathBuf>,
+        /// Which clients may use it.
+        callers: Callers,
     },
+}
+
+/// Which clients may use the gateway's own key.
+#[derive(Clone, Debug)]
+pub enum Callers {
+    /// All. The gateway then listens on loopback addresses only.
+    Any,
+    /// Those that send a token of this file as `authorization: Bearer <token>`.
+    Token(PathBuf),
+    /// Those that have shown a certificate of a trusted authority. The gateway ignores
+    /// their `authorization`.
+    Certificate,
 }
 
 /// Where the gateway's partner key comes from.
@@ -68,8 +78,8 @@ pub enum KeySource {
 pub enum Error {
     /// Anyone who can reach the address could use the gateway's partner key.
     #[error(
-        "static mode on {0} lets any client use the partner key; set --caller-token-file or \
-         listen on loopback"
+        "static mode on {0} lets any client use the partner key; set --caller-token-file, \
+         require certificates of clients with --tls-client-ca-file, or listen on loopback"
     )]
     OpenToAll(SocketAddr),
     /// The partner key given as a value is malformed; the text does not show the key.
@@ -103,7 +113,7 @@ impl Settings {
         self.check_key()?;
         match self.mode {
             // An IPv4 loopback address may be written as an IPv6 one.
-            Mode::Static { caller_token: None, .. }
+            Mode::Static { callers: Callers::Any, .. }
                 if !listen.ip().to_canonical().is_loopback() =>
             {
                 Err(Error::OpenToAll(listen))
@@ -140,30 +150,33 @@ mod tests {
 
     const CANARY: &str = "pk_live_canary";
 
-    fn settings(caller_token: Option<PathBuf>) -> Settings {
+    fn settings(callers: Callers) -> Settings {
         let key = KeySource::Value(CANARY.into());
-        let mode = Mode::Static { key, caller_token };
+        let mode = Mode::Static { key, callers };
         Settings::new(mode, "https://app.polytomic.com", "v")
     }
 
     #[test]
-    fn static_mode_without_a_caller_token_listens_on_loopback_only() {
-        let open = settings(None);
+    fn static_mode_for_any_client_listens_on_loopback_only() {
+        let open = settings(Callers::Any);
         let loopback = ["127.0.0.1:0", "127.8.8.8:1", "[::1]:9", "[::ffff:127.0.0.1]:9"];
         for listen in loopback {
             assert_eq!(open.check(listen.parse().unwrap()), Ok(()), "{listen}");
         }
-        let token = settings(Some("/run/secrets/token".into()));
+        let token = settings(Callers::Token("/run/secrets/token".into()));
+        let certificate = settings(Callers::Certificate);
         let passthrough = Settings::new(Mode::Passthrough, "u", "v");
         for listen in ["0.0.0.0:50051", "[::]:50051", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"]
         {
             let listen = listen.parse().unwrap();
             assert_eq!(open.check(listen), Err(Error::OpenToAll(listen)));
             assert_eq!(token.check(listen), Ok(()));
+            assert_eq!(certificate.check(listen), Ok(()));
             assert_eq!(passthrough.check(listen), Ok(()));
         }
         let error = open.check("0.0.0.0:1".parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains("0.0.0.0:1") && error.contains("--caller-token-file"));
+        assert!(error.contains("--tls-client-ca-file"), "{error}");
     }
 
     #[test]
@@ -172,7 +185,7 @@ mod tests {
             ["", " \n", "pk_live_canary\nmore", "pk live_canary", "pk_live_canary\0"]
         {
             let key = KeySource::Value(key.into());
-            let mode = Mode::Static { key, caller_token: None };
+            let mode = Mode::Static { key, callers: Callers::Any };
             let error = Settings::new(mode, "u", "v").check_key().unwrap_err();
             assert!(matches!(error, Error::Key(_)));
             assert!(!format!("{error} {error:?}").contains("canary"));
@@ -181,6 +194,6 @@ mod tests {
 
     #[test]
     fn debug_does_not_show_the_key() {
-        assert!(!format!("{:?}", settings(None)).contains(CANARY));
+        assert!(!format!("{:?}", settings(Callers::Any)).contains(CANARY));
     }
 }

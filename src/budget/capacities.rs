@@ -8,6 +8,7 @@ use super::{
     response::ResponseLimits,
     shares::{REQUEST_UNIT, Settings},
 };
+use crate::peer::Peer;
 
 /// The capacities of the gateway, as one connection sees them.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct Capacities {
     max_connections: usize,
     pub(crate) unread: UnreadResponses,
     pub(crate) standing: Standing,
+    /// The other side of the connection, for whom its RPCs are counted and logged.
+    pub(crate) peer: Option<Arc<Peer>>,
 }
 
 impl Capacities {
@@ -62,6 +65,7 @@ impl Capacities {
             keys: Arc::new(keys),
             unread: UnreadResponses::default(),
             standing: Standing::default(),
+            peer: None,
         }
     }
 
@@ -82,6 +86,7 @@ impl Capacities {
             keys: Arc::clone(&self.keys),
             unread: UnreadResponses::default(),
             standing: Standing::default(),
+            peer: None,
         }
     }
 

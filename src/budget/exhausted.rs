@@ -33,14 +33,14 @@ pub enum Exhausted {
         largest: usize,
     },
     /// As [`InFlight`](Self::InFlight), for one key.
-    #[error("this key has {held} RPCs in flight, its share of --max-in-flight")]
+    #[error("this client has {held} RPCs in flight, its share of --max-in-flight")]
     InFlightOfKey {
         /// The RPCs of the key.
         held: usize,
     },
     /// As [`OpenRpcs`](Self::OpenRpcs), for one key.
     #[error(
-        "this key has {held} RPCs in flight or with unread responses, its share of 3 \
+        "this client has {held} RPCs in flight or with unread responses, its share of 3 \
          times --max-in-flight"
     )]
     OpenRpcsOfKey {
@@ -48,7 +48,7 @@ pub enum Exhausted {
         held: usize,
     },
     /// As [`ResponseMemory`](Self::ResponseMemory), for one key.
-    #[error("this key's responses hold {bytes} bytes, its share of --answer-memory")]
+    #[error("this client's responses hold {bytes} bytes, its share of --answer-memory")]
     ResponseMemoryOfKey {
         /// What the responses of the key hold.
         bytes: usize,

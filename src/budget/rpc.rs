@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Capacities, Exhausted, KeyId, Reservation, ResponseMemory, SharedCapacity, keys::Key,
 };
+use crate::peer::Peer;
 
 /// An RPC whose message has been received, and whose key is not known yet. It counts for
 /// its connection.
@@ -28,7 +29,7 @@ pub struct RpcReservation {
 pub enum Client {
     /// Its connection: all clients use the gateway's own key.
     Connection,
-    /// A key that Polytomic has confirmed.
+    /// A key that Polytomic has confirmed, or the identity of a client certificate.
     Key(KeyId),
     /// A key that may be junk, of which a client can make as many as it likes.
     UnconfirmedKey(KeyId),
@@ -39,6 +40,12 @@ pub enum Client {
 impl<'a> ReceivedRpc<'a> {
     pub(super) fn new(connection: &'a Capacities, receiving: Reservation) -> Self {
         Self { connection, receiving }
+    }
+
+    /// Returns the other side of the connection, if it is known.
+    #[must_use]
+    pub fn peer(&self) -> Option<&'a Arc<Peer>> {
+        self.connection.peer.as_ref()
     }
 
     /// Reserves what the RPC needs, now that its client is known: a unit while it is in

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use tracing::warn;
 
 use super::{Error, environment::PARTNER_KEY};
-use crate::auth::{KeySource, Mode, Settings};
+use crate::auth::{Callers, KeySource, Mode, Settings};
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Credentials")]
@@ -32,7 +32,8 @@ pub(super) struct AuthFlags {
 
     /// Static mode: file with the token that every client must send as
     /// `authorization: Bearer <token>`, of at least 16 characters. During a rotation it
-    /// may hold two, one a line; both are accepted
+    /// may hold two, one a line; both are accepted. Not needed if --tls-client-auth is
+    /// required
     #[arg(long, env = "POLYTOMIC_GATEWAY_CALLER_TOKEN_FILE", value_name = "FILE")]
     caller_token_file: Option<PathBuf>,
 
@@ -61,10 +62,12 @@ impl AuthFlags {
     }
 
     /// Returns the settings of a gateway that listens on `listen`, if the flags of
-    /// the mode, and no others, are set.
+    /// the mode, and no others, are set. `requires_identity` if every client has shown a
+    /// certificate.
     pub(super) fn settings(
         &self,
         listen: SocketAddr,
+        requires_identity: bool,
         upstream: String,
         api_version: &str,
     ) -> Result<Settings, Error> {
@@ -72,7 +75,11 @@ impl AuthFlags {
             AuthMode::Passthrough => self.passthrough()?,
             AuthMode::Static => Mode::Static {
                 key: self.key_source()?,
-                caller_token: self.caller_token_file.clone(),
+                callers: match &self.caller_token_file {
+                    Some(file) => Callers::Token(file.clone()),
+                    None if requires_identity => Callers::Certificate,
+                    None => Callers::Any,
+                },
             },
         };
         let mut settings = Settings::new(mode, upstream, api_version);

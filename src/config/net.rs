@@ -92,8 +92,8 @@ pub(super) struct NetFlags {
     )]
     max_connections_per_address: usize,
 
-    /// Maximum time for a new connection to send the HTTP/2 preface before it is
-    /// closed
+    /// Maximum time for a new connection to send the HTTP/2 preface, TLS included, before
+    /// it is closed
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_HANDSHAKE_TIMEOUT",

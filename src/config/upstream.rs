@@ -1,14 +1,18 @@
 //! The flags of the way to Polytomic.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, builder::BoolishValueParser};
 
 use super::{
     Error, Target,
     parse::{answer_size, some_time},
+    tls::{key_pair, pem_file},
 };
-use crate::upstream::{BaseUrl, Settings};
+use crate::{
+    tls::ClientFiles,
+    upstream::{BaseUrl, Settings},
+};
 
 /// Where Polytomic serves everyone.
 const POLYTOMIC: &str = "https://app.polytomic.com";
@@ -45,9 +49,23 @@ pub(super) struct UpstreamFlags {
     )]
     allow_plaintext_upstream: bool,
 
-    /// PEM file of CA certificates trusted in addition to the system's
+    /// PEM file of CA certificates trusted in addition to the system's. Read again when it
+    /// changes
     #[arg(long, env = "POLYTOMIC_GATEWAY_UPSTREAM_CA_FILE", value_name = "FILE")]
     upstream_ca_file: Option<PathBuf>,
+
+    /// PEM file of the certificate that Polytomic, or a proxy in front of it, sees if it
+    /// asks for one, followed by its issuers. Read again when it changes
+    #[arg(
+        long,
+        env = "POLYTOMIC_GATEWAY_UPSTREAM_CERTIFICATE_FILE",
+        value_name = "FILE"
+    )]
+    upstream_certificate_file: Option<PathBuf>,
+
+    /// PEM file of the key of --upstream-certificate-file, unencrypted
+    #[arg(long, env = "POLYTOMIC_GATEWAY_UPSTREAM_KEY_FILE", value_name = "FILE")]
+    upstream_key_file: Option<PathBuf>,
 
     /// Maximum time to connect to Polytomic, TLS included
     // A connection that takes longer seldom comes, and another attempt may.
@@ -121,6 +139,12 @@ impl UpstreamFlags {
                  or set --allow-plaintext-upstream if a proxy encrypts the connection",
             ));
         }
+        if !url.is_https() && self.upstream_certificate_file.is_some() {
+            return Err(Error::new(
+                "--upstream-certificate-file is for an https --upstream-url, which this is \
+                 not; remove the file, or use https",
+            ));
+        }
         Ok(Target::Url(url))
     }
 
@@ -144,20 +168,18 @@ impl UpstreamFlags {
         ))
     }
 
-    /// Returns the settings of the client. Reads the CA file.
+    /// Returns the settings of the client.
     pub(super) fn settings(&self) -> Result<Settings, Error> {
-        let read = |file: &PathBuf| {
-            fs::read(file).map_err(|source| Error::File {
-                flag: "--upstream-ca-file",
-                file: file.clone(),
-                source,
-            })
-        };
+        let pair = key_pair(
+            ("--upstream-certificate-file", self.upstream_certificate_file.as_ref()),
+            ("--upstream-key-file", self.upstream_key_file.as_ref()),
+        )?;
+        let ca = pem_file("--upstream-ca-file", self.upstream_ca_file.as_ref());
         Ok(Settings {
             answer_limit: self.answer_limit,
             connect_timeout: self.connect_timeout,
             read_timeout: self.read_timeout,
-            authorities: self.upstream_ca_file.as_ref().map(read).transpose()?,
+            tls: ClientFiles { ca, pair },
             connections: self.upstream_connections.into(),
             connection_age: self.upstream_connection_age,
         })

@@ -1,7 +1,7 @@
 //! The record of an RPC, or of a request that was rejected before it became one: the
 //! source of its status, of its response metadata and of its one line in the log.
 
-use std::{error::Error, sync::Arc, thread, time::SystemTime};
+use std::{sync::Arc, thread, time::SystemTime};
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
@@ -9,6 +9,7 @@ use tonic::{Code, Status, metadata::MetadataMap};
 use tracing::info;
 
 use super::{
+    causes::describe,
     failures::FailedRpc,
     idempotency::{self, Key},
     metadata,
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     auth::{CredentialOwner, Credentials},
     contract::{Options, Rpc},
+    peer::{Identity, Peer},
     status::{Context, Failure, Reason},
     transcode::Resource,
     upstream::CancelHandle,
@@ -34,6 +36,7 @@ const REJECTED: &str = "request rejected";
 pub(super) struct Record {
     message: &'static str,
     rpc: Option<Arc<Rpc>>,
+    pub(super) peer: Option<Arc<Peer>>,
     counted: CountedRpc,
     pub(super) request_id: HeaderValue,
     pub(super) api_version: HeaderValue,
@@ -54,21 +57,23 @@ impl Record {
     pub(super) fn new(
         rpc: &Arc<Rpc>,
         counted: CountedRpc,
+        peer: Option<&Arc<Peer>>,
         metadata: &HeaderMap,
         api_version: &HeaderValue,
     ) -> Self {
         counted.received();
-        Self::start(ENDED, Some(rpc), counted, metadata, api_version.clone())
+        Self::start(ENDED, Some(rpc), counted, peer, metadata, api_version.clone())
     }
 
     /// Starts the record of a request that is rejected before it becomes an RPC.
     pub(super) fn of_rejected(
         rpc: Option<&Arc<Rpc>>,
         counted: CountedRpc,
+        peer: Option<&Arc<Peer>>,
         metadata: &HeaderMap,
     ) -> Self {
         let no_version = HeaderValue::from_static("");
-        let mut record = Self::start(REJECTED, rpc, counted, metadata, no_version);
+        let mut record = Self::start(REJECTED, rpc, counted, peer, metadata, no_version);
         if !rpc.is_some_and(|rpc| rpc.binding.is_safe()) {
             record.key = idempotency::given(metadata);
         }
@@ -79,6 +84,7 @@ impl Record {
         message: &'static str,
         rpc: Option<&Arc<Rpc>>,
         mut counted: CountedRpc,
+        peer: Option<&Arc<Peer>>,
         metadata: &HeaderMap,
         api_version: HeaderValue,
     ) -> Self {
@@ -93,6 +99,7 @@ impl Record {
         Self {
             message,
             rpc: rpc.cloned(),
+            peer: peer.cloned(),
             counted,
             request_id: metadata::request_id(metadata),
             api_version,
@@ -225,6 +232,7 @@ impl Record {
             });
         }
         let identity = self.credentials.as_ref().and_then(Credentials::identity);
+        let peer = self.peer.as_deref();
         info!(
             target: "rpc",
             message = self.message,
@@ -239,6 +247,8 @@ impl Record {
             request_id = text(&self.request_id),
             idempotency_key = self.idempotency_key(),
             idempotency_key_origin = self.idempotency_key_origin(),
+            peer = peer.map(|peer| &*peer.address),
+            identity = peer.and_then(|peer| peer.identity.as_ref()).map(Identity::as_str),
             caller = self.fingerprint(),
             organization_id = identity.and_then(|identity| identity.organization_id.as_deref()),
             organization = identity.and_then(|identity| identity.organization_name.as_deref()),
@@ -283,25 +293,6 @@ impl Drop for Record {
 /// Reports whether a request only reads. One for an unknown RPC changes nothing.
 fn is_safe(rpc: Option<&Arc<Rpc>>) -> bool {
     rpc.is_none_or(|rpc| rpc.binding.is_safe())
-}
-
-/// Returns an error with its causes on one line, cut to 2 KiB.
-fn describe(failure: &Failure) -> String {
-    const MOST: usize = 2048;
-
-    let mut line = failure.to_string();
-    let mut cause = failure.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    if line.len() > MOST {
-        let end = (0..=MOST).rev().find(|end| line.is_char_boundary(*end));
-        line.truncate(end.unwrap_or(0));
-        line.push('…');
-    }
-    line
 }
 
 fn text(value: &HeaderValue) -> &str {

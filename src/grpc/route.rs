@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CONTENT_TYPE},
-};
+use http::{HeaderMap, Request, Response, header::CONTENT_TYPE};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use prost_reflect::DescriptorError;
@@ -20,6 +17,7 @@ use super::{
     health::Health,
     metadata,
     metrics::{self, Others},
+    plain_http::not_grpc,
     reflection::Reflection,
     response::Body,
     unary,
@@ -119,9 +117,9 @@ impl Routes {
         match capacities.try_reserve_metadata(size) {
             // Boxed, or each future on the way to `serve` would have room for it.
             Ok(metadata) => Ok(Box::new(Admitted { arrived, metadata, request })),
-            Err(exhausted) => {
-                Err(self.reject(path, request.headers(), arrived, exhausted).into())
-            }
+            Err(exhausted) => Err(self
+                .reject(capacities, path, request.headers(), arrived, exhausted)
+                .into()),
         }
     }
 
@@ -143,7 +141,7 @@ impl Routes {
             Ok(reservation) => reservation,
             Err(exhausted) => {
                 let (path, metadata) = (request.uri().path(), request.headers());
-                return self.reject(path, metadata, arrived, exhausted);
+                return self.reject(capacities, path, metadata, arrived, exhausted);
             }
         };
         if let Some(response) = not_grpc(&request) {
@@ -159,7 +157,13 @@ impl Routes {
             return self.reflect(capacities, arrived, request, reserved);
         }
         if rpc.is_none() && !path.starts_with(HEALTH) {
-            return self.reject(path, request.headers(), arrived, Error::UnknownRpc);
+            return self.reject(
+                capacities,
+                path,
+                request.headers(),
+                arrived,
+                Error::UnknownRpc,
+            );
         }
         let (parts, body) = request.into_parts();
         let receive_timeout = unary::receive_timeout(&parts.headers);
@@ -170,7 +174,7 @@ impl Routes {
             Ok(both) => both,
             Err(failure) => {
                 let path = parts.uri.path();
-                return self.reject(path, &parts.headers, arrived, failure);
+                return self.reject(capacities, path, &parts.headers, arrived, failure);
             }
         };
         let Some(rpc) = rpc else {
@@ -196,7 +200,13 @@ impl Routes {
             match capacities.watches.try_reserve() {
                 Ok(watch) => reservation = watch,
                 Err(exhausted) => {
-                    return self.reject(path, request.headers(), arrived, exhausted);
+                    return self.reject(
+                        capacities,
+                        path,
+                        request.headers(),
+                        arrived,
+                        exhausted,
+                    );
                 }
             }
         }
@@ -234,9 +244,10 @@ impl Routes {
             body::messages(body, names_compression, received, max_bytes, timeout);
         let messages = messages.inspect_ok(move |_| count.received());
         let responses = self.reflection.answer(messages);
+        let peer = capacities.peer.clone();
         let responses =
             metrics::count_messages(responses, counted, move |counted, failure| {
-                gateway::reject(None, counted, &parts.headers, failure)
+                gateway::reject(None, counted, peer.as_ref(), &parts.headers, failure)
             });
         let body = body::responses(responses);
         let reserved = Arc::new((reservation, metadata));
@@ -256,6 +267,7 @@ impl Routes {
     /// Rejects a request before it becomes an RPC.
     fn reject(
         &self,
+        capacities: &Capacities,
         path: &str,
         metadata: &HeaderMap,
         arrived: Instant,
@@ -263,7 +275,8 @@ impl Routes {
     ) -> Response<Body> {
         let (rpc, counted) =
             (self.gateway.contract().rpc(path), self.count(path, arrived));
-        gateway::reject(rpc, counted, metadata, failure.into()).into_http()
+        let peer = capacities.peer.as_ref();
+        gateway::reject(rpc, counted, peer, metadata, failure.into()).into_http()
     }
 }
 
@@ -273,36 +286,4 @@ pub(crate) struct Admitted {
     arrived: Instant,
     metadata: Option<Reservation>,
     request: Request<Incoming>,
-}
-
-/// Reports whether the content type is gRPC's with protobuf messages, the only format
-/// that the gateway reads (PROTOCOL-HTTP2, "Content-Type").
-fn is_grpc(request: &Request<Incoming>) -> bool {
-    let content_type =
-        request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    matches!(essence.trim_ascii(), b"application/grpc" | b"application/grpc+proto")
-}
-
-/// Returns the response to a request of plain HTTP. Only POST runs an RPC: caches and
-/// link checkers repeat the others.
-fn not_grpc(request: &Request<Incoming>) -> Option<Response<Body>> {
-    let (status, name, value) = if request.method() != Method::POST {
-        (StatusCode::METHOD_NOT_ALLOWED, ALLOW, "POST")
-    } else if !is_grpc(request) {
-        (StatusCode::UNSUPPORTED_MEDIA_TYPE, ACCEPT, "application/grpc")
-    } else {
-        return None;
-    };
-    // The response to HEAD has no body.
-    let body = if request.method() == Method::HEAD {
-        Body::default()
-    } else {
-        let text = "This server speaks gRPC, and nothing else.\n".to_owned();
-        tonic::body::Body::new(text).into()
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(name, HeaderValue::from_static(value));
-    Some(response)
 }

@@ -18,7 +18,7 @@ use super::{
     metrics::ConnectionMetrics,
     rejected::{Reason, Rejected},
 };
-use crate::{budget::Capacities, grpc::Routes};
+use crate::{budget::Capacities, grpc::Routes, tls::ServerTls};
 
 /// Delay after a failed accept: most likely there are no file descriptors left, and
 /// the next accept would fail too.
@@ -38,12 +38,14 @@ impl Connections {
         routes: Arc<Routes>,
         settings: Settings,
         capacities: Capacities,
+        tls: Option<Arc<ServerTls>>,
         draining: CancellationToken,
         metrics: Arc<ConnectionMetrics>,
     ) -> Self {
         let addresses = Arc::new(Addresses::new(settings.max_connections_per_address));
         let rejected = Rejected::new(Arc::clone(&metrics));
-        let shared = Shared { routes, capacities, settings, draining, rejected, metrics };
+        let shared =
+            Shared { routes, capacities, settings, tls, draining, rejected, metrics };
         Self {
             shared: Arc::new(shared),
             open: JoinSet::new(),
@@ -127,8 +129,8 @@ impl Connections {
         let (shared, evictable) = (Arc::clone(&self.shared), self.evictions.add());
         let mut accepted = Accepted { stream, peer, shared, evictable };
         self.open.spawn(async move {
-            if let Some(protocol) = accepted.protocol().await {
-                Box::pin(accepted.serve(protocol)).await;
+            if let Some(first) = accepted.first().await {
+                Box::pin(accepted.serve(first)).await;
             }
             drop((counted, open));
         });

@@ -96,12 +96,14 @@ impl<W: AsyncWrite + Unpin> Kept<W> {
         self.bytes = Vec::new();
         self.written = 0;
         self.reservation = None;
-        Poll::Ready(Ok(()))
+        // TLS accepts what it has encrypted before the socket has it.
+        let flushed = Pin::new(&mut self.writer).poll_flush(context);
+        self.observe(flushed)
     }
 
     /// Records whether the socket is full. All that waits for it counts as unread since it
     /// last took a byte.
-    fn observe(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn observe<T>(&mut self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_pending() {
             self.stalled.get_or_insert_with(|| self.unread.count());
         } else if self.stalled.take().is_some() {
@@ -164,7 +166,11 @@ impl<W: AsyncWrite + Unpin> Drop for BatchWriter<W> {
     fn drop(&mut self) {
         // A connection that ends amid a turn, such as at its grace period.
         let mut context = Context::from_waker(Waker::noop());
-        let _ = self.0.poll_write_out(&mut context);
+        let mut kept = self.0.lock();
+        if kept.poll_write_out(&mut context).is_ready() {
+            // TLS ends with an alert: without it, an attacker might have cut the rest off.
+            let _ = Pin::new(&mut kept.writer).poll_shutdown(&mut context);
+        }
     }
 }
 
@@ -184,13 +190,24 @@ pub(super) fn unlimited<W: AsyncWrite + Unpin>(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::{future::poll_fn, time::Duration};
+    use std::{
+        future::poll_fn,
+        io::IoSlice,
+        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+        time::Duration,
+    };
 
-    use futures_util::FutureExt;
+    use futures_util::{FutureExt, future::try_join};
+    use kit::{HOST, Protocol, tls::Authority};
+    use rustls::pki_types::ServerName;
     use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        io::{
+            AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, WriteHalf,
+            duplex, split,
+        },
         time::{sleep, timeout},
     };
+    use tokio_rustls::{TlsConnector, client, server};
 
     use super::*;
     use crate::budget::{Capacities, Exhausted, Settings};
@@ -384,5 +401,121 @@ mod tests {
         writer.write_all(b"bytes").await.unwrap();
         poll_fn(|context| batch.poll_write_out(context)).await.unwrap_err();
         writer.shutdown().await.unwrap_err();
+    }
+
+    /// A socket that counts writes.
+    #[derive(Debug)]
+    struct Counting {
+        socket: DuplexStream,
+        writes: Arc<AtomicUsize>,
+    }
+
+    impl AsyncRead for Counting {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.socket).poll_read(context, buffer)
+        }
+    }
+
+    impl AsyncWrite for Counting {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.writes.fetch_add(1, Relaxed);
+            Pin::new(&mut self.socket).poll_write(context, bytes)
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.writes.fetch_add(1, Relaxed);
+            Pin::new(&mut self.socket).poll_write_vectored(context, slices)
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+
+        fn poll_flush(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.socket).poll_flush(context)
+        }
+
+        fn poll_shutdown(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.socket).poll_shutdown(context)
+        }
+    }
+
+    type OverTls = WriteHalf<server::TlsStream<Counting>>;
+
+    /// Returns a writer within TLS, over a socket that holds `most` bytes, with its peer and
+    /// the count of its writes.
+    async fn over_tls(
+        most: usize,
+    ) -> (OverTls, client::TlsStream<DuplexStream>, Arc<AtomicUsize>) {
+        let (socket, far) = duplex(most);
+        let writes = Arc::<AtomicUsize>::default();
+        let socket = Counting { socket, writes: Arc::clone(&writes) };
+        let authority = Authority::new();
+        let connector = TlsConnector::from(Arc::new(authority.client(None)));
+        let name = ServerName::try_from(HOST).unwrap();
+        let accepting = authority.server(Protocol::Http2).accept(socket);
+        let both = try_join(accepting, connector.connect(name, far)).await;
+        let (stream, peer) = both.unwrap();
+        (split(stream).1, peer, writes)
+    }
+
+    #[tokio::test]
+    async fn writes_of_a_turn_are_one_within_tls() {
+        let (tls, mut peer, count) = over_tls(1 << 20).await;
+        let (batch, mut writer) = unlimited(tls, UnreadResponses::default());
+        for size in [1, 100, MOST] {
+            let before = count.load(Relaxed);
+            for part in vec![7; size].chunks(1500) {
+                writer.write_all(part).await.unwrap();
+                writer.flush().await.unwrap();
+            }
+            write_out(&batch).await;
+            assert_eq!(count.load(Relaxed) - before, 1, "{size} bytes");
+            peer.read_exact(&mut vec![0; size]).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_that_tls_holds_count_as_unread_until_the_socket_has_them() {
+        let (writer, mut peer, _) = over_tls(512).await;
+        let (batch, mut writer) = unlimited(writer, UnreadResponses::default());
+        writer.write_all(&[7; 2000]).await.unwrap();
+        assert!(is_stalled(&batch));
+        assert!(batch.lock().bytes.is_empty(), "TLS has them");
+        assert!(writer.write(b"9").now_or_never().is_none());
+        let mut read = [0; 2000];
+        let ((), read) = tokio::join!(write_out(&batch), peer.read_exact(&mut read));
+        read.unwrap();
+        assert!(!is_stalled(&batch));
+    }
+
+    #[tokio::test]
+    async fn connection_within_tls_ends_as_tls_does() {
+        let (writer, mut peer, _) = over_tls(1 << 16).await;
+        let (batch, mut writer) = unlimited(writer, UnreadResponses::default());
+        writer.write_all(b"last").await.unwrap();
+        drop((writer, batch));
+        let mut read = String::new();
+        // An end without the alert of TLS would be an error.
+        peer.read_to_string(&mut read).await.unwrap();
+        assert_eq!(read, "last");
     }
 }

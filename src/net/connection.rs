@@ -8,11 +8,11 @@ use std::{
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, split},
     net::TcpStream,
     time::sleep,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{either::Either, sync::CancellationToken};
 use tower::BoxError;
 use tracing::debug;
 
@@ -20,23 +20,21 @@ use super::{
     batch::batch,
     eviction::Evictable,
     goaway::{Ending, Goaway, GoawayWriter},
+    greeting::{First, Greeting, Stream, first, greet},
     limits::{self, FIRST_RPC_TIMEOUT, Settings},
     metrics::ConnectionMetrics,
-    protocol::{HTTP1_RESPONSE, PREFACE, Protocol},
+    protocol::PREFACE,
     rejected::{Reason, Rejected},
     resets::ResetLimiter,
     turns::Turns,
     yielding::{Turn, YieldingReader},
 };
-use crate::{budget::Capacities, grpc::Routes};
+use crate::{budget::Capacities, grpc::Routes, peer::Peer, tls::ServerTls};
 
 /// Maximum time to read from a peer that is turned away: enough for a request on its
 /// way, since bytes left unread would reset the connection, and the reset can overtake
 /// the response.
 const LINGER_TIME: Duration = Duration::from_secs(1);
-
-/// Maximum bytes to read from it.
-const LINGER_BYTES: u64 = 64 * 1024;
 
 /// What all connections share: copies would be most of the memory of a silent one.
 #[derive(Debug)]
@@ -44,6 +42,8 @@ pub(super) struct Shared {
     pub(super) routes: Arc<Routes>,
     pub(super) capacities: Capacities,
     pub(super) settings: Settings,
+    /// Without it, connections are plaintext.
+    pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) draining: CancellationToken,
     pub(super) rejected: Rejected,
     pub(super) metrics: Arc<ConnectionMetrics>,
@@ -59,39 +59,48 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
-    /// Waits until the protocol of the peer is known. Returns `None` if the connection has
-    /// to end before.
-    pub(super) async fn protocol(&mut self) -> Option<Protocol> {
+    /// Waits until it is known how the peer begins. Returns `None` if the connection has to
+    /// end before.
+    pub(super) async fn first(&mut self) -> Option<First> {
         let Self { stream, peer, shared, evictable } = self;
         let handshake = shared.settings.handshake_timeout;
-        let protocol = tokio::select! {
+        let first = tokio::select! {
             // A connection whose preface has arrived is served, also during a drain.
             biased;
-            read = await_protocol(stream) => read,
-            _ = evictable.ends(handshake) => {
-                Err(io::Error::other("no HTTP/2 preface, and others need the connection"))
-            }
+            first = first(stream, shared.tls.is_some()) => first,
+            _ = evictable.ends(handshake) => Err(no_preface()),
             // hyper would wait for the preface, and the drain for hyper (hyperium/hyper#4170).
             () = shared.draining.cancelled() => return None,
         };
-        protocol.inspect_err(|error| ended_by(*peer, error)).ok()
+        first.inspect_err(|error| ended_by(*peer, error)).ok()
     }
 
     /// Serves the connection until its peer or one of the limits ends it. During a drain
     /// it accepts no new RPCs; the server closes it at the drain limit.
-    pub(super) async fn serve(self, protocol: Protocol) {
-        let Self { stream, peer, shared, evictable } = self;
-        if protocol != Protocol::Http2 {
-            let reason = Reason::WrongProtocol(protocol);
-            shared.rejected.record(reason, format_args!("{protocol} from {peer}"));
-            tokio::select! {
-                // The response goes out, also if others need the connection.
-                biased;
-                () = turn_away(stream, protocol) => {}
-                _ = evictable.ends(LINGER_TIME) => {}
+    pub(super) async fn serve(self, first: First) {
+        let Self { stream, peer: address, shared, evictable } = self;
+        let handshake = evictable.left_of(shared.settings.handshake_timeout);
+        let greeting = tokio::select! {
+            biased;
+            greeting = greet(stream, address, first, shared.tls.as_deref()) => greeting,
+            _ = evictable.ends(handshake) => Err(no_preface()),
+            () = shared.draining.cancelled() => return,
+        };
+        let (stream, peer) = match greeting {
+            Ok(Greeting::Http2(stream, peer)) => (stream, peer),
+            Ok(Greeting::TurnedAway(away)) => {
+                let (rejected, detail) = (&shared.rejected, &away.detail);
+                rejected.record(away.reason, format_args!("{detail} from {address}"));
+                tokio::select! {
+                    // The answer goes out, also if others need the connection.
+                    biased;
+                    () = away.close() => {}
+                    _ = evictable.ends(LINGER_TIME) => {}
+                }
+                return;
             }
-            return;
-        }
+            Err(error) => return ended_by(address, &error),
+        };
         let goaway = Goaway::default();
         let serving = serve_http2(stream, peer, &shared, evictable, goaway.clone());
         // Boxed, or a connection that is turned away would have memory for this.
@@ -104,10 +113,10 @@ impl Accepted {
                 _ => broken_by_peer(&*error),
             };
             if let Some(broken) = broken {
-                let detail = format_args!("{broken} from {peer}");
+                let detail = format_args!("{broken} from {address}");
                 shared.rejected.record(Reason::Http2, detail);
             }
-            ended_by(peer, &*error);
+            ended_by(address, &*error);
         }
     }
 }
@@ -116,41 +125,8 @@ fn ended_by(peer: SocketAddr, error: &(dyn Error + 'static)) {
     debug!(%peer, error, "connection ended with an error");
 }
 
-/// Reads until the protocol of the peer is known. hyper reads HTTP/2's preface too,
-/// but without a timeout.
-async fn await_protocol(stream: &mut TcpStream) -> io::Result<Protocol> {
-    // Responses are small, and Nagle's algorithm would delay them.
-    stream.set_nodelay(true)?;
-    read_protocol(stream).await
-}
-
-async fn read_protocol(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Protocol> {
-    let mut bytes = [0; PREFACE.len()];
-    let mut filled = 0;
-    loop {
-        let read = reader.read(&mut bytes[filled..]).await?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        filled += read;
-        if let Some(protocol) = Protocol::of(&bytes[..filled]) {
-            return Ok(protocol);
-        }
-    }
-}
-
-/// Closes the connection of a peer that does not speak HTTP/2, after a response if it
-/// can read one. Reads on for as long as the peer sends.
-async fn turn_away(mut stream: TcpStream, protocol: Protocol) {
-    let turning_away = async {
-        if protocol == Protocol::Http1 {
-            stream.write_all(HTTP1_RESPONSE).await?;
-        }
-        stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
-    };
-    // The peer may go away first, which ends the connection as well.
-    let _: io::Result<u64> = turning_away.await;
+fn no_preface() -> io::Error {
+    io::Error::other("no HTTP/2 preface, and others need the connection")
 }
 
 /// Returns how the peer broke HTTP/2 or a limit of it, if that ended the connection.
@@ -168,16 +144,27 @@ fn broken_by_peer(error: &(dyn Error + 'static)) -> Option<String> {
 
 /// Serves the RPCs of a connection that speaks HTTP/2.
 async fn serve_http2(
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Stream,
+    peer: Peer,
     shared: &Shared,
     evictable: Evictable,
     goaway: Goaway,
 ) -> Result<(), BoxError> {
     let settings = &shared.settings;
-    let (reader, writer) = stream.into_split();
+    let (reader, writer) = match stream {
+        Either::Left(stream) => {
+            let (reader, writer) = stream.into_split();
+            (Either::Left(reader), Either::Left(writer))
+        }
+        Either::Right(stream) => {
+            let (reader, writer) = split(stream);
+            (Either::Right(reader), Either::Right(writer))
+        }
+    };
+    let peer = Arc::new(peer);
     let mut capacities = shared.capacities.on_connection();
     capacities.standing = evictable.standing();
+    capacities.peer = Some(Arc::clone(&peer));
     let capacities = Arc::new(capacities);
     let unread = capacities.unread.clone();
     let turn = Turn::default();
@@ -222,7 +209,7 @@ async fn serve_http2(
             }
             ending = evictable.ends(first_rpc_timeout(idle)) => {
                 if ending == Ending::Unused {
-                    debug!(%peer, reason = ending.reason(), "closing connection with GOAWAY");
+                    debug!(peer = %peer.address, reason = ending.reason(), "closing connection with GOAWAY");
                     shared.metrics.goaway(ending.reason());
                     goaway.set(ending);
                     return Ok(());
@@ -234,7 +221,7 @@ async fn serve_http2(
             () = after(idle, streams.idle(idle)) => ("idle", grace),
             () = unread.overdue(limit) => ("unread responses", grace.max(limit)),
         };
-        debug!(%peer, reason, "closing connection with GOAWAY");
+        debug!(peer = %peer.address, reason, "closing connection with GOAWAY");
         shared.metrics.goaway(reason);
         // Sends two GOAWAYs, so that no RPC sent in between is lost (RFC 9113, section 6.8).
         connection.as_mut().graceful_shutdown();
@@ -266,42 +253,4 @@ async fn after(limit: Duration, wait: impl Future<Output = ()>) {
         return pending().await;
     }
     wait.await;
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use tokio::io::duplex;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn preface_may_arrive_in_pieces() {
-        let (mut peer, mut stream) = duplex(1);
-        let reading = tokio::spawn(async move { read_protocol(&mut stream).await });
-        peer.write_all(PREFACE).await.unwrap();
-        assert_eq!(reading.await.unwrap().unwrap(), Protocol::Http2);
-    }
-
-    #[tokio::test]
-    async fn bytes_after_the_preface_are_left() {
-        let (mut peer, mut stream) = duplex(64);
-        peer.write_all(PREFACE).await.unwrap();
-        peer.write_all(b"rest").await.unwrap();
-        drop(peer);
-        assert_eq!(read_protocol(&mut stream).await.unwrap(), Protocol::Http2);
-        let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).await.unwrap();
-        assert_eq!(rest, b"rest");
-    }
-
-    #[tokio::test]
-    async fn closed_connection_is_an_error() {
-        let (mut peer, mut stream) = duplex(64);
-        peer.write_all(&PREFACE[..10]).await.unwrap();
-        drop(peer);
-        let error = read_protocol(&mut stream).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-    }
 }

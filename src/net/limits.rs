@@ -21,7 +21,7 @@ pub struct Settings {
     pub max_connection_age_grace: Duration,
     /// Time without RPCs, up to twice that, until a connection gets GOAWAY. Zero: never.
     pub max_connection_idle: Duration,
-    /// Maximum time for a new connection to send the HTTP/2 preface.
+    /// Maximum time for a new connection to send the HTTP/2 preface, TLS included.
     pub handshake_timeout: Duration,
     /// Maximum concurrent connections of one address. Zero: no limit.
     pub max_connections_per_address: usize,

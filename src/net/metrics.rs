@@ -34,12 +34,14 @@ const STATE: Family = Family::gauge(
 );
 
 /// Why a connection is rejected or ended.
-const REJECTIONS: [&str; 6] = [
+const REJECTIONS: [&str; 8] = [
     "accept failed",
     "address limit",
+    "alpn",
     "connection limit",
     "evicted",
     "http2",
+    "tls",
     "wrong protocol",
 ];
 

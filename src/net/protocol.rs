@@ -21,6 +21,15 @@ pub(super) const HTTP1_RESPONSE: &[u8] = b"HTTP/1.1 505 HTTP Version Not Support
     \r\n\
     This port speaks gRPC over cleartext HTTP/2.\r\n";
 
+/// The answer to HTTP/1.x without TLS where all clients speak TLS.
+pub(super) const HTTP1_RESPONSE_OF_TLS: &[u8] =
+    b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
+    content-type: text/plain\r\n\
+    connection: close\r\n\
+    content-length: 45\r\n\
+    \r\n\
+    This port speaks gRPC over HTTP/2 with TLS.\r\n";
+
 /// A protocol that peers speak, on purpose or by a mistake in their configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Protocol {
@@ -104,8 +113,11 @@ mod tests {
 
     #[test]
     fn http1_response_states_its_length() {
-        let response = str::from_utf8(HTTP1_RESPONSE).unwrap();
-        let (head, text) = response.split_once("\r\n\r\n").unwrap();
-        assert!(head.ends_with(&format!("content-length: {}", text.len())), "{response}");
+        for response in [HTTP1_RESPONSE, HTTP1_RESPONSE_OF_TLS] {
+            let response = str::from_utf8(response).unwrap();
+            let (head, text) = response.split_once("\r\n\r\n").unwrap();
+            let length = format!("content-length: {}", text.len());
+            assert!(head.ends_with(&length), "{response}");
+        }
     }
 }

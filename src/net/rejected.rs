@@ -24,6 +24,10 @@ pub(super) enum Reason {
     Evicted,
     AddressLimit,
     WrongProtocol(Protocol),
+    /// The peer speaks TLS, but has not offered HTTP/2 in it.
+    Alpn,
+    /// The handshake of TLS failed.
+    Tls,
     /// The peer broke HTTP/2, or a limit that HTTP/2 lets a server set.
     Http2,
 }
@@ -51,6 +55,8 @@ impl Reason {
             Self::Evicted => "evicted",
             Self::AddressLimit => "address limit",
             Self::WrongProtocol(_) => "wrong protocol",
+            Self::Alpn => "alpn",
+            Self::Tls => "tls",
             Self::Http2 => "http2",
         }
     }
@@ -85,6 +91,8 @@ impl fmt::Display for Reason {
             Self::Evicted => "ended for another at the connection limit",
             Self::AddressLimit => "connection limit of an address reached",
             Self::WrongProtocol(_) => "wrong protocol",
+            Self::Alpn => "HTTP/2 not offered in TLS",
+            Self::Tls => "TLS handshake failed",
             Self::Http2 => "HTTP/2 limit or error",
         })
     }

@@ -40,6 +40,7 @@ impl Reason {
     pub(super) const CALLER_CREDENTIALS_REJECTED: Self     = reason("CALLER_CREDENTIALS_REJECTED", "The key in `authorization` is unknown or revoked: send a valid key.").for_partner_keys("The key in `authorization` is unknown or revoked: send a valid partner key.");
     pub(super) const GATEWAY_CREDENTIALS_REJECTED: Self    = reason("GATEWAY_CREDENTIALS_REJECTED", "The key is the gateway's own: its operator must replace it.");
     pub(super) const CALLER_TOKEN_REJECTED: Self           = reason("CALLER_TOKEN_REJECTED", "This gateway holds the key for Polytomic itself: send the token that its operator gives out.");
+    pub(super) const CLIENT_CERTIFICATE_REQUIRED: Self     = reason("CLIENT_CERTIFICATE_REQUIRED", "This gateway holds the key for Polytomic itself: connect with a certificate that its operator trusts.");
     pub(super) const GATEWAY_CREDENTIALS_UNAVAILABLE: Self = reason("GATEWAY_CREDENTIALS_UNAVAILABLE", "The gateway's operator must fix its credential file.");
     pub(super) const PARTNER_KEY_REQUIRED: Self            = reason("PARTNER_KEY_REQUIRED", "Polytomic accepts only partner keys for this call.").fixed_by_operator();
     pub(super) const INVALID_FIELD: Self                   = reason("INVALID_FIELD", "Nothing was sent to Polytomic.");
@@ -209,6 +210,7 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
         F::Auth(A::Malformed(_))                 => const { &row(Local("`authorization` malformed or sent twice"),  Unauthenticated,   Never,  Reason::CREDENTIALS_MALFORMED) },
         F::Auth(A::Rejected { .. })              => const { &row(Local("credentials known to be rejected"),         Unauthenticated,   Never,  Reason::CALLER_CREDENTIALS_REJECTED) },
         F::Auth(A::CallerToken)                  => const { &row(Local("wrong caller token"),                       Unauthenticated,   Never,  Reason::CALLER_TOKEN_REJECTED) },
+        F::Auth(A::NoIdentity)                   => const { &row(Local("no client certificate where the gateway's key needs one"), Unauthenticated, Never, Reason::CLIENT_CERTIFICATE_REQUIRED) },
         F::Auth(A::NotPartner { .. })            => const { &row(Local("key known not to be a partner key"),        PermissionDenied,  Never,  Reason::PARTNER_KEY_REQUIRED) },
         F::Auth(A::Unavailable(_))               => const { &row(Local("credential of the gateway not loaded"),     Unavailable,       Client, Reason::GATEWAY_CREDENTIALS_UNAVAILABLE) },
         F::Request(RequestError::Invalid(_))     => const { &row(Local("field or metadata violates a constraint"),  InvalidArgument,   Never,  Reason::INVALID_FIELD)             .with(&[BadRequest]) },

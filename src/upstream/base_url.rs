@@ -30,7 +30,7 @@ impl BaseUrl {
     }
 
     /// Reports whether the scheme is `https`.
-    pub(super) fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.url.scheme() == "https"
     }
 

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use super::{BaseUrl, BoxError, SetupError, http1, http2, tls, tls::Tls};
+use crate::tls::ClientTls;
 
 /// Finds the addresses of a host. It is asked for each connection.
 pub(super) type Resolver =
@@ -66,15 +67,14 @@ impl error::Error for ConnectError {
 }
 
 impl Connector {
-    /// Makes a connector that trusts the system's certificate authorities, and those in
-    /// `authorities` (PEM).
+    /// Makes a connector. Without `tls`, it speaks plaintext.
     ///
     /// # Errors
     ///
-    /// If the certificate authorities cannot be used.
+    /// If no certificate can be that of the host.
     pub(super) fn new(
         url: &BaseUrl,
-        authorities: Option<&[u8]>,
+        tls: Option<Arc<ClientTls>>,
         timeout: Duration,
         resolver: Resolver,
     ) -> Result<Self, SetupError> {
@@ -83,9 +83,7 @@ impl Connector {
         tcp.set_nodelay(true);
         // A host with several addresses gets a part of the time for each.
         tcp.set_connect_timeout(Some(timeout));
-        // No certificate is checked over http, and reading the system's takes a while.
-        let tls =
-            url.is_https().then(|| Tls::new(url.host(), authorities)).transpose()?;
+        let tls = tls.map(|files| Tls::new(url.host(), files)).transpose()?;
         Ok(Self { origin: url.join("/"), tcp, tls, timeout })
     }
 

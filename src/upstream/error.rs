@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::budget::Exhausted;
+use crate::{budget::Exhausted, tls};
 
 /// The cause of an error, kept for the log. It holds no URL.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -134,18 +134,12 @@ impl fmt::Display for Circuit {
 /// Why there can be no client, without a URL.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The file of certificate authorities cannot be used; says why.
-    #[error("--upstream-ca-file cannot be used: {0}")]
-    Authorities(String),
-    /// The system has no certificate authorities that can be used.
-    #[error(
-        "no CA certificate of the system can be used, so Polytomic's cannot be checked; \
-         install the package ca-certificates, or give a file with --upstream-ca-file"
-    )]
-    TrustStore(#[source] rustls::Error),
-    /// Anything else about TLS.
+    /// The certificates and authorities cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// The host is no name that a certificate can have.
     #[error("TLS to Polytomic cannot be set up")]
-    Tls(#[source] BoxError),
+    Host(#[source] BoxError),
 }
 
 #[cfg(test)]

@@ -1,77 +1,44 @@
-//! TLS to Polytomic: whom to trust, and which protocols to offer.
+//! TLS to Polytomic: which host is expected, and which protocol is chosen.
 
 use std::{io, sync::Arc};
 
-use rustls::{
-    ClientConfig,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
-use rustls_platform_verifier::Verifier;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::SetupError;
-
-/// The ALPN name of HTTP/2.
-const H2: &[u8] = b"h2";
+use crate::tls::{ClientTls, H2};
 
 /// Opens TLS connections to one host.
 #[derive(Clone)]
 pub(super) struct Tls {
-    connector: TlsConnector,
+    files: Arc<ClientTls>,
     host: ServerName<'static>,
 }
 
 impl Tls {
-    /// Makes a client that trusts the system's certificate authorities, and those in
-    /// `authorities` (PEM).
+    /// Makes a client with the certificates and authorities of `files`.
     ///
     /// # Errors
     ///
-    /// If `authorities` has no certificate, or there is nobody to trust.
-    pub(super) fn new(
-        host: &str,
-        authorities: Option<&[u8]>,
-    ) -> Result<Self, SetupError> {
+    /// If no certificate can be that of the host.
+    pub(super) fn new(host: &str, files: Arc<ClientTls>) -> Result<Self, SetupError> {
         let host = ServerName::try_from(host.to_owned())
-            .map_err(|error| SetupError::Tls(error.into()))?;
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = match authorities {
-            Some(pem) => Verifier::new_with_extra_roots(parse(pem)?, provider.clone())
-                .map_err(|error| SetupError::Authorities(error.to_string()))?,
-            None => Verifier::new(provider.clone()).map_err(SetupError::TrustStore)?,
-        };
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| SetupError::Tls(error.into()))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), host })
+            .map_err(|error| SetupError::Host(error.into()))?;
+        Ok(Self { files, host })
     }
 
-    /// Does the handshake.
+    /// Does the handshake, with the certificates that the files have now.
     pub(super) async fn connect<T>(&self, stream: T) -> io::Result<TlsStream<T>>
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
-        self.connector.connect(self.host.clone(), stream).await
+        let connector = TlsConnector::from(self.files.config());
+        connector.connect(self.host.clone(), stream).await
     }
 }
 
 /// Reports whether the peer has chosen HTTP/2.
 pub(super) fn is_http2<T>(stream: &TlsStream<T>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(H2)
-}
-
-fn parse(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SetupError> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates =
-        certificates.map_err(|error| SetupError::Authorities(error.to_string()))?;
-    if certificates.is_empty() {
-        return Err(SetupError::Authorities("it has no certificate".to_owned()));
-    }
-    Ok(certificates)
 }

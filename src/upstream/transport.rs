@@ -1,5 +1,7 @@
 //! How a request reaches Polytomic, and how the head of its response comes back.
 
+use std::sync::Arc;
+
 use http::{
     HeaderMap, HeaderValue, Response, Uri, Version,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT},
@@ -16,6 +18,7 @@ use super::{
     http2,
     pool::{Limits, Pool, Slot},
 };
+use crate::tls::ClientTls;
 
 /// What identifies the gateway to Polytomic.
 const AGENT: HeaderValue =
@@ -45,11 +48,14 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// If the certificate authorities cannot be used.
-    pub(super) fn new(url: BaseUrl, settings: &Settings) -> Result<Self, SetupError> {
-        let authorities = settings.authorities.as_deref();
+    /// If the certificates and authorities cannot be used.
+    pub(super) fn new(
+        url: BaseUrl,
+        settings: &Settings,
+        tls: Option<Arc<ClientTls>>,
+    ) -> Result<Self, SetupError> {
         let timeout = settings.connect_timeout;
-        let connector = Connector::new(&url, authorities, timeout, system_resolver())?;
+        let connector = Connector::new(&url, tls, timeout, system_resolver())?;
         let limits =
             Limits { connections: settings.connections, age: settings.connection_age };
         let host = HeaderValue::from_str(url.authority().as_str())

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -20,10 +20,20 @@ HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
+class Tls:
+    """Paths of PEM files: whom to trust, and what to show."""
+
+    ca: str
+    certificate: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True)
 class Call:
     rpc: str
     request: dict
     metadata: dict[str, str]
+    tls: Tls | None = None
 
     def responded(self, response: dict) -> "Outcome":
         kind = getattr(messages, f"{self.rpc}Response")
@@ -69,25 +79,42 @@ def headers(call: Call) -> list[str]:
     return [word for item in call.metadata.items() for word in ("-H", ": ".join(item))]
 
 
+def tls_flags(call: Call, prefix: str) -> list[str]:
+    """Returns the flags for TLS, which have the same names in both tools."""
+    files = {"cacert": call.tls.ca, "cert": call.tls.certificate, "key": call.tls.key}
+    shown = {name: file for name, file in files.items() if file is not None}
+    return [word for name, file in shown.items() for word in (f"{prefix}{name}", file)]
+
+
 def grpcurl(address: str, call: Call) -> Outcome:
+    transport = ["-plaintext"] if call.tls is None else tls_flags(call, "-")
     done = run(
-        *("grpcurl", "-plaintext", "-format-error", *headers(call)),
+        *("grpcurl", *transport, "-format-error", *headers(call)),
         *("-d", json.dumps(call.request), address, f"{SERVICE}/{call.rpc}"),
     )
     if done.returncode == 0:
         return call.responded(json.loads(done.stdout))
+    if done.stderr.startswith("Failed to dial target host"):
+        return failed({"code": code_pb2.UNAVAILABLE, "message": done.stderr})
     outcome = failed(json.loads(done.stderr))
     assert done.returncode == 64 + outcome.status.code, done
     return outcome
 
 
 def buf_curl(address: str, call: Call) -> Outcome:
+    if call.tls is None:
+        scheme, transport = "http", ["--http2-prior-knowledge"]
+    else:
+        scheme, transport = "https", tls_flags(call, "--")
     done = run(
-        *("buf", "curl", "--protocol", "grpc", "--http2-prior-knowledge", *headers(call)),
-        *("-d", json.dumps(call.request), f"http://{address}/{SERVICE}/{call.rpc}"),
+        *("buf", "curl", "--protocol", "grpc", *transport, *headers(call)),
+        *("-d", json.dumps(call.request), f"{scheme}://{address}/{SERVICE}/{call.rpc}"),
     )
     if done.returncode == 0:
         return call.responded(json.loads(done.stdout))
+    if call.tls is not None and done.stderr.startswith("Failure: failed to find service"):
+        # Without a connection there is no reflection, of which buf asks for the service.
+        return failed({"code": code_pb2.UNAVAILABLE, "message": done.stderr})
     error = json.loads(done.stderr)
     code = code_pb2.Code.Value(error["code"].upper())
     status = status_pb2.Status(code=code, message=error.get("message", ""))
@@ -101,7 +128,8 @@ def buf_curl(address: str, call: Call) -> Outcome:
 class Program:
     """A program that makes one call with a language's own gRPC library.
 
-    It reads the call from standard input, as JSON, and prints either
+    It reads the call from standard input, as JSON with the paths of the files for TLS, if
+    there are any, and prints either
     {"response": …} or a google.rpc.Status, in protobuf's JSON. Of a stream, it prints
     {"received": …, "first": …, "last": …}.
     """
@@ -112,12 +140,12 @@ class Program:
 
     def receive(self, address: str, call: Call, timeout: int) -> dict:
         """Makes a call that streams. Returns how many connections came, and two ids."""
-        job = json.dumps(vars(call) | {"timeout": timeout})
+        job = json.dumps(asdict(call) | {"timeout": timeout})
         options = self.options | {"timeout": timeout + 10}
         return json.loads(run_or_fail(*self.command, address, input=job, **options))
 
     def __call__(self, address: str, call: Call) -> Outcome:
-        job = json.dumps(vars(call))
+        job = json.dumps(asdict(call))
         printed = json.loads(run_or_fail(*self.command, address, input=job, **self.options))
         return call.responded(printed["response"]) if "response" in printed else failed(printed)
 

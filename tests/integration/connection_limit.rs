@@ -313,6 +313,7 @@ async fn connect_from(local: &str, gateway: &Gateway) -> Connection {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(local.parse().unwrap()).unwrap();
     let stream = socket.connect(gateway.address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
     Connection::over(stream).await.unwrap().0
 }
 

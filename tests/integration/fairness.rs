@@ -12,16 +12,20 @@ use std::{
 use bytes::Bytes;
 use polytomic_gateway::budget::{self, FairShare};
 use prost::Message;
+use tempfile::NamedTempFile;
 use tokio::{task::JoinSet, time::timeout};
+use tokio_rustls::TlsConnector;
 use tonic::Code;
 
 use kit::{
-    Caller, Fake, Gateway, Origin, Protocol,
+    Caller, Fake, Gateway, HOST, Origin, Protocol,
     caller::{self, KEY, LIST, SERVICE, list_request},
     connection::Connection,
     fake::{Script, Step},
     frames::{DATA, END_HEADERS, END_STREAM, Frame, HEADERS, Peer, frame, rpc},
-    origin, over_both, until,
+    origin, over_both,
+    tls::{Authority, TlsFiles, VALID},
+    until,
 };
 
 const LONG: Duration = Duration::from_secs(60);
@@ -133,7 +137,7 @@ async fn key_on_many_connections_gets_the_share_of_one_client() {
             };
             assert_eq!(stalled.lists(), share);
             let rejected = greedy.rejected.lock().unwrap().clone();
-            let words = format!("This key has {share} RPCs in flight");
+            let words = format!("This client has {share} RPCs in flight");
             assert!(rejected[0].message().starts_with(&words), "{}", rejected[0]);
             assert!(rejected[0].message().contains("Nothing was sent to Polytomic"));
             assert!(rejected.iter().all(|one| one.code() == Code::ResourceExhausted));
@@ -145,6 +149,41 @@ async fn key_on_many_connections_gets_the_share_of_one_client() {
             until(|| stalled.lists() + others.rejected() == share + 10).await;
             assert_eq!(others.rejected(), 0);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn identity_on_many_connections_gets_the_share_of_one_client() {
+    over_both(async |protocol| {
+        let (authority, clients) = (Authority::new(), Authority::new());
+        let files = TlsFiles::new(&authority.issue(&[HOST], VALID), &clients);
+        let key = NamedTempFile::new().unwrap();
+        std::fs::write(key.path(), KEY).unwrap();
+        let path = key.path().to_str().unwrap();
+        let mode = ["--auth-mode", "static", "--partner-key-file", path];
+        let flags = [&mode[..], &files.mutual(), &["--max-in-flight", "64"]].concat();
+        let stalled = Stalled::start(protocol).await;
+        let gateway = Gateway::on_origin(&stalled.origin, &flags).await;
+        let connect = async |name: &str| {
+            let shown = clients.issue(&[name], VALID);
+            let tls = TlsConnector::from(Arc::new(authority.client(Some(&shown))));
+            Connection::open_tls(gateway.address, &tls).await.unwrap().0
+        };
+        let mut greedy = Calls::default();
+        for _ in 0..20 {
+            let connection = connect("spiffe://mesh/greedy").await;
+            for _ in 0..4 {
+                greedy.send(&connection, "ignored");
+            }
+        }
+        until(|| stalled.lists() + greedy.rejected() == 80).await;
+        let share = in_flight(64).limit(0);
+        assert_eq!(stalled.lists(), share);
+        let mut other = Calls::default();
+        other.send(&connect("spiffe://mesh/other").await, "ignored");
+        until(|| stalled.lists() + other.rejected() == share + 1).await;
+        assert_eq!(other.rejected(), 0);
     })
     .await;
 }

@@ -1,18 +1,20 @@
 //! The lines of the JSON log have the fields that `docs/LOGS.md` states.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use kit::{
-    Caller, CredentialFiles, Fake, Gateway,
+    Caller, CredentialFiles, Fake, Gateway, HOST,
     caller::{ID, KEY, Reply, SERVICE},
     log::Log,
     process::Process,
+    tls::{Authority, TlsFiles, VALID},
 };
 use polytomic_gateway::{
     proto::{CreatePartnerSharedConnectionRequest, ListPartnerSharedConnectionsRequest},
     sandbox::seed,
 };
 use serde_json::{Map, Value, json};
+use tokio_rustls::TlsConnector;
 use tonic::Code;
 
 use crate::admin::put_log_filter;
@@ -240,6 +242,42 @@ async fn log_of_credential_files_has_the_documented_fields() {
     let messages = check(&log);
     assert_logged(&messages, &loaded);
     assert_logged(&messages, &["partner key file is not usable"]);
+}
+
+#[tokio::test]
+async fn log_of_certificates_has_the_documented_fields() {
+    let authority = Authority::new();
+    let files = TlsFiles::new(&authority.issue(&[HOST], [2010, 2020]), &authority);
+    let arguments =
+        ["serve", "--sandbox", "--listen", "127.0.0.1:0", "--log-format", "json"];
+    let process = Process::start(&[&arguments[..], &files.mutual()].concat(), &[]).await;
+    let valid = authority.issue(&[HOST], VALID);
+    files.put(&valid, &authority);
+    process.signal("HUP").await;
+    process.logs("listener certificates loaded", 2).await;
+    let client = authority.client(Some(&authority.issue(&["orders.example"], VALID)));
+    let tls = TlsConnector::from(Arc::new(client));
+    let reply = Caller::list(process.address).tls(&tls).send().await;
+    assert_eq!(reply.code(), Code::Ok);
+    files.put_contents([&valid.certificate, "", &authority.pem()]);
+    process.signal("HUP").await;
+    process.logs("certificates are not usable", 1).await;
+    let nameless = TlsConnector::from(Arc::new(authority.client(None)));
+    Caller::list(process.address).tls(&nameless).try_send().await.unwrap_err();
+    process.logs("TLS handshake failed", 1).await;
+    process.signal("TERM").await;
+    let (_, log) = process.wait().await;
+    let messages = check(&log);
+    assert_logged(
+        &messages,
+        &[
+            "certificate is not valid now",
+            "listener certificates loaded",
+            "listener certificates are not usable",
+            "connections rejected",
+        ],
+    );
+    assert!(log.contains(r#""identity":"orders.example""#), "{log}");
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ mod secrets;
 mod slow_creates;
 mod statuses;
 mod streams;
+mod tls;
 mod unsent;
 mod untaken;
 mod upstream_connections;

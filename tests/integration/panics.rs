@@ -13,6 +13,7 @@ use polytomic_gateway::{
     grpc::Routes,
     net::{self, Server},
     telemetry::Metrics,
+    tls::ClientFiles,
     upstream::{self, Upstream},
 };
 use tonic::Code;
@@ -39,7 +40,7 @@ async fn rpc_that_panics_is_internal_and_the_next_is_served() {
         answer_limit: 1 << 20,
         connect_timeout: Duration::from_secs(5),
         read_timeout: Duration::from_secs(5),
-        authorities: None,
+        tls: ClientFiles::default(),
         connections: 16,
         connection_age: Duration::from_secs(300),
     };

@@ -1,11 +1,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::time::Duration;
+
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
-use tokio::task::JoinSet;
 use tokio::time::advance;
 
 use super::*;
+use crate::files::{POLL, read};
 
 fn hasher() -> Arc<Hasher> {
     Arc::new(Hasher::new("static", "u", "v"))
@@ -21,7 +23,11 @@ fn white_space_around_the_credential_is_ignored() {
     let path = directory.path().join("key");
     for content in ["key", "key\n", "  key\r\n", "\n\tkey \n\n", "\u{feff}key\n"] {
         std::fs::write(&path, content).unwrap();
-        assert_eq!(lines(&read(&path).unwrap(), 1).unwrap(), [b"key"], "{content:?}");
+        assert_eq!(
+            lines(&read(&path, MAX_BYTES).unwrap(), 1).unwrap(),
+            [b"key"],
+            "{content:?}"
+        );
     }
 }
 
@@ -29,7 +35,7 @@ fn white_space_around_the_credential_is_ignored() {
 async fn any_other_file_is_rejected_with_its_problem() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("key");
-    let missing = read(&path).unwrap_err().to_string();
+    let missing = read(&path, MAX_BYTES).unwrap_err().to_string();
     assert!(missing.contains("cannot be read"), "{missing}");
     let cases: &[(&[u8], &str)] = &[
         (b"", "empty"),
@@ -52,10 +58,10 @@ async fn any_other_file_is_rejected_with_its_problem() {
         let content = content.escape_ascii();
         assert!(problem.contains(expected), "{content}: {problem:?} lacks {expected:?}");
     }
-    let folder = read(directory.path()).unwrap_err().to_string();
+    let folder = read(directory.path(), MAX_BYTES).unwrap_err().to_string();
     assert!(folder.contains("not a regular file"), "{folder}");
     std::fs::write(&path, [b'a'; MAX_BYTES]).unwrap();
-    assert_eq!(read(&path).unwrap().len(), MAX_BYTES);
+    assert_eq!(read(&path, MAX_BYTES).unwrap().len(), MAX_BYTES);
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,36 +118,6 @@ async fn change_of_equal_length_and_time_stamp_is_loaded() {
         tokio::time::sleep(POLL).await;
     }
     assert_eq!(secret(&file).as_deref(), Some("two"));
-}
-
-#[tokio::test]
-async fn concurrent_reloads_share_a_read() {
-    let directory = TempDir::new().unwrap();
-    let path = directory.path().join("key");
-    std::fs::write(&path, "one").unwrap();
-    let file = CredentialFile::open(Rules::of_key("key"), path.clone(), hasher()).await;
-    let before = file.started.load(Ordering::SeqCst);
-    std::fs::write(&path, "two").unwrap();
-    // As if a read were in progress, until every reader waits for it.
-    let in_progress = file.ended.lock().await;
-    let mut readers = JoinSet::new();
-    for _ in 0..100 {
-        let file = Arc::clone(&file);
-        readers.spawn(async move {
-            file.reload().await;
-            secret(&file)
-        });
-    }
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    drop(in_progress);
-    for found in readers.join_all().await {
-        assert_eq!(found.as_deref(), Some("two"));
-    }
-    let reads = file.started.load(Ordering::SeqCst) - before;
-    // One for all readers; a slow machine may add a poll of the file.
-    assert!((1..=2).contains(&reads), "{reads} reads");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,9 +18,9 @@ async fn flood_of_wrong_keys_keeps_the_entry_in_use() {
     let mut generation = None;
     for number in 0..KEYS {
         // Rejected or not: the outcome is not part of this test.
-        drop(auth.credentials(&bearer(&format!("random-{number}"))).await);
+        drop(auth.credentials(&bearer(&format!("random-{number}")), None).await);
         if number % 100 == 0 {
-            let credentials = auth.credentials(&hot).await.unwrap();
+            let credentials = auth.credentials(&hot, None).await.unwrap();
             let first = *generation.get_or_insert(credentials.generation());
             assert_eq!(credentials.generation(), first, "evicted after {number} keys");
             assert!(auth.stats().entries <= MAX_ENTRIES + SLACK);

@@ -53,7 +53,7 @@ async fn caller_scenario() -> Vec<String> {
     let auth = passthrough(&polytomic).await;
     let metadata = bearer(CANARY);
     polytomic.script(CANARY, Script::Silent);
-    let credentials = auth.credentials(&metadata).await.unwrap();
+    let credentials = auth.credentials(&metadata, None).await.unwrap();
     assert!(sent(&credentials).contains(CANARY), "the canary is in use");
     let mut shown =
         vec![format!("{credentials:?} {:?} {auth:?}", credentials.authorization())];
@@ -63,7 +63,7 @@ async fn caller_scenario() -> Vec<String> {
     {
         tokio::time::advance(SECOND * 61).await;
         polytomic.script(CANARY, script);
-        shown.push(match auth.credentials(&metadata).await {
+        shown.push(match auth.credentials(&metadata, None).await {
             Ok(credentials) => format!("{credentials:?} {auth:?}"),
             Err(error) => format!("{error} {error:?} {auth:?}"),
         });
@@ -72,7 +72,7 @@ async fn caller_scenario() -> Vec<String> {
         [CANARY.to_owned(), format!("Basic {CANARY}"), format!("Bearer {CANARY} x")]
     {
         let metadata = HeaderMap::from_iter([(AUTHORIZATION, value.try_into().unwrap())]);
-        let error = auth.credentials(&metadata).await.unwrap_err();
+        let error = auth.credentials(&metadata, None).await.unwrap_err();
         shown.push(format!("{error} {error:?}"));
     }
     shown.push(format!("{:?}", auth.stats()));
@@ -86,12 +86,12 @@ async fn files_scenario() -> Vec<String> {
     std::fs::write(&token, format!("{CANARY}-token")).unwrap();
     let settings = settings(Mode::Static {
         key: KeySource::File(key.clone()),
-        caller_token: Some(token.clone()),
+        callers: Callers::Token(token.clone()),
     });
     let mut shown = vec![format!("{settings:?}")];
     let auth = Authenticator::start(settings, Polytomic::new()).await.unwrap();
     let metadata = bearer(&format!("{CANARY}-token"));
-    let credentials = auth.credentials(&metadata).await.unwrap();
+    let credentials = auth.credentials(&metadata, None).await.unwrap();
     assert_eq!(sent(&credentials), format!("Bearer {CANARY}-key"));
     shown.push(format!("{credentials:?} {auth:?}"));
     for broken in ["", "canary\ncanary", "canary\u{1b}", "canary canary", "canaryé"] {
@@ -99,7 +99,7 @@ async fn files_scenario() -> Vec<String> {
         std::fs::write(&token, broken).unwrap();
         auth.reload().await;
     }
-    let error = auth.credentials(&bearer("canary")).await.unwrap_err();
+    let error = auth.credentials(&bearer("canary"), None).await.unwrap_err();
     shown.push(format!("{auth:?} {:?} {error} {error:?}", auth.stats()));
     shown
 }

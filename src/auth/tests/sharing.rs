@@ -15,7 +15,7 @@ async fn clients(
     let mut clients = JoinSet::new();
     for _ in 0..count {
         let auth = Arc::clone(auth);
-        clients.spawn(async move { auth.credentials(&bearer(key)).await });
+        clients.spawn(async move { auth.credentials(&bearer(key), None).await });
     }
     while auth.stats().misses + auth.stats().shared < count as u64 {
         tokio::task::yield_now().await;
@@ -44,7 +44,7 @@ async fn thousand_clients_on_four_threads_make_one_look_up() {
     let mut clients = JoinSet::new();
     for _ in 0..1_000 {
         let auth = Arc::clone(&auth);
-        clients.spawn(async move { auth.credentials(&bearer("one")).await });
+        clients.spawn(async move { auth.credentials(&bearer("one"), None).await });
     }
     assert!(clients.join_all().await.iter().all(Result::is_ok));
     assert_eq!(polytomic.asked(), 1);
@@ -60,7 +60,7 @@ async fn cancelled_first_client_does_not_disturb_the_others() {
     let mut followers = JoinSet::new();
     for _ in 0..10 {
         let auth = Arc::clone(&auth);
-        followers.spawn(async move { auth.credentials(&bearer("one")).await });
+        followers.spawn(async move { auth.credentials(&bearer("one"), None).await });
     }
     while auth.stats().shared < 10 {
         tokio::task::yield_now().await;
@@ -80,12 +80,13 @@ async fn look_up_outlives_its_clients_until_it_times_out() {
     clients(&auth, "waits", 1).await.shutdown().await;
     polytomic.arrived.notified().await;
     polytomic.permits.add_permits(1);
-    assert!(auth.credentials(&bearer("waits")).await.is_ok());
+    assert!(auth.credentials(&bearer("waits"), None).await.is_ok());
     assert_eq!(polytomic.asked(), 1, "the look-up of the cancelled client is used");
 
     let before = auth.stats().misses + auth.stats().shared;
     let left = Arc::clone(&auth);
-    let left = tokio::spawn(async move { left.credentials(&bearer("hangs")).await });
+    let left =
+        tokio::spawn(async move { left.credentials(&bearer("hangs"), None).await });
     while auth.stats().misses + auth.stats().shared == before {
         tokio::task::yield_now().await;
     }
@@ -105,7 +106,7 @@ async fn panic_in_a_look_up_is_reported_to_every_waiter_and_not_cached() {
     let outcomes = clients(&auth, "one", 100).await.join_all().await;
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Error::Internal))));
     polytomic.script("one", Script::Class(Class::Partner));
-    assert!(auth.credentials(&bearer("one")).await.is_ok());
+    assert!(auth.credentials(&bearer("one"), None).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,7 +123,7 @@ async fn failed_look_up_is_shared_by_its_waiters() {
 async fn concurrent_401s_make_one_look_up() {
     let polytomic = Polytomic::new();
     let auth = Arc::new(passthrough(&polytomic).await);
-    let credentials = auth.credentials(&bearer("one")).await.unwrap();
+    let credentials = auth.credentials(&bearer("one"), None).await.unwrap();
     polytomic.script("one", Script::Waits);
     let mut rejected = JoinSet::new();
     for _ in 0..100 {
@@ -133,12 +134,12 @@ async fn concurrent_401s_make_one_look_up() {
         tokio::task::yield_now().await;
     }
     // Meanwhile the key is in use.
-    let now = auth.credentials(&bearer("one")).await.unwrap();
+    let now = auth.credentials(&bearer("one"), None).await.unwrap();
     assert_eq!(now.generation(), credentials.generation());
     polytomic.permits.add_permits(1);
     assert!(rejected.join_all().await.iter().all(Option::is_none));
     assert_eq!(polytomic.asked(), 2);
-    assert!(auth.credentials(&bearer("one")).await.is_ok());
+    assert!(auth.credentials(&bearer("one"), None).await.is_ok());
 }
 
 fn check_own(credentials: &Credentials, key: &str) {
@@ -154,13 +155,16 @@ async fn interleaved_clients_get_their_own_credentials() {
     let (one, two) = (bearer("one"), bearer("two"));
     for round in 0..10_000 {
         let (first, second) =
-            tokio::join!(auth.credentials(&one), auth.credentials(&two));
+            tokio::join!(auth.credentials(&one, None), auth.credentials(&two, None));
         let (first, second) = (first.unwrap(), second.unwrap());
         check_own(&first, "one");
         check_own(&second, "two");
         if round % 100 == 99 {
             advance(SECOND * 61).await;
-            drop(tokio::join!(auth.credentials(&one), auth.credentials(&two)));
+            drop(tokio::join!(
+                auth.credentials(&one, None),
+                auth.credentials(&two, None)
+            ));
             // The look-ups in the background end.
             tokio::time::sleep(SECOND).await;
         }
@@ -182,13 +186,13 @@ async fn clients_on_four_threads_get_their_own_credentials() {
         clients.spawn(async move {
             for number in 0..KEYS {
                 let key = format!("{client}-{number}");
-                let credentials = auth.credentials(&bearer(&key)).await.unwrap();
+                let credentials = auth.credentials(&bearer(&key), None).await.unwrap();
                 check_own(&credentials, &key);
                 if number % 10 == 9 {
                     polytomic.script(&key, Script::Unknown);
                     auth.rejected(&credentials).await;
                     // The full cache may not have kept the rejection.
-                    match auth.credentials(&bearer(&key)).await {
+                    match auth.credentials(&bearer(&key), None).await {
                         Ok(credentials) => check_own(&credentials, &key),
                         Err(error) => assert_eq!(error, REJECTED),
                     }

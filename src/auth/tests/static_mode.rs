@@ -8,8 +8,11 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::advance;
 
-use super::super::file::POLL;
 use super::*;
+use crate::{
+    files::POLL,
+    peer::{Identity, TlsVersion},
+};
 
 const GATEWAY_REJECTED: Error = Error::Rejected { owner: CredentialOwner::Gateway };
 
@@ -32,8 +35,8 @@ fn replace(path: &Path, content: &str) {
 
 async fn static_mode(polytomic: &Arc<Polytomic>, directory: &TempDir) -> Authenticator {
     let key = KeySource::File(directory.path().join("key"));
-    let caller_token = Some(directory.path().join("token"));
-    let settings = settings(Mode::Static { key, caller_token });
+    let callers = Callers::Token(directory.path().join("token"));
+    let settings = settings(Mode::Static { key, callers });
     Authenticator::start(settings, Arc::clone(polytomic)).await.unwrap()
 }
 
@@ -41,11 +44,11 @@ async fn static_mode(polytomic: &Arc<Polytomic>, directory: &TempDir) -> Authent
 async fn caller_token_gives_the_gateways_key() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     let auth = static_mode(&polytomic, &directory).await;
-    let credentials = auth.credentials(&bearer(CALLER)).await.unwrap();
+    let credentials = auth.credentials(&bearer(CALLER), None).await.unwrap();
     assert_eq!(sent(&credentials), "Bearer old");
     assert_eq!(credentials.owner(), CredentialOwner::Gateway);
     assert!(credentials.authorization().is_sensitive());
-    auth.credentials(&bearer(CALLER)).await.unwrap();
+    auth.credentials(&bearer(CALLER), None).await.unwrap();
     assert_eq!(*polytomic.asked.lock().unwrap(), ["old"]);
 }
 
@@ -54,25 +57,51 @@ async fn wrong_caller_token_is_rejected_and_never_sent_upstream() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     let auth = static_mode(&polytomic, &directory).await;
     for token in ["calling", "token-of-the-caller2", "TOKEN-OF-THE-CALLER", "old"] {
-        let error = auth.credentials(&bearer(token)).await.unwrap_err();
+        let error = auth.credentials(&bearer(token), None).await.unwrap_err();
         assert_eq!(error, Error::CallerToken, "{token}");
     }
-    assert_eq!(auth.credentials(&HeaderMap::new()).await.unwrap_err(), Error::Missing);
+    assert_eq!(
+        auth.credentials(&HeaderMap::new(), None).await.unwrap_err(),
+        Error::Missing
+    );
     let mut twice = bearer(CALLER);
     twice.append(AUTHORIZATION, HeaderValue::from_static("Bearer token-of-the-caller"));
-    let error = auth.credentials(&twice).await.unwrap_err();
+    let error = auth.credentials(&twice, None).await.unwrap_err();
     assert!(matches!(error, Error::Malformed(_)));
     assert_eq!(polytomic.asked(), 0);
 }
 
 #[tokio::test(start_paused = true)]
+async fn certificate_gives_the_gateways_key_and_nothing_else_does() {
+    let polytomic = Polytomic::new();
+    let key = KeySource::Value("gateway".into());
+    let mode = Mode::Static { key, callers: Callers::Certificate };
+    let auth =
+        Authenticator::start(settings(mode), Arc::clone(&polytomic)).await.unwrap();
+    let stranger = Peer::plaintext(([10, 0, 0, 7], 41000).into());
+    let known = Peer {
+        tls: Some(TlsVersion::V1_3),
+        identity: Some(Identity::new("spiffe://mesh/orders")),
+        ..stranger.clone()
+    };
+    for metadata in [HeaderMap::new(), bearer("gateway")] {
+        for peer in [None, Some(&stranger)] {
+            let error = auth.credentials(&metadata, peer).await.unwrap_err();
+            assert_eq!(error, Error::NoIdentity);
+        }
+        let credentials = auth.credentials(&metadata, Some(&known)).await.unwrap();
+        assert_eq!(sent(&credentials), "Bearer gateway");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_caller_token_client_metadata_is_ignored() {
     let key = KeySource::Value(" given\n".into());
-    let settings = settings(Mode::Static { key, caller_token: None });
+    let settings = settings(Mode::Static { key, callers: Callers::Any });
     let auth = Authenticator::start(settings, Polytomic::new()).await.unwrap();
     assert!(auth.is_ready());
     for metadata in [HeaderMap::new(), bearer("own")] {
-        let credentials = auth.credentials(&metadata).await.unwrap();
+        let credentials = auth.credentials(&metadata, None).await.unwrap();
         assert_eq!(sent(&credentials), "Bearer given");
         assert!(auth.rejected(&credentials).await.is_none());
     }
@@ -83,7 +112,7 @@ async fn wrong_class_of_the_gateways_key_is_blamed_on_the_gateway() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     polytomic.script("old", Script::Class(Class::User));
     let auth = static_mode(&polytomic, &directory).await;
-    let credentials = auth.credentials(&bearer(CALLER)).await.unwrap();
+    let credentials = auth.credentials(&bearer(CALLER), None).await.unwrap();
     assert_eq!(
         credentials.check_partner().unwrap_err(),
         Error::NotPartner { class: Class::User, owner: CredentialOwner::Gateway }
@@ -99,21 +128,21 @@ async fn gateway_is_ready_once_usable_credentials_are_loaded() {
     let auth = static_mode(&polytomic, &directory).await;
     let caller = bearer(CALLER);
     assert!(!auth.is_ready());
-    let error = auth.credentials(&caller).await.unwrap_err();
+    let error = auth.credentials(&caller, None).await.unwrap_err();
     assert_eq!(error, Error::Unavailable("caller token"));
     replace(&token, CALLER);
     auth.reload().await;
     assert!(!auth.is_ready());
-    let error = auth.credentials(&caller).await.unwrap_err();
+    let error = auth.credentials(&caller, None).await.unwrap_err();
     assert_eq!(error, Error::Unavailable("partner key"));
     replace(&key, "late");
     tokio::time::sleep(POLL * 2).await;
     assert!(auth.is_ready());
-    assert_eq!(sent(&auth.credentials(&caller).await.unwrap()), "Bearer late");
+    assert_eq!(sent(&auth.credentials(&caller, None).await.unwrap()), "Bearer late");
     std::fs::remove_file(&key).unwrap();
     auth.reload().await;
     assert!(auth.is_ready(), "the last usable key stays in use");
-    assert!(auth.credentials(&caller).await.is_ok());
+    assert!(auth.credentials(&caller, None).await.is_ok());
     assert!(auth.stats().key_file.unwrap().failures >= 2);
 }
 
@@ -121,7 +150,7 @@ async fn gateway_is_ready_once_usable_credentials_are_loaded() {
 async fn rejected_key_is_replaced_by_the_one_in_the_file() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     let auth = static_mode(&polytomic, &directory).await;
-    let old = auth.credentials(&bearer(CALLER)).await.unwrap();
+    let old = auth.credentials(&bearer(CALLER), None).await.unwrap();
     replace(&directory.path().join("key"), "new");
     let new = auth.rejected(&old).await.unwrap();
     assert_eq!(sent(&new), "Bearer new");
@@ -129,11 +158,11 @@ async fn rejected_key_is_replaced_by_the_one_in_the_file() {
     assert_eq!(again.generation(), new.generation());
     assert_eq!(auth.stats().key_file.unwrap().rotations, 1);
     assert!(auth.rejected(&new).await.is_none(), "the file has not changed since");
-    let new = auth.credentials(&bearer(CALLER)).await.expect("Polytomic knows it");
+    let new = auth.credentials(&bearer(CALLER), None).await.expect("Polytomic knows it");
     advance(SECOND * 5).await;
     polytomic.script("new", Script::Unknown);
     assert!(auth.rejected(&new).await.is_none());
-    let error = auth.credentials(&bearer(CALLER)).await.unwrap_err();
+    let error = auth.credentials(&bearer(CALLER), None).await.unwrap_err();
     assert_eq!(error, GATEWAY_REJECTED);
 }
 
@@ -142,10 +171,10 @@ async fn key_rejected_by_its_look_up_is_replaced_by_the_one_in_the_file() {
     let (polytomic, directory) = (Polytomic::new(), directory());
     let auth = static_mode(&polytomic, &directory).await;
     polytomic.script("old", Script::Unknown);
-    let error = auth.credentials(&bearer(CALLER)).await.unwrap_err();
+    let error = auth.credentials(&bearer(CALLER), None).await.unwrap_err();
     assert_eq!(error, GATEWAY_REJECTED);
     replace(&directory.path().join("key"), "new");
-    let credentials = auth.credentials(&bearer(CALLER)).await.unwrap();
+    let credentials = auth.credentials(&bearer(CALLER), None).await.unwrap();
     assert_eq!(sent(&credentials), "Bearer new", "immediately, not after 5 s");
 }
 
@@ -165,19 +194,19 @@ async fn kubernetes_symlink_swap_is_loaded_by_the_next_read() {
     symlink("..data/key", path.join("key")).unwrap();
 
     let key = KeySource::File(path.join("key"));
-    let settings = settings(Mode::Static { key, caller_token: None });
+    let settings = settings(Mode::Static { key, callers: Callers::Any });
     let auth = Authenticator::start(settings, Polytomic::new()).await.unwrap();
     let metadata = HeaderMap::new();
-    assert_eq!(sent(&auth.credentials(&metadata).await.unwrap()), "Bearer old");
+    assert_eq!(sent(&auth.credentials(&metadata, None).await.unwrap()), "Bearer old");
 
     symlink("..2", path.join("..data_tmp")).unwrap();
     std::fs::rename(path.join("..data_tmp"), path.join("..data")).unwrap();
     std::fs::remove_dir_all(path.join("..1")).unwrap();
-    assert_eq!(sent(&auth.credentials(&metadata).await.unwrap()), "Bearer old");
+    assert_eq!(sent(&auth.credentials(&metadata, None).await.unwrap()), "Bearer old");
     while auth.stats().key_file.unwrap().rotations == 0 {
         tokio::time::sleep(SECOND).await;
     }
-    assert_eq!(sent(&auth.credentials(&metadata).await.unwrap()), "Bearer new");
+    assert_eq!(sent(&auth.credentials(&metadata, None).await.unwrap()), "Bearer new");
 }
 
 /// Rotates the key 20 times under 8 clients, in an operator's order: the new key becomes
@@ -200,7 +229,7 @@ async fn key_rotation_under_load_fails_no_rpc() {
         calls.push(Arc::clone(&finished));
         clients.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
-                let credentials = auth.credentials(&bearer(CALLER)).await.unwrap();
+                let credentials = auth.credentials(&bearer(CALLER), None).await.unwrap();
                 let accepted = |c: &Credentials| valid.lock().unwrap().contains(&sent(c));
                 if !accepted(&credentials) {
                     let new = auth.rejected(&credentials).await.expect("a new key");

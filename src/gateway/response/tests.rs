@@ -53,7 +53,7 @@ impl Setting {
             rpc: Arc::clone(
                 Contract::compile(DESCRIPTOR_SET).unwrap().rpc(LIST).unwrap(),
             ),
-            credentials: authenticator.credentials(&metadata).await.unwrap(),
+            credentials: authenticator.credentials(&metadata, None).await.unwrap(),
             rejected: RejectedResponses::new(),
             reservation: received.start(Client::Connection).unwrap(),
         }

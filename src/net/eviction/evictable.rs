@@ -163,6 +163,11 @@ impl Evictable {
         *self.is_used.get_or_init(|| true)
     }
 
+    /// Returns how much of a time since it arrived is left.
+    pub(in crate::net) fn left_of(&self, limit: Duration) -> Duration {
+        limit.saturating_sub(self.activity.arrived.elapsed())
+    }
+
     /// Completes once the connection has to end: for another, because its metadata were
     /// rejected too often, or because it has carried no request within `limit`.
     pub(in crate::net) async fn ends(&self, limit: Duration) -> Ending {

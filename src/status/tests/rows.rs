@@ -131,6 +131,7 @@ pub(super) fn local() -> Vec<Local> {
         row(Auth::Malformed("it is blank").into(),                  (16, 16), never, "CREDENTIALS_MALFORMED", &[], no),
         row(Auth::Rejected { owner }.into(),                       (16, 16), never, "CALLER_CREDENTIALS_REJECTED", &[], no),
         row(Auth::CallerToken.into(),                               (16, 16), never, "CALLER_TOKEN_REJECTED", &[], no),
+        row(Auth::NoIdentity.into(),                                (16, 16), never, "CLIENT_CERTIFICATE_REQUIRED", &[], no),
         row(Auth::NotPartner { class: Class::User, owner }.into(),     (7, 7),   never, "PARTNER_KEY_REQUIRED", &[], no),
         row(RequestError::Invalid(vec![field]).into(),              (3, 3),   never, "INVALID_FIELD", &["BadRequest"], no),
         row(RequestError::Malformed("tag 0".to_owned()).into(),     (3, 3),   never, "INVALID_MESSAGE", &[], no),

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    fs, io, iter,
+    io, iter,
     net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
 };
@@ -23,6 +23,7 @@ use super::{
     Client::Key,
     *,
 };
+use crate::tls::{ClientFiles, PemFile};
 
 const AGE: Duration = Duration::from_secs(20);
 
@@ -140,9 +141,10 @@ async fn changed_dns_answer_is_followed() {
         }));
         let scheme = if tls().is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{NAME}:{port}").parse().unwrap();
-        let authorities = fs::read(authority.file()).unwrap();
-        let connector =
-            Connector::new(&url, Some(&authorities), HANG_GUARD, resolver).unwrap();
+        let ca = PemFile { flag: "--upstream-ca-file", path: authority.file().into() };
+        let files = ClientFiles { ca: Some(ca), pair: None };
+        let files = tls().map(|_| files.load().unwrap());
+        let connector = Connector::new(&url, files, HANG_GUARD, resolver).unwrap();
         let age = Duration::from_millis(100);
         let pool = Pool::new(connector, Limits { connections: 2, age });
         let use_one = async || match pool

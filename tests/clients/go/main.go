@@ -1,12 +1,15 @@
 // Command client makes one call with grpc-go and code generated from proto/.
 //
-// It reads {"rpc", "request", "metadata"} as JSON from standard input, and
-// prints {"response"} or the google.rpc.Status of the failure. Of a stream, it
+// It reads {"rpc", "request", "metadata", "tls"} as JSON from standard input. The
+// last is null or the paths {"ca", "certificate", "key"} of PEM files, of which the
+// last two may be null. It prints {"response"} or the google.rpc.Status of the failure. Of a stream, it
 // prints {"received", "first", "last"}: how many connections, and the ids of two.
 package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +19,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -33,6 +37,13 @@ type job struct {
 	Request  json.RawMessage   `json:"request"`
 	Metadata map[string]string `json:"metadata"`
 	Timeout  int               `json:"timeout"`
+	TLS      *files            `json:"tls"`
+}
+
+type files struct {
+	CA          string `json:"ca"`
+	Certificate string `json:"certificate"`
+	Key         string `json:"key"`
 }
 
 type received struct {
@@ -46,7 +57,7 @@ func main() {
 	if err := json.NewDecoder(os.Stdin).Decode(&j); err != nil {
 		log.Fatal(err)
 	}
-	conn, err := grpc.NewClient(os.Args[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(os.Args[1], grpc.WithTransportCredentials(transport(j.TLS)))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -68,6 +79,27 @@ func main() {
 		return
 	}
 	fmt.Printf("{\"response\": %s}\n", protojson.Format(response))
+}
+
+func transport(f *files) credentials.TransportCredentials {
+	if f == nil {
+		return insecure.NewCredentials()
+	}
+	ca, err := os.ReadFile(f.CA)
+	if err != nil {
+		log.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	config := &tls.Config{RootCAs: roots}
+	if f.Certificate != "" {
+		pair, err := tls.LoadX509KeyPair(f.Certificate, f.Key)
+		if err != nil {
+			log.Fatal(err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return credentials.NewTLS(config)
 }
 
 func printOutcome(outcome any, err error) {

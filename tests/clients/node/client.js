@@ -2,7 +2,8 @@
 //
 //   node client.js PROTO_DIRECTORY ADDRESS < call.json
 //
-// The call is {"rpc", "request", "metadata"}. Prints {"response"}, or the
+// The call is {"rpc", "request", "metadata", "tls"}; the last is null or the paths {"ca",
+// "certificate", "key"} of PEM files, of which the last two may be null. Prints {"response"}, or the
 // google.rpc.Status of the failure, in the JSON form of protobuf. Of a stream, prints
 // {"received", "first", "last"}: how many connections, and the ids of two.
 import { readFileSync } from "node:fs";
@@ -11,7 +12,7 @@ import loader from "@grpc/proto-loader";
 import { getProtoPath } from "google-proto-files";
 
 const [protoDirectory, address] = process.argv.slice(2);
-const { rpc, request, metadata, timeout = 20 } = JSON.parse(readFileSync(0, "utf8"));
+const { rpc, request, metadata, tls, timeout = 20 } = JSON.parse(readFileSync(0, "utf8"));
 const options = { keepCase: true, longs: String };
 
 const { polytomic } = grpc.loadPackageDefinition(
@@ -22,7 +23,7 @@ const { polytomic } = grpc.loadPackageDefinition(
 );
 const client = new polytomic.connections.v1.PartnerSharedConnectionsService(
   address,
-  grpc.credentials.createInsecure(),
+  credentials(tls),
 );
 const parameters = [
   request,
@@ -35,6 +36,12 @@ if (rpc.startsWith("Stream")) {
   client[rpc](...parameters, (error, response) => {
     print(error ? failure(error) : { response: withPlainConnections(response) });
   });
+}
+
+function credentials(tls) {
+  if (!tls) return grpc.credentials.createInsecure();
+  const files = [tls.ca, tls.key, tls.certificate];
+  return grpc.credentials.createSsl(...files.map((file) => file && readFileSync(file)));
 }
 
 function print(outcome) {

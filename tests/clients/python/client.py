@@ -2,13 +2,15 @@
 
     python client.py ADDRESS < call.json
 
-The call is {"rpc", "request", "metadata"}. Prints {"response"}, or the
+The call is {"rpc", "request", "metadata", "tls"}; the last is null or the paths {"ca",
+"certificate", "key"} of PEM files, of which the last two may be null. Prints {"response"}, or the
 google.rpc.Status of the failure, in the JSON form of protobuf. Of a stream, prints
 {"received", "first", "last"}: how many connections, and the ids of two.
 """
 
 import json
 import sys
+from pathlib import Path
 
 import grpc
 from google.protobuf import json_format
@@ -31,7 +33,15 @@ def receive(stream):
     return {"received": received, "first": first, "last": last}
 
 
-with grpc.insecure_channel(sys.argv[1]) as channel:
+def open_channel(address, tls):
+    if tls is None:
+        return grpc.insecure_channel(address)
+    files = (tls["ca"], tls["key"], tls["certificate"])
+    contents = [Path(file).read_bytes() if file else None for file in files]
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(*contents))
+
+
+with open_channel(sys.argv[1], call.get("tls")) as channel:
     stub = service.PartnerSharedConnectionsServiceStub(channel)
     try:
         response = getattr(stub, call["rpc"])(

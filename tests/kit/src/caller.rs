@@ -11,6 +11,7 @@ use polytomic_gateway::proto::{
 };
 use prost::Message;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use tonic::Code;
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -44,6 +45,7 @@ pub struct Caller {
     path: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    tls: Option<TlsConnector>,
 }
 
 /// A response, as it was on the wire.
@@ -85,7 +87,14 @@ impl Caller {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .to_vec(),
             body: frame(&message.encode_to_vec()),
+            tls: None,
         }
+    }
+
+    /// Calls within TLS.
+    pub fn tls(mut self, tls: &TlsConnector) -> Self {
+        self.tls = Some(tls.clone());
+        self
     }
 
     /// Calls another server.
@@ -125,7 +134,10 @@ impl Caller {
 
     /// Sends a request on a new connection, to a server that may go away.
     pub async fn try_send(self) -> Result<Reply, Box<dyn Error + Send + Sync>> {
-        let (connection, driver) = Connection::open(self.address).await?;
+        let (connection, driver) = match &self.tls {
+            Some(tls) => Connection::open_tls(self.address, tls).await?,
+            None => Connection::open(self.address).await?,
+        };
         let _close = CloseOnDrop(driver);
         let metadata = self.headers.iter().map(|(name, value)| (&**name, &**value));
         Ok(connection.call(&self.path, metadata, self.body).await?)

@@ -8,7 +8,12 @@ use h2::{
     client::{ResponseFuture, SendRequest},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
 use crate::caller::Reply;
 
@@ -25,14 +30,29 @@ impl Connection {
     pub async fn open(
         address: SocketAddr,
     ) -> Result<(Self, Driver), Box<dyn Error + Send + Sync>> {
-        Self::over(TcpStream::connect(address).await?).await
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Self::over(stream).await
+    }
+
+    /// Opens a connection within TLS.
+    pub async fn open_tls(
+        address: SocketAddr,
+        tls: &TlsConnector,
+    ) -> Result<(Self, Driver), Box<dyn Error + Send + Sync>> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::IpAddress(address.ip().into());
+        Self::over(tls.connect(name, stream).await?).await
     }
 
     /// Begins HTTP/2 on a stream.
-    pub async fn over(
-        stream: TcpStream,
-    ) -> Result<(Self, Driver), Box<dyn Error + Send + Sync>> {
-        stream.set_nodelay(true)?;
+    pub async fn over<S>(
+        stream: S,
+    ) -> Result<(Self, Driver), Box<dyn Error + Send + Sync>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (send, connection) = h2::client::handshake(stream).await?;
         Ok((Self { send }, tokio::spawn(connection)))
     }

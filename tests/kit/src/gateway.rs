@@ -1,10 +1,9 @@
 //! A gateway in the process of the test.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use polytomic_gateway::{
-    app::App,
-    auth::Authenticator,
+    app::{App, Files},
     config::{Cli, Command, Serve},
     contract::DESCRIPTOR_SET,
     sandbox::{self, Sandbox},
@@ -20,7 +19,7 @@ pub struct Gateway {
     pub address: SocketAddr,
     admin: Option<SocketAddr>,
     sandbox: Option<sandbox::Handle>,
-    authenticator: Arc<Authenticator>,
+    files: Files,
     metrics: Metrics,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
@@ -88,12 +87,12 @@ impl Gateway {
     pub async fn start(settings: Serve, descriptor_set: &[u8]) -> Self {
         let app = App::bind(&settings, descriptor_set).await.unwrap();
         let (address, admin) = (app.local_addr(), app.admin_addr());
-        let (authenticator, metrics) = (app.authenticator(), app.metrics());
+        let (files, metrics) = (app.files(), app.metrics());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, admin, sandbox: None, authenticator, metrics, stop, running }
+        Self { address, admin, sandbox: None, files, metrics, stop, running }
     }
 
     /// Returns the address of the admin listener.
@@ -117,9 +116,14 @@ impl Gateway {
         self.metrics.clone()
     }
 
-    /// Has the credential files read again, as SIGHUP does.
+    /// Has the credential and certificate files read again, as SIGHUP does.
     pub async fn reload(&self) {
-        self.authenticator.reload().await;
+        self.files.reload().await;
+    }
+
+    /// Returns the files that can be read again.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// Stops the gateway and waits until it has drained.
@@ -132,8 +136,11 @@ impl Gateway {
 /// Returns the settings of a command line with these flags, on a free port. There
 /// is no lame duck and no admin listener unless the flags ask for one.
 pub fn settings(flags: &[&str]) -> Serve {
-    let mut command = vec!["polytomic-gateway", "serve", "--listen", "127.0.0.1:0"];
+    let mut command = vec!["polytomic-gateway", "serve"];
     command.extend(flags);
+    if !flags.contains(&"--listen") {
+        command.extend(["--listen", "127.0.0.1:0"]);
+    }
     if !flags.contains(&"--lame-duck") {
         command.extend(["--lame-duck", "0"]);
     }

@@ -187,7 +187,7 @@ impl<'a> Rules<'a> {
         }
         let version = HeaderValue::from_static("");
         let counted = CountedRpc::start(&RpcMetrics::unread(), Instant::now());
-        let mut record = Record::new(&self.rpc, counted, &metadata, &version);
+        let mut record = Record::new(&self.rpc, counted, None, &metadata, &version);
         record.key = origin.map(|origin| Key {
             value: HeaderValue::from_static("the-key-of-the-create"),
             origin: match fault {

@@ -1,0 +1,29 @@
+//! TLS on both sides: certificates, keys and certificate authorities in files, which are
+//! read again when they change, and whose certificate a client has.
+//!
+//! A connection keeps the certificate with which it began; new ones get the new one.
+
+mod certificate;
+mod client;
+mod error;
+mod identity;
+mod pem;
+mod reloaded;
+mod server;
+
+pub use self::{
+    certificate::Certificate,
+    client::{ClientFiles, ClientTls},
+    error::{Error, Problem},
+    pem::{KeyPair, PemFile},
+    reloaded::{Reloaded, Stats},
+    server::{ClientAuth, ServerFiles, ServerTls},
+};
+
+pub(crate) use self::server::Security;
+
+/// The ALPN name of HTTP/2.
+pub(crate) const H2: &[u8] = b"h2";
+
+#[cfg(test)]
+mod tests;

@@ -223,10 +223,9 @@ where
 async fn reload_on_hangup(files: Files, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         files.reload().await;
-        if let Some(states) = files.describe() {
-            info!(files = states, "SIGHUP: read the credential files again");
-        } else {
-            info!("SIGHUP: there are no credential files to read again");
+        match files.describe() {
+            Some(files) => info!(files, "SIGHUP: read the credential files again"),
+            None => info!("SIGHUP: there are no credential files to read again"),
         }
     }
 }

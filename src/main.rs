@@ -17,7 +17,7 @@ use polytomic_gateway::{
         self, App, Files,
         check::{self, check, with_causes},
     },
-    config::{self, Cli, Command, ConfigCommand, HealthCheck, Serve},
+    config::{self, Cli, Command, HealthCheck, Serve},
     contract::DESCRIPTOR_SET,
     telemetry::{self, LogFilter, Writer},
 };
@@ -89,7 +89,9 @@ fn run(log: &Writer) -> Result<(), Failure> {
                     .await
                     .map_err(Into::into)
             }
-            Command::Config(command) => print(&command, &mut io::stdout().lock()),
+            Command::Config(command) => {
+                config::print::run(&command, &mut io::stdout().lock()).map_err(Into::into)
+            }
             Command::HealthCheck(flags) => check_health(&flags).await,
             #[cfg(feature = "sandbox")]
             Command::Sandbox(flags) => sandbox(&flags).await,
@@ -136,24 +138,6 @@ async fn serve(
     tokio::spawn(reload_on_hangup(app.files(), hangup));
     until_signaled(signals, |shutdown| app.run(shutdown)).await?;
     info!("the gateway has stopped");
-    Ok(())
-}
-
-/// Writes what a command shows of the configuration.
-fn print(command: &ConfigCommand, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
-    let declarations = config::declarations();
-    match command {
-        ConfigCommand::Print(flags) if flags.default => {
-            out.write_all(config::print::defaults(&declarations).as_bytes())?;
-        }
-        ConfigCommand::Print(flags) => {
-            let settings = flags.serve.in_effect();
-            out.write_all(config::print::in_effect(settings, &declarations).as_bytes())?;
-        }
-        ConfigCommand::Schema => {
-            writeln!(out, "{:#}", config::schema(&declarations))?;
-        }
-    }
     Ok(())
 }
 
@@ -223,9 +207,10 @@ where
 async fn reload_on_hangup(files: Files, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         files.reload().await;
-        match files.describe() {
-            Some(files) => info!(files, "SIGHUP: read the credential files again"),
-            None => info!("SIGHUP: there are no credential files to read again"),
+        if let Some(files) = files.describe() {
+            info!(files, "SIGHUP: read the credential files again");
+        } else {
+            info!("SIGHUP: there are no credential files to read again");
         }
     }
 }

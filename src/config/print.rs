@@ -1,14 +1,34 @@
 //! The configuration as a file, for operators to keep: the defaults, or what is in effect.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
 
 use super::{
+    cli::{ConfigCommand, declarations},
     declaration::{Declaration, FILE_FLAG, Kind},
     layers::Setting,
+    schema::schema,
 };
 
 /// The columns of a line, at most.
 const WIDTH: usize = 90;
+
+/// Writes what a command shows of the configuration.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub fn run(command: &ConfigCommand, out: &mut impl Write) -> io::Result<()> {
+    let declarations = declarations();
+    let text = match command {
+        ConfigCommand::Print(flags) if flags.default => defaults(&declarations),
+        ConfigCommand::Print(flags) => in_effect(flags.serve.in_effect(), &declarations),
+        ConfigCommand::Schema => format!("{:#}\n", schema(&declarations)),
+    };
+    out.write_all(text.as_bytes())
+}
 
 /// Returns a file with every setting. What has no default is in a comment.
 #[must_use]

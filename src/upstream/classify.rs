@@ -39,7 +39,7 @@ fn after_sending(error: hyper::Error) -> Error {
 /// Translates an error of HTTP/2 before the head of a response.
 pub(super) fn http2(error: h2::Error) -> Error {
     if was_not_processed(&error) {
-        Error::Connect(error.into())
+        Error::NotProcessed(error.into())
     } else {
         http2_body(error)
     }

@@ -7,7 +7,7 @@ use kit::{
     Caller, Fake, Gateway, HOST, Protocol,
     caller::{ID, KEY, Reply},
     fake::{Response, Script, Step},
-    frames::{GOAWAY, SETTINGS, frame},
+    frames::{GOAWAY, RST_STREAM, SETTINGS, frame},
     over_both,
 };
 use polytomic_gateway::proto::ListPartnerSharedConnectionsRequest;
@@ -136,6 +136,19 @@ async fn failures_to_connect_stop_all_keys() {
     assert_eq!(open.error_metadata("circuit").as_deref(), Some("all"));
     let other = until_open(|| list(&gateway, "other", ID)).await;
     assert_eq!(other.error_metadata("circuit").as_deref(), Some("all"));
+}
+
+/// They opened the circuit of all keys, and the key that caused them took every probe.
+#[tokio::test]
+async fn refused_streams_of_a_key_stop_no_other_key() {
+    let refuse = Step::Frame(RST_STREAM, 0, 7_u32.to_be_bytes().to_vec());
+    let fake = Fake::playing(Script::new(Protocol::Http2, vec![vec![refuse]])).await;
+    let gateway = Gateway::with(&fake, &[]).await;
+    let open = until_open(|| list(&gateway, "refused", ID)).await;
+    assert_eq!(open.error_metadata("circuit").as_deref(), Some("key"));
+    fake.heal();
+    let other = list(&gateway, "other", ID).await;
+    assert_eq!(other.code(), Code::Ok, "{}", other.message());
 }
 
 /// One RPC opened 4,914 connections in 8 s, and no circuit opened.

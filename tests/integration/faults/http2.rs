@@ -10,7 +10,9 @@ use kit::{
     tls::Authority,
 };
 
-use super::{Case, LOST, UNREACHED, UNREADABLE, UNREADABLE_CREATE};
+use super::{Case, LOST, UNREADABLE, UNREADABLE_CREATE};
+
+const NOT_PROCESSED: &str = "Unavailable UPSTREAM_NOT_PROCESSED 3 NOT_SENT";
 
 const NO_ERROR: u32 = 0;
 const INTERNAL_ERROR: [u8; 4] = 2_u32.to_be_bytes();
@@ -32,7 +34,7 @@ pub(super) fn cases(authority: &Authority) -> Vec<Case> {
     let refuse = Frame(RST_STREAM, 0, REFUSED_STREAM.to_vec());
     let fail = Frame(RST_STREAM, 0, INTERNAL_ERROR.to_vec());
     vec![
-        case("a refused stream", vec![vec![refuse.clone()]], UNREACHED, UNREACHED),
+        case("a refused stream", vec![vec![refuse.clone()]], NOT_PROCESSED, NOT_PROCESSED),
         case(
             "a refused stream, then a response",
             vec![vec![refuse.clone()], vec![Answer]],
@@ -69,8 +71,8 @@ pub(super) fn cases(authority: &Authority) -> Vec<Case> {
         case(
             "GOAWAY before the stream",
             vec![vec![GoAway(0, NO_ERROR), Stall]],
-            UNREACHED,
-            UNREACHED,
+            NOT_PROCESSED,
+            NOT_PROCESSED,
         ),
         case(
             "GOAWAY after the stream, then the end",

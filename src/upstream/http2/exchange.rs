@@ -188,10 +188,9 @@ impl<P: Send + Unpin + 'static> http_body::Body for ResponseBody<P> {
                 self.left = self.left.map(|left| left.saturating_sub(read));
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            Some(Err(error)) if !is_end(&error, self.left) => {
-                Some(Err(classify::http2_body(error)))
-            }
-            Some(Err(_)) | None => None,
+            // Also `NO_ERROR`: `h2` reports no error after the end of a response.
+            Some(Err(error)) => Some(Err(classify::http2_body(error))),
+            None => None,
         };
         self.stream.end();
         Poll::Ready(frame)
@@ -200,12 +199,6 @@ impl<P: Send + Unpin + 'static> http_body::Body for ResponseBody<P> {
     fn size_hint(&self) -> SizeHint {
         self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
-}
-
-/// Reports whether an error only ends a body of which `left` bytes are to come: a server
-/// that needs no more of a request says so with `NO_ERROR` (RFC 9113 §8.1).
-fn is_end(error: &h2::Error, left: Option<u64>) -> bool {
-    error.reason() == Some(h2::Reason::NO_ERROR) && left.unwrap_or(0) == 0
 }
 
 /// Returns the length that a response states for its body. `h2` rejects a body of

@@ -4,7 +4,7 @@ use kit::{
     Protocol,
     fake::{
         JSON, Response,
-        Step::{Answer, Close, Frame, GoAway, Head, Reset, Respond, Stall, Write},
+        Step::{Answer, Close, Data, Frame, GoAway, Head, Reset, Respond, Stall, Write},
     },
     frames::{DATA, END_STREAM, RST_STREAM},
     tls::Authority,
@@ -32,6 +32,8 @@ pub(super) fn cases(authority: &Authority) -> Vec<Case> {
     let many = Respond(Response::new(200, &vec![("x", "y"); 10_000], b"{}"));
     let long = Respond(Response::new(200, &[("x", &"y".repeat(1_000_000))], b"{}"));
     let refuse = Frame(RST_STREAM, 0, REFUSED_STREAM.to_vec());
+    let part = Data(br#"{"data":["#.to_vec());
+    let stop = Frame(RST_STREAM, 0, NO_ERROR.to_be_bytes().to_vec());
     let fail = Frame(RST_STREAM, 0, INTERNAL_ERROR.to_vec());
     vec![
         case("a refused stream", vec![vec![refuse.clone()]], NOT_PROCESSED, NOT_PROCESSED),
@@ -48,10 +50,30 @@ pub(super) fn cases(authority: &Authority) -> Vec<Case> {
             LOST,
             LOST,
         ),
-        // hyper takes NO_ERROR for the end of the body.
-        unreadable(
+        case(
             "GOAWAY before the stream, within its body",
-            vec![head.clone(), GoAway(0, NO_ERROR), Stall],
+            vec![vec![head.clone(), part.clone(), GoAway(0, NO_ERROR), Stall]],
+            LOST,
+            LOST,
+        ),
+        case(
+            "a stream reset without an error, within its body",
+            vec![vec![head.clone(), part.clone(), stop.clone()]],
+            LOST,
+            LOST,
+        ),
+        case(
+            "a rejection reset without an error, within its body",
+            vec![vec![Head(Response::new(400, JSON, b"")), part, stop.clone()]],
+            LOST,
+            LOST,
+        ),
+        // A server that needs no more of a request says so (RFC 9113, section 8.1).
+        case(
+            "a stream reset without an error, after its response",
+            vec![vec![Answer, stop]],
+            "Ok 1",
+            "Ok 1",
         ),
         case("a stream reset before its headers", vec![vec![fail.clone()]], LOST, LOST),
         case(

@@ -3,7 +3,7 @@
 use std::{fmt::Write, time::Duration};
 
 use super::{Context, Failure, Outcome, Reason, Retry, details, text};
-use crate::{auth::CredentialOwner, contract::Options};
+use crate::{auth::CredentialOwner, contract::Options, upstream};
 
 /// Bytes of a message.
 pub(super) const MESSAGE: usize = 1024;
@@ -32,7 +32,9 @@ pub(super) fn compose(
         let _ = write!(tail, " {stream} has no limit for the whole list.");
     }
     tail.push(' ');
-    tail.push_str(&advice(context, wait));
+    let unsent = context.outcome == Outcome::NotSent
+        && !matches!(failure, Failure::Upstream(upstream::Error::NotProcessed(_)));
+    tail.push_str(&advice(context, unsent, wait));
     // The advice stays whole; a long message of Polytomic's is shortened.
     let room = MESSAGE.saturating_sub(tail.len() + 2);
     let encoded_room = ENCODED.saturating_sub(text::encoded_length(&tail) + 4);
@@ -72,11 +74,11 @@ fn sentence(failure: &Failure) -> String {
 }
 
 /// Writes whether, when and how to retry.
-fn advice(context: &Context<'_>, wait: Option<Duration>) -> String {
+fn advice(context: &Context<'_>, unsent: bool, wait: Option<Duration>) -> String {
     let key = details::idempotency_key(context);
     let in_doubt = match (context.retry, key) {
         (Retry::Never, _) => return "Retrying unchanged will not help.".to_owned(),
-        (Retry::Safe | Retry::ByClient, _) => return safe(context.outcome, wait),
+        (Retry::Safe | Retry::ByClient, _) => return safe(unsent, wait),
         (Retry::SameKey | Retry::ReturnedKey, Some(key)) => {
             let later = after(wait);
             format!("retry{later} with idempotency key {key}, within 24 hours")
@@ -93,9 +95,8 @@ fn advice(context: &Context<'_>, wait: Option<Duration>) -> String {
     format!("The call may have taken effect: {in_doubt}.")
 }
 
-fn safe(outcome: Outcome, wait: Option<Duration>) -> String {
+fn safe(unsent: bool, wait: Option<Duration>) -> String {
     let later = after(wait);
-    let unsent = outcome == Outcome::NotSent;
     let unsent = if unsent { "Nothing was sent to Polytomic. " } else { "" };
     format!("{unsent}Retrying{later} is safe.")
 }

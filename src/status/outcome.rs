@@ -6,7 +6,7 @@
 /// What became of an RPC at Polytomic, as far as the gateway knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing was sent.
+    /// Nothing was sent, or Polytomic states that it did not process it.
     NotSent,
     /// Polytomic rejected it; it had no effect.
     Rejected,

@@ -233,6 +233,7 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
                                                  => const { &row(Local("response never fits into memory"),          ResourceExhausted, Never,  Reason::UPSTREAM_RESPONSE_EXCEEDS_MEMORY) },
         F::Upstream(U::NoMemory(_))              => const { &row(Local("no memory left for the response"),          ResourceExhausted, Client, Reason::GATEWAY_OVERLOADED)        .with(&[Retry]) },
         F::Upstream(U::Connect(_))               => const { &row(Local("no connection: DNS, refused, TLS, timeout"), Unavailable,      Any,    Reason::UPSTREAM_CONNECT_FAILED) },
+        F::Upstream(U::NotProcessed(_))          => const { &row(Local("stream refused, or connection ended before it"), Unavailable,  Any,    Reason::UPSTREAM_NOT_PROCESSED) },
         F::Upstream(U::NoStream)                 => const { &row(Local("no free stream on the connections in time"), Unavailable,      Client, Reason::UPSTREAM_BUSY)             .with(&[Retry]) },
         F::Upstream(U::Reset(_))                 => const { &row(Local("connection lost after the request was sent"), Unavailable,     Any,    Reason::UPSTREAM_RESET) },
         F::Upstream(U::Timeout)                  => const { &row(Local("attempt timed out"),                        DeadlineExceeded,  Any,    Reason::UPSTREAM_TIMEOUT) },

@@ -297,6 +297,17 @@ fn cause_is_kept_for_the_log_and_not_sent_to_clients() {
 }
 
 #[test]
+fn refused_stream_is_not_said_to_be_unsent() {
+    let context = Context { outcome: Outcome::NotSent, ..retried() };
+    let status = translated(Upstream::NotProcessed("refused".into()).into(), &context);
+    assert_eq!(
+        status.message(),
+        "Polytomic refused the request's stream, or was ending the connection. Polytomic \
+         did not process the request. Retrying is safe."
+    );
+}
+
+#[test]
 fn only_certain_successes_are_decoded() {
     let ways = |status: u16| {
         let status = StatusCode::from_u16(status).unwrap();

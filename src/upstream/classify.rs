@@ -36,16 +36,16 @@ fn after_sending(error: hyper::Error) -> Error {
     Error::Reset(error.into())
 }
 
-/// Translates an error of HTTP/2 before the head of a response.
+/// Translates an error of HTTP/2 before a response has begun.
 pub(super) fn http2(error: h2::Error) -> Error {
     if was_not_processed(&error) {
-        Error::Connect(error.into())
+        Error::NotProcessed(error.into())
     } else {
         http2_body(error)
     }
 }
 
-/// Translates an error of HTTP/2 after the head of a response.
+/// Translates an error of HTTP/2 after a response has begun.
 pub(super) fn http2_body(error: h2::Error) -> Error {
     if is_rejected_here(&error) {
         return Error::Malformed("it is not HTTP/2");

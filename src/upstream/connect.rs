@@ -44,6 +44,21 @@ pub(super) enum Opened {
 #[error("no connection within {0:?}")]
 struct TooSlow(Duration);
 
+#[derive(Debug, thiserror::Error)]
+#[error("the connection ended before its first request")]
+struct EndedUnused;
+
+impl Opened {
+    /// Fails if the connection has ended already. A server that ends each at once would
+    /// otherwise be asked for the next one without a pause.
+    pub(super) fn check(self) -> Result<Self, BoxError> {
+        match &self {
+            Self::Http2(connection) if !connection.is_usable() => Err(EndedUnused.into()),
+            Self::Http1(_) | Self::Http2(_) => Ok(self),
+        }
+    }
+}
+
 /// Why there is no connection, for all requests that have waited for it.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectError(Arc<BoxError>);

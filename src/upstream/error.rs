@@ -25,6 +25,10 @@ pub enum Error {
     /// There was no connection, so nothing was sent.
     #[error("the gateway cannot connect to Polytomic")]
     Connect(#[source] BoxError),
+    /// Polytomic states that it did not process the request: it refused the stream, or
+    /// ended the connection before it.
+    #[error("Polytomic refused the request's stream, or was ending the connection")]
+    NotProcessed(#[source] BoxError),
     /// All connections were in use until the end of the attempt, so nothing was sent.
     #[error("no connection to Polytomic had a free stream in time")]
     NoStream,
@@ -62,7 +66,7 @@ pub enum Circuit {
 /// How far an exchange got before it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Nothing of the request was sent.
+    /// Nothing of the request was sent, or Polytomic states that it did not process it.
     NotSent,
     /// The request may have been sent, and there is no whole response.
     MaybeSent,
@@ -75,9 +79,10 @@ impl Error {
     #[must_use]
     pub fn progress(&self) -> Progress {
         match self {
-            Self::CircuitOpen { .. } | Self::Connect(_) | Self::NoStream => {
-                Progress::NotSent
-            }
+            Self::CircuitOpen { .. }
+            | Self::Connect(_)
+            | Self::NotProcessed(_)
+            | Self::NoStream => Progress::NotSent,
             Self::Reset(_) | Self::Timeout => Progress::MaybeSent,
             Self::Malformed(_) | Self::TooLarge { .. } | Self::NoMemory(_) => {
                 Progress::Responded
@@ -89,7 +94,10 @@ impl Error {
     /// `None` if it shows nothing.
     pub(super) fn is_outage(&self, took: Duration) -> Option<bool> {
         match self {
-            Self::Connect(_) | Self::Reset(_) | Self::Malformed(_) => Some(true),
+            Self::Connect(_)
+            | Self::NotProcessed(_)
+            | Self::Reset(_)
+            | Self::Malformed(_) => Some(true),
             Self::Timeout => (took >= LEAST_SILENCE).then_some(true),
             Self::TooLarge { .. } | Self::NoMemory(_) => Some(false),
             Self::CircuitOpen { .. } | Self::NoStream => None,

@@ -196,7 +196,7 @@ impl Pool {
     fn connected(&self, id: u64, opened: Result<Opened, BoxError>) {
         let mut state = self.state();
         state.connecting.ended(id);
-        match opened {
+        match opened.and_then(Opened::check) {
             Ok(Opened::Http1(connection)) => state.add_http1(connection),
             Ok(Opened::Http2(connection)) => {
                 let limit = connection.watch_limit();

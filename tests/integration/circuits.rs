@@ -4,9 +4,10 @@
 use std::{cell::Cell, time::Duration};
 
 use kit::{
-    Caller, Fake, Gateway, HOST,
+    Caller, Fake, Gateway, HOST, Protocol,
     caller::{ID, KEY, Reply},
     fake::{Response, Script, Step},
+    frames::{GOAWAY, RST_STREAM, SETTINGS, frame},
     over_both,
 };
 use polytomic_gateway::proto::ListPartnerSharedConnectionsRequest;
@@ -135,4 +136,36 @@ async fn failures_to_connect_stop_all_keys() {
     assert_eq!(open.error_metadata("circuit").as_deref(), Some("all"));
     let other = until_open(|| list(&gateway, "other", ID)).await;
     assert_eq!(other.error_metadata("circuit").as_deref(), Some("all"));
+}
+
+/// They opened the circuit of all keys, and the key that caused them took every probe.
+#[tokio::test]
+async fn refused_streams_of_a_key_stop_no_other_key() {
+    let refuse = Step::Frame(RST_STREAM, 0, 7_u32.to_be_bytes().to_vec());
+    let fake = Fake::playing(Script::new(Protocol::Http2, vec![vec![refuse]])).await;
+    let gateway = Gateway::with(&fake, &[]).await;
+    let open = until_open(|| list(&gateway, "refused", ID)).await;
+    assert_eq!(open.error_metadata("circuit").as_deref(), Some("key"));
+    fake.heal();
+    let other = list(&gateway, "other", ID).await;
+    assert_eq!(other.code(), Code::Ok, "{}", other.message());
+}
+
+/// One RPC opened 4,914 connections in 8 s, and no circuit opened.
+#[tokio::test]
+async fn connection_that_ends_before_its_first_request_is_a_failure_to_connect() {
+    let (settings, goaway) = (frame(SETTINGS, 0, 0, &[]), frame(GOAWAY, 0, 0, &[0; 8]));
+    let greeting = [settings, goaway].concat();
+    let each = greeting.len() as u64;
+    let mut script = Script::new(Protocol::Http2, Vec::new());
+    script.greeting = vec![Step::Write(greeting), Step::Stall];
+    let fake = Fake::playing(script).await;
+    let gateway = Gateway::with(&fake, &[]).await;
+    let reply = list(&gateway, "one", ID).await;
+    assert_eq!(reply.reason(), "UPSTREAM_CONNECT_FAILED", "{}", reply.message());
+    assert_eq!(reply.error_metadata("attempts").as_deref(), Some("3"));
+    assert_eq!(reply.error_metadata("outcome").as_deref(), Some("NOT_SENT"));
+    assert!(fake.written() <= 3 * each, "{} connections", fake.written() / each);
+    let open = until_open(|| list(&gateway, "one", ID)).await;
+    assert_eq!(open.error_metadata("circuit").as_deref(), Some("all"));
 }

@@ -39,6 +39,7 @@ const OWN: &str = r#"{"key":"some_key","message":"no","metadata":{}}"#;
 fn rejections_and_unsent_requests_do_not_change_whether_a_create_may_exist() {
     let failures = [
         Error::Connect("refused".into()).into(),
+        Error::NotProcessed("refused".into()).into(),
         Error::NoStream.into(),
         Error::CircuitOpen { circuit: Circuit::Key, retry_after: Duration::from_secs(1) }
             .into(),
@@ -88,7 +89,7 @@ fn a_recorded_rejection_settles_that_a_create_does_not_exist() {
 fn every_failure_has_its_outcome() {
     use Outcome::{Completed, NotSent, Rejected, Unknown};
 
-    let cases: [(Failure, Outcome, Outcome); 23] = [
+    let cases: [(Failure, Outcome, Outcome); 24] = [
         (auth::Error::Missing.into(), NotSent, NotSent),
         (Exhausted::InFlight.into(), NotSent, NotSent),
         (
@@ -98,6 +99,7 @@ fn every_failure_has_its_outcome() {
             NotSent,
         ),
         (Error::Connect("refused".into()).into(), NotSent, NotSent),
+        (Error::NotProcessed("refused".into()).into(), NotSent, NotSent),
         (Error::NoStream.into(), NotSent, NotSent),
         (Error::Reset("gone".into()).into(), Unknown, Unknown),
         (Error::Timeout.into(), Unknown, Unknown),

@@ -151,6 +151,7 @@ pub(super) fn local() -> Vec<Local> {
         row(too_large.into(),                                       (8, 8),   never, "UPSTREAM_RESPONSE_EXCEEDS_MEMORY", &[], no),
         row(Upstream::NoMemory(Exhausted::ResponseMemory).into(),                              (8, 8),   never, "GATEWAY_OVERLOADED", &["RetryInfo"], Some("1000")),
         row(Upstream::Connect("refused".into()).into(),             (14, 14), (true, true), "UPSTREAM_CONNECT_FAILED", &[], None),
+        row(Upstream::NotProcessed("refused".into()).into(),        (14, 14), (true, true), "UPSTREAM_NOT_PROCESSED", &[], None),
         row(Upstream::NoStream.into(),                              (14, 14), never, "UPSTREAM_BUSY", &["RetryInfo"], Some("1000")),
         row(Upstream::Reset("eof".into()).into(),                   (14, 14), (true, true), "UPSTREAM_RESET", &[], None),
         row(Upstream::Timeout.into(),                               (4, 4),   (true, true), "UPSTREAM_TIMEOUT", &[], None),

@@ -40,12 +40,16 @@ async fn exchange(connection: Connection) -> Result<Connection, SendError> {
     Ok(returned.await.unwrap())
 }
 
-/// Reads a request, and responds to it.
-async fn respond(peer: &mut DuplexStream) {
+async fn read_request(peer: &mut DuplexStream) {
     let mut read = Vec::new();
     while !read.ends_with(b"\r\n\r\n{}") {
         assert_ne!(peer.read_buf(&mut read).await.unwrap(), 0);
     }
+}
+
+/// Reads a request, and responds to it.
+async fn respond(peer: &mut DuplexStream) {
+    read_request(peer).await;
     peer.write_all(RESPONSE).await.unwrap();
 }
 
@@ -81,6 +85,26 @@ async fn request_is_not_sent_if_the_peer_has_closed_or_sent_bytes() {
         timeout(HANG_GUARD, peer.read_to_end(&mut rest)).await.unwrap().unwrap();
         assert_eq!(rest, b"", "the peer got a part of the request");
     }
+}
+
+#[tokio::test]
+async fn response_that_nobody_asked_for_is_not_taken_for_the_next() {
+    // Before the first request.
+    let (near, mut peer) = duplex(1024);
+    let connection = handshake(near).await.unwrap();
+    peer.write_all(RESPONSE).await.unwrap();
+    assert!(matches!(exchange(connection).await, Err(SendError::Unsent(_))));
+
+    // Together with the response before it.
+    let (near, mut peer) = duplex(1024);
+    let connection = handshake(near).await.unwrap();
+    let respond_twice = async {
+        read_request(&mut peer).await;
+        peer.write_all(&RESPONSE.repeat(2)).await.unwrap();
+    };
+    let (connection, ()) = tokio::join!(exchange(connection), respond_twice);
+    let sent = exchange(connection.ok().unwrap()).await;
+    assert!(matches!(sent, Err(SendError::Unsent(_))));
 }
 
 #[tokio::test]

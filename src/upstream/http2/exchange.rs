@@ -40,8 +40,8 @@ pub(in super::super) fn send<P: Send + Unpin + 'static>(
             let bytes = bytes.map_err(|_| Error::Timeout)?;
             stream.send_body(bytes);
         }
-        let head = poll_fn(|cx| stream.poll_head(cx)).await.inspect_err(|_| stream.end());
-        let head = head.map_err(classify::http2)?;
+        let head =
+            poll_fn(|cx| stream.poll_head(cx)).await.inspect_err(|_| stream.end())?;
         let left = stated_length(&head);
         Ok(head.map(|()| ResponseBody { stream, left }.boxed_unsync()))
     }
@@ -62,7 +62,12 @@ fn open<P: Send + 'static>(
         .send_request(Request::from_parts(head, ()), body.len() == 0)
         .map_err(|error| Error::Connect(error.into()))?;
     let stream = Stream {
-        open: Some(OpenStream { response: Some(response), sending, receiving: None }),
+        open: Some(OpenStream {
+            response: Some(response),
+            sending,
+            receiving: None,
+            has_begun: false,
+        }),
         held: Some((permit, connection.open.add())),
         pace: Arc::clone(&connection.pace),
     };
@@ -87,6 +92,9 @@ struct OpenStream {
     response: Option<ResponseFuture>,
     sending: SendStream<Bytes>,
     receiving: Option<RecvStream>,
+    /// Whether an interim response has come (1xx), after which the request was sent,
+    /// whatever the peer says.
+    has_begun: bool,
 }
 
 impl<P: Send + 'static> Stream<P> {
@@ -97,12 +105,16 @@ impl<P: Send + 'static> Stream<P> {
         }
     }
 
-    fn poll_head(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<()>, h2::Error>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<()>, Error>> {
         let open = self.open.as_mut().expect("the stream is open before its head");
-        open.poll_head(cx)
+        let head = ready!(open.poll_head(cx));
+        Poll::Ready(head.map_err(|error| {
+            if open.has_begun {
+                classify::http2_body(error)
+            } else {
+                classify::http2(error)
+            }
+        }))
     }
 
     /// Drops the stream, which has ended.
@@ -118,6 +130,9 @@ impl OpenStream {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<()>, h2::Error>> {
         let response = self.response.as_mut().expect("a head is awaited once");
+        while let Poll::Ready(Some(Ok(_))) = response.poll_informational(cx) {
+            self.has_begun = true;
+        }
         let (head, receiving) = ready!(Pin::new(response).poll(cx))?.into_parts();
         self.response = None;
         self.receiving = Some(receiving);
@@ -188,10 +203,9 @@ impl<P: Send + Unpin + 'static> http_body::Body for ResponseBody<P> {
                 self.left = self.left.map(|left| left.saturating_sub(read));
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            Some(Err(error)) if !is_end(&error, self.left) => {
-                Some(Err(classify::http2_body(error)))
-            }
-            Some(Err(_)) | None => None,
+            // Also `NO_ERROR`: `h2` reports no error after the end of a response.
+            Some(Err(error)) => Some(Err(classify::http2_body(error))),
+            None => None,
         };
         self.stream.end();
         Poll::Ready(frame)
@@ -200,12 +214,6 @@ impl<P: Send + Unpin + 'static> http_body::Body for ResponseBody<P> {
     fn size_hint(&self) -> SizeHint {
         self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
-}
-
-/// Reports whether an error only ends a body of which `left` bytes are to come: a server
-/// that needs no more of a request says so with `NO_ERROR` (RFC 9113 §8.1).
-fn is_end(error: &h2::Error, left: Option<u64>) -> bool {
-    error.reason() == Some(h2::Reason::NO_ERROR) && left.unwrap_or(0) == 0
 }
 
 /// Returns the length that a response states for its body. `h2` rejects a body of

@@ -4,93 +4,118 @@ use kit::{
     Protocol,
     fake::{
         JSON, Response,
-        Step::{Answer, Close, Frame, GoAway, Head, Reset, Respond, Stall, Write},
+        Step::{
+            self, Answer, Close, Data, Frame, GoAway, Head, Reset, Respond, Stall, Write,
+        },
     },
     frames::{DATA, END_STREAM, RST_STREAM},
     tls::Authority,
 };
 
-use super::{Case, LOST, UNREACHED, UNREADABLE, UNREADABLE_CREATE};
+use super::{Case, LOST, UNREADABLE, UNREADABLE_CREATE};
+
+const NOT_PROCESSED: &str = "Unavailable UPSTREAM_NOT_PROCESSED 3 NOT_SENT";
 
 const NO_ERROR: u32 = 0;
-const INTERNAL_ERROR: [u8; 4] = 2_u32.to_be_bytes();
-const REFUSED_STREAM: [u8; 4] = 7_u32.to_be_bytes();
+const INTERNAL_ERROR: u32 = 2;
+const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 pub(super) fn cases(authority: &Authority) -> Vec<Case> {
-    let case = |name, reactions, list, create| {
-        let mut case = Case::new(name, reactions, list, create).over(&[Protocol::Http2]);
+    let mut cases = refused();
+    cases.extend(broken_off());
+    cases.extend(unreadable());
+    let over_tls = |mut case: Case| {
         case.script.tls = Some(authority.server(Protocol::Http2));
-        case.flag("--upstream-ca-file", authority.file())
+        case.over(&[Protocol::Http2]).flag("--upstream-ca-file", authority.file())
     };
-    let unreadable = |name, steps| case(name, vec![steps], UNREADABLE, UNREADABLE_CREATE);
-    let head = Head(Response::new(200, JSON, b""));
+    cases.into_iter().map(over_tls).collect()
+}
+
+fn lost(name: &'static str, steps: Vec<Step>) -> Case {
+    Case::new(name, vec![steps], LOST, LOST)
+}
+
+fn reset(code: u32) -> Step {
+    Frame(RST_STREAM, 0, code.to_be_bytes().to_vec())
+}
+
+fn head(status: u16) -> Step {
+    Head(Response::new(status, JSON, b""))
+}
+
+/// Requests that are not processed, or may not be.
+fn refused() -> Vec<Case> {
+    let refused =
+        |name, steps| Case::new(name, vec![steps], NOT_PROCESSED, NOT_PROCESSED);
+    let refused_once =
+        |name, steps| Case::new(name, vec![steps, vec![Answer]], "Ok 2", "Ok 2");
+    // The gateway ends the connection. If the upstream did, a frame on its way could
+    // cause a reset that overtakes the GOAWAY.
+    let goaway = || vec![GoAway(0, NO_ERROR), Stall];
+    vec![
+        refused("a refused stream", vec![reset(REFUSED_STREAM)]),
+        refused_once("a refused stream, then a response", vec![reset(REFUSED_STREAM)]),
+        refused("GOAWAY before the stream", goaway()),
+        refused_once("GOAWAY before the stream, then a response", goaway()),
+        lost("GOAWAY after the stream, then the end", vec![GoAway(1, NO_ERROR), Close]),
+        lost("GOAWAY with an error", vec![GoAway(0, ENHANCE_YOUR_CALM), Close]),
+        lost("a stream reset before its headers", vec![reset(INTERNAL_ERROR)]),
+        lost("meaningless frames", vec![Write(vec![0xff; 64])]),
+    ]
+}
+
+/// Responses that have begun. Then the request was sent, whatever the peer says.
+fn broken_off() -> Vec<Case> {
+    let part = || Data(br#"{"data":["#.to_vec());
+    vec![
+        lost(
+            "a stream refused after an interim response",
+            vec![head(103), reset(REFUSED_STREAM)],
+        ),
+        lost(
+            "GOAWAY before the stream, after an interim response",
+            vec![head(103), GoAway(0, NO_ERROR), Stall],
+        ),
+        lost("a stream refused within its body", vec![head(200), reset(REFUSED_STREAM)]),
+        lost("a stream reset within its body", vec![head(200), reset(INTERNAL_ERROR)]),
+        lost(
+            "a stream reset without an error, within its body",
+            vec![head(200), part(), reset(NO_ERROR)],
+        ),
+        lost(
+            "a rejection reset without an error, within its body",
+            vec![head(400), part(), reset(NO_ERROR)],
+        ),
+        lost(
+            "GOAWAY before the stream, within its body",
+            vec![head(200), part(), GoAway(0, NO_ERROR), Stall],
+        ),
+        lost("a reset after the headers", vec![head(200), Reset]),
+        // A server that needs no more of a request says so (RFC 9113, section 8.1).
+        Case::new(
+            "a stream reset without an error, after its response",
+            vec![vec![Answer, reset(NO_ERROR)]],
+            "Ok 1",
+            "Ok 1",
+        ),
+    ]
+}
+
+/// Responses that cannot be read.
+fn unreadable() -> Vec<Case> {
+    // The gateway's own HTTP client resets the stream, not the peer.
+    let unreadable =
+        |name, steps| Case::new(name, vec![steps], UNREADABLE, UNREADABLE_CREATE);
     let length = |length| Head(Response::new(200, &[("content-length", length)], b""));
-    let body = Frame(DATA, END_STREAM, br#"{"data":[]}"#.to_vec());
+    let body = || Frame(DATA, END_STREAM, br#"{"data":[]}"#.to_vec());
     let many = Respond(Response::new(200, &vec![("x", "y"); 10_000], b"{}"));
     let long = Respond(Response::new(200, &[("x", &"y".repeat(1_000_000))], b"{}"));
-    let refuse = Frame(RST_STREAM, 0, REFUSED_STREAM.to_vec());
-    let fail = Frame(RST_STREAM, 0, INTERNAL_ERROR.to_vec());
     vec![
-        case("a refused stream", vec![vec![refuse.clone()]], UNREACHED, UNREACHED),
-        case(
-            "a refused stream, then a response",
-            vec![vec![refuse.clone()], vec![Answer]],
-            "Ok 2",
-            "Ok 2",
-        ),
-        // Once there are headers, the request was sent, whatever the peer says.
-        case(
-            "a stream refused within its body",
-            vec![vec![head.clone(), refuse.clone()]],
-            LOST,
-            LOST,
-        ),
-        // hyper takes NO_ERROR for the end of the body.
-        unreadable(
-            "GOAWAY before the stream, within its body",
-            vec![head.clone(), GoAway(0, NO_ERROR), Stall],
-        ),
-        case("a stream reset before its headers", vec![vec![fail.clone()]], LOST, LOST),
-        case(
-            "a stream reset within its body",
-            vec![vec![head.clone(), fail]],
-            LOST,
-            LOST,
-        ),
-        // The gateway ends the connection. If the upstream did, a frame on its way could
-        // cause a reset that overtakes the GOAWAY.
-        case(
-            "GOAWAY before the stream, then a response",
-            vec![vec![GoAway(0, NO_ERROR), Stall], vec![Answer]],
-            "Ok 2",
-            "Ok 2",
-        ),
-        case(
-            "GOAWAY before the stream",
-            vec![vec![GoAway(0, NO_ERROR), Stall]],
-            UNREACHED,
-            UNREACHED,
-        ),
-        case(
-            "GOAWAY after the stream, then the end",
-            vec![vec![GoAway(1, NO_ERROR), Close]],
-            LOST,
-            LOST,
-        ),
-        case(
-            "GOAWAY with an error",
-            vec![vec![GoAway(0, ENHANCE_YOUR_CALM), Close]],
-            LOST,
-            LOST,
-        ),
-        case("a reset after the headers", vec![vec![head, Reset]], LOST, LOST),
-        case("meaningless frames", vec![vec![Write(vec![0xff; 64])]], LOST, LOST),
-        // The gateway's own HTTP client resets the stream, not the peer.
-        unreadable("a length that cuts the body", vec![length("4"), body.clone()]),
-        unreadable("a length beyond the body", vec![length("99"), body]),
+        unreadable("a length that cuts the body", vec![length("4"), body()]),
+        unreadable("a length beyond the body", vec![length("99"), body()]),
         unreadable("ten thousand headers", vec![many]),
         // This is an error of the whole connection, whose other streams are fine.
-        case("a header of a megabyte", vec![vec![long]], LOST, LOST),
+        lost("a header of a megabyte", vec![long]),
     ]
 }

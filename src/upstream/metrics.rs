@@ -45,10 +45,11 @@ const REFUSED: Family = Family::counter(
 const STATUSES: Range<u16> = 100..600;
 
 /// The names of the ends of an exchange without a whole response.
-const ERRORS: [&str; 9] = [
+const ERRORS: [&str; 10] = [
     "cancelled",
     "circuit_open",
     "connect",
+    "not_processed",
     "malformed",
     "no_memory",
     "no_stream",
@@ -191,6 +192,7 @@ fn name(error: &Error) -> &'static str {
     match error {
         Error::CircuitOpen { .. } => "circuit_open",
         Error::Connect(_) => "connect",
+        Error::NotProcessed(_) => "not_processed",
         Error::NoStream => "no_stream",
         Error::Reset(_) => "reset",
         Error::Timeout => "timeout",

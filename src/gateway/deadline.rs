@@ -29,20 +29,20 @@ impl Deadline {
     ///
     /// # Errors
     ///
-    /// If the `grpc-timeout` does not have gRPC's format.
+    /// If the `grpc-timeout` does not have gRPC's format, or is sent twice.
     pub(super) fn new(
         metadata: &HeaderMap,
         started: Instant,
         most: Duration,
     ) -> Result<Self, Violation> {
-        let Some(value) = metadata.get(GRPC_TIMEOUT) else {
+        if !metadata.contains_key(GRPC_TIMEOUT) {
             return Ok(Self::of_gateway(started, most));
-        };
-        let asked = parse_timeout(value.as_bytes()).ok_or_else(|| Violation {
+        }
+        let asked = timeout(metadata).ok_or_else(|| Violation {
             field: format!("metadata.{GRPC_TIMEOUT}"),
             description:
                 "must be one to eight digits and one of H, M, S, m, u and n, such as \
-                          `500m` for half a second"
+                          `500m` for half a second, sent once"
                     .to_owned(),
         })?;
         if asked > most {
@@ -112,11 +112,17 @@ impl Deadline {
 }
 
 /// Returns the time that the client of an RPC allows the gateway, if the metadata has
-/// it in gRPC's format.
+/// it once and in gRPC's format.
 #[must_use]
 pub fn time_allowed(metadata: &HeaderMap) -> Option<Duration> {
-    let value = metadata.get(GRPC_TIMEOUT)?;
-    parse_timeout(value.as_bytes()).map(less_margin)
+    timeout(metadata).map(less_margin)
+}
+
+/// Returns the client's timeout, if the metadata has it once and in gRPC's format.
+fn timeout(metadata: &HeaderMap) -> Option<Duration> {
+    let mut timeouts = metadata.get_all(GRPC_TIMEOUT).iter();
+    let timeout = parse_timeout(timeouts.next()?.as_bytes())?;
+    timeouts.next().is_none().then_some(timeout)
 }
 
 /// A tenth is all that a short timeout can spare.
@@ -189,6 +195,15 @@ mod tests {
         assert_eq!(until("1H").unwrap().at, now + most);
         assert_eq!(Deadline::new(&HeaderMap::new(), now, most).unwrap().at, now + most);
         assert_eq!(until("soon").unwrap_err().field, "metadata.grpc-timeout");
+        for second in ["5S", "soon"] {
+            let both = ["5S", second].map(|one| (GRPC_TIMEOUT, one.parse().unwrap()));
+            let mut metadata = HeaderMap::new();
+            for (name, value) in both {
+                metadata.append(name, value);
+            }
+            assert!(Deadline::new(&metadata, now, most).is_err(), "{second}");
+            assert_eq!(time_allowed(&metadata), None, "{second}");
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ const MARGIN: Duration = Duration::from_millis(100);
 pub(super) struct Deadline {
     at: Instant,
     is_clients: bool,
+    /// Whether it is that of a stream which has begun.
+    is_of_stream: bool,
 }
 
 impl Deadline {
@@ -48,12 +50,18 @@ impl Deadline {
         if asked > most {
             return Ok(Self::of_gateway(started, most));
         }
-        Ok(Self { at: started + less_margin(asked), is_clients: true })
+        let at = started + less_margin(asked);
+        Ok(Self { at, is_clients: true, is_of_stream: false })
     }
 
     /// Returns the deadline of an RPC whose client set none.
     pub(super) fn of_gateway(started: Instant, most: Duration) -> Self {
-        Self { at: started + most, is_clients: false }
+        Self { at: started + most, is_clients: false, is_of_stream: false }
+    }
+
+    /// Makes it the deadline of a stream which has begun: Polytomic is not to blame for it.
+    pub(super) fn of_stream(self) -> Self {
+        Self { is_of_stream: true, ..self }
     }
 
     /// Does work of the RPC until the deadline. After the deadline it does not begin.
@@ -105,6 +113,8 @@ impl Deadline {
     pub(super) fn failure(&self) -> Failure {
         if self.is_clients {
             Failure::DeadlineExceeded
+        } else if self.is_of_stream {
+            Failure::StreamLimit
         } else {
             upstream::Error::Timeout.into()
         }

@@ -199,6 +199,7 @@ const ROUNDING: f64 = 1e-6;
 mod tests {
     use super::{Purpose::*, *};
 
+    #[expect(clippy::unnecessary_wraps, reason = "budgets are asked so")]
     fn key(id: u64) -> Option<KeyId> {
         Some(KeyId(id))
     }

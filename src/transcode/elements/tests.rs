@@ -375,7 +375,10 @@ fn elements_in_small_chunks_are_read_when_they_have_arrived() {
             }
         }
         let ended = arrived.max(start) - start + 1;
-        assert_eq!(read as usize, (ended / (element.len() + 1)).min(ELEMENTS));
+        assert_eq!(
+            usize::try_from(read).unwrap(),
+            (ended / (element.len() + 1)).min(ELEMENTS)
+        );
     }
     assert!(looked_at <= 12 * json.len(), "{looked_at} of {}", json.len());
 }

@@ -10,7 +10,7 @@ use kit::{
     tls::Authority,
 };
 
-use super::{Case, LOST, UNREACHED, UNREADABLE, UNREADABLE_CREATE};
+use super::{CUT, Case, LOST, UNREACHED, UNREADABLE, UNREADABLE_CREATE};
 
 const NO_ERROR: u32 = 0;
 const INTERNAL_ERROR: [u8; 4] = 2_u32.to_be_bytes();
@@ -43,7 +43,7 @@ pub(super) fn cases(authority: &Authority) -> Vec<Case> {
         case(
             "a stream refused within its body",
             vec![vec![head.clone(), refuse.clone()]],
-            LOST,
+            CUT,
             LOST,
         ),
         // hyper takes NO_ERROR for the end of the body.
@@ -52,12 +52,7 @@ pub(super) fn cases(authority: &Authority) -> Vec<Case> {
             vec![head.clone(), GoAway(0, NO_ERROR), Stall],
         ),
         case("a stream reset before its headers", vec![vec![fail.clone()]], LOST, LOST),
-        case(
-            "a stream reset within its body",
-            vec![vec![head.clone(), fail]],
-            LOST,
-            LOST,
-        ),
+        case("a stream reset within its body", vec![vec![head.clone(), fail]], CUT, LOST),
         // The gateway ends the connection. If the upstream did, a frame on its way could
         // cause a reset that overtakes the GOAWAY.
         case(
@@ -84,7 +79,7 @@ pub(super) fn cases(authority: &Authority) -> Vec<Case> {
             LOST,
             LOST,
         ),
-        case("a reset after the headers", vec![vec![head, Reset]], LOST, LOST),
+        case("a reset after the headers", vec![vec![head, Reset]], CUT, LOST),
         case("meaningless frames", vec![vec![Write(vec![0xff; 64])]], LOST, LOST),
         // The gateway's own HTTP client resets the stream, not the peer.
         unreadable("a length that cuts the body", vec![length("4"), body.clone()]),

@@ -358,7 +358,7 @@ fn elements_in_small_chunks_are_read_when_they_have_arrived() {
 
     let element = format!(r#"{{"id":"{}"}}"#, "i".repeat(16 * 1024));
     let start = r#"{"data":["#.len();
-    let json = format!(r#"{{"data":[{}]}}"#, vec![&*element; ELEMENTS].join(","));
+    let json = format!(r#"{{"data":[{}]}}"#, [&*element; ELEMENTS].join(","));
     let mut elements = Elements::of_stream(rpc(LIST), 1 << 20);
     let mut out = Vec::with_capacity(2 * json.len() + SLACK);
     let framing = Framing { prefix: |_| [], most: usize::MAX };

@@ -219,7 +219,8 @@ impl Gateway {
         let Answer::Stream(reading) = answer else { return Ok((answer, reserved)) };
         let most = self.settings.timeouts.of_stream(rpc);
         let deadline = Deadline::new(metadata, record.started(), most)
-            .unwrap_or(Deadline::of_gateway(record.started(), most));
+            .unwrap_or(Deadline::of_gateway(record.started(), most))
+            .of_stream();
         let reading = Box::new(reading.continue_until(deadline));
         Ok((Answer::Stream(reading), reserved))
     }

@@ -71,6 +71,9 @@ pub enum Failure {
     /// The client's deadline passed.
     #[error("the deadline passed before Polytomic responded")]
     DeadlineExceeded,
+    /// The stream took as long as the gateway lets one take.
+    #[error("the stream took as long as the gateway allows")]
+    StreamLimit,
     /// The client went away.
     #[error("the client cancelled the RPC")]
     Cancelled,

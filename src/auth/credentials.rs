@@ -35,6 +35,9 @@ impl Credentials {
         identity: Option<Identity>,
     ) -> Self {
         static GENERATION: AtomicU64 = AtomicU64::new(1);
+        // The log has texts of it.
+        let identity =
+            identity.map(|identity| identity.without(&redactor(&authorization)));
         Self(Arc::new(Inner {
             authorization,
             fingerprint: hash.id().to_string().into(),
@@ -55,8 +58,7 @@ impl Credentials {
     /// repeat it.
     #[must_use]
     pub fn redactor(&self) -> Redactor {
-        let header = self.0.authorization.as_bytes();
-        Redactor::new(header.strip_prefix(b"Bearer ").unwrap_or(header))
+        redactor(&self.0.authorization)
     }
 
     /// Returns what stands for the [key](Self::key) in logs: 16 hexadecimal digits.
@@ -110,6 +112,11 @@ impl Credentials {
     pub(super) fn hash(&self) -> CredentialHash {
         self.0.hash
     }
+}
+
+fn redactor(authorization: &HeaderValue) -> Redactor {
+    let header = authorization.as_bytes();
+    Redactor::new(header.strip_prefix(b"Bearer ").unwrap_or(header))
 }
 
 /// Returns a sensitive `Bearer` header for a key that

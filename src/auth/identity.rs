@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::Redactor;
+
 /// Maximum bytes of a response body. Real ones have under 500.
 const MAX_BODY: usize = 64 * 1024;
 
@@ -80,6 +82,15 @@ impl Identity {
             class,
             is_partner,
         })
+    }
+
+    /// Returns it with texts that do not have the key.
+    pub(super) fn without(mut self, key: &Redactor) -> Self {
+        let texts = [&mut self.organization_id, &mut self.organization_name];
+        for text in texts.into_iter().flatten() {
+            *text = key.redact(text).into_owned();
+        }
+        self
     }
 
     /// Reports whether Polytomic is certain to reject this key where it takes only

@@ -163,7 +163,7 @@ impl Unit {
 }
 
 /// Undoes `%2F`, `=2F`, `\x2f`, `\u002f`, `\u{2f}`, `\U0000002f`, `\057`, `\/`, `&#47;`,
-/// `&#x2f;` and wide letters such as `／`.
+/// `&#x2f;`, `&amp;` and wide letters such as `／`.
 fn undo_escapes(units: &[Unit]) -> Vec<Unit> {
     let mut plain = Vec::with_capacity(units.len());
     let mut rest = units;
@@ -203,6 +203,7 @@ fn escape(units: &[Unit]) -> Option<(u8, usize)> {
         [b'\\', byte, ..] if units.len() > 1 => Some((byte, 2)),
         [b'&', b'#', b'x' | b'X', ..] => number(3, 16, 8, b';'),
         [b'&', b'#', ..] => number(2, 10, 8, b';'),
+        [b'&', b'a' | b'A', b'm' | b'M', b'p' | b'P', b';', ..] => Some((b'&', 5)),
         // U+FF01 to U+FF5E, in UTF-8.
         [0xEF, 0xBC, low @ 0x81..=0xBF, ..] => Some((low - 0x60, 3)),
         [0xEF, 0xBD, low @ 0x80..=0x9E, ..] => Some((low - 0x20, 3)),
@@ -250,6 +251,9 @@ mod tests {
             each(|byte| format!("\\U{byte:08x}")),
             each(|byte| format!("\\{byte:03o}")),
             percent.replace('%', "%2525"),
+            each(|byte| format!("&amp;#{byte};")),
+            each(|byte| format!("&amp;amp;#x{byte:x};")),
+            KEY.replace('/', "&amp;#x2F;").replace('+', "&AMP;#43;"),
             KEY.chars().map(|c| char::from_u32(u32::from(c) + 0xFEE0).unwrap()).collect(),
             each(|byte| format!("{byte:02x}")),
         ];

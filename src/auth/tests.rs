@@ -34,6 +34,8 @@ struct Polytomic {
 #[derive(Clone, Copy, Debug)]
 enum Script {
     Class(Class),
+    /// An identity that repeats the key.
+    Echoes,
     /// An identity without `is_partner`.
     Silent,
     Unknown,
@@ -82,6 +84,11 @@ impl Polytomic {
         let script = self.scripts.lock().unwrap().get(&key).copied();
         match script.unwrap_or(Script::Class(Class::Partner)) {
             Script::Class(class) => Ok(Verdict::Known(identity(&key, class))),
+            Script::Echoes => Ok(Verdict::Known(Identity {
+                organization_id: Some(key.clone()),
+                organization_name: Some(format!("the organization of {key}")),
+                ..identity(&key, Class::Partner)
+            })),
             Script::Silent => Ok(Verdict::Known(Identity {
                 organization_id: None,
                 organization_name: None,

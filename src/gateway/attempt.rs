@@ -44,7 +44,8 @@ impl Gateway {
         memory: &ExpectedResponse<'_>,
         record: &mut Record,
     ) -> Result<Answer, Failure> {
-        let mut retry = self.retries.first(rpc.binding.is_safe());
+        let payer = self.counts(&credentials).then(|| credentials.key());
+        let mut retry = self.retries.first(rpc.binding.is_safe(), payer);
         let is_repeatable = rpc.binding.is_repeatable();
         loop {
             if rpc.is_streaming {
@@ -138,16 +139,19 @@ impl Gateway {
         Ok(Answer::Message(receiving.await?))
     }
 
+    /// Reports whether a key is one that its client did not make up, as far as known.
+    fn counts(&self, credentials: &Credentials) -> bool {
+        let is_verified = credentials.identity().is_some();
+        // Without look-ups no key is verified, and the gateway's own needs none.
+        let is_gateways = credentials.owner() == CredentialOwner::Gateway;
+        is_verified || is_gateways || !self.authenticator.verifies()
+    }
+
     /// Returns for whom a request is sent, as far as failures are concerned.
     fn holder(&self, request: &Request, credentials: &Credentials) -> Holder {
         let key = credentials.key();
         match credentials.owner() {
-            CredentialOwner::Caller => {
-                let is_verified = credentials.identity().is_some();
-                // Without look-ups no key is verified.
-                let counts = is_verified || !self.authenticator.verifies();
-                Holder::of_client(key, counts)
-            }
+            CredentialOwner::Caller => Holder::of_client(key, self.counts(credentials)),
             CredentialOwner::Gateway => Holder::of_gateway(key, &request.path_and_query),
         }
     }

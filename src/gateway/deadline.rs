@@ -22,6 +22,8 @@ const MARGIN: Duration = Duration::from_millis(100);
 pub(super) struct Deadline {
     at: Instant,
     is_clients: bool,
+    /// Whether it is that of a stream which has begun.
+    is_of_stream: bool,
 }
 
 impl Deadline {
@@ -29,31 +31,37 @@ impl Deadline {
     ///
     /// # Errors
     ///
-    /// If the `grpc-timeout` does not have gRPC's format.
+    /// If the `grpc-timeout` does not have gRPC's format, or is sent twice.
     pub(super) fn new(
         metadata: &HeaderMap,
         started: Instant,
         most: Duration,
     ) -> Result<Self, Violation> {
-        let Some(value) = metadata.get(GRPC_TIMEOUT) else {
+        if !metadata.contains_key(GRPC_TIMEOUT) {
             return Ok(Self::of_gateway(started, most));
-        };
-        let asked = parse_timeout(value.as_bytes()).ok_or_else(|| Violation {
+        }
+        let asked = timeout(metadata).ok_or_else(|| Violation {
             field: format!("metadata.{GRPC_TIMEOUT}"),
             description:
                 "must be one to eight digits and one of H, M, S, m, u and n, such as \
-                          `500m` for half a second"
+                          `500m` for half a second, sent once"
                     .to_owned(),
         })?;
         if asked > most {
             return Ok(Self::of_gateway(started, most));
         }
-        Ok(Self { at: started + less_margin(asked), is_clients: true })
+        let at = started + less_margin(asked);
+        Ok(Self { at, is_clients: true, is_of_stream: false })
     }
 
     /// Returns the deadline of an RPC whose client set none.
     pub(super) fn of_gateway(started: Instant, most: Duration) -> Self {
-        Self { at: started + most, is_clients: false }
+        Self { at: started + most, is_clients: false, is_of_stream: false }
+    }
+
+    /// Makes it the deadline of a stream which has begun: Polytomic is not to blame for it.
+    pub(super) fn of_stream(self) -> Self {
+        Self { is_of_stream: true, ..self }
     }
 
     /// Does work of the RPC until the deadline. After the deadline it does not begin.
@@ -105,6 +113,8 @@ impl Deadline {
     pub(super) fn failure(&self) -> Failure {
         if self.is_clients {
             Failure::DeadlineExceeded
+        } else if self.is_of_stream {
+            Failure::StreamLimit
         } else {
             upstream::Error::Timeout.into()
         }
@@ -112,11 +122,17 @@ impl Deadline {
 }
 
 /// Returns the time that the client of an RPC allows the gateway, if the metadata has
-/// it in gRPC's format.
+/// it once and in gRPC's format.
 #[must_use]
 pub fn time_allowed(metadata: &HeaderMap) -> Option<Duration> {
-    let value = metadata.get(GRPC_TIMEOUT)?;
-    parse_timeout(value.as_bytes()).map(less_margin)
+    timeout(metadata).map(less_margin)
+}
+
+/// Returns the client's timeout, if the metadata has it once and in gRPC's format.
+fn timeout(metadata: &HeaderMap) -> Option<Duration> {
+    let mut timeouts = metadata.get_all(GRPC_TIMEOUT).iter();
+    let timeout = parse_timeout(timeouts.next()?.as_bytes())?;
+    timeouts.next().is_none().then_some(timeout)
 }
 
 /// A tenth is all that a short timeout can spare.
@@ -189,6 +205,15 @@ mod tests {
         assert_eq!(until("1H").unwrap().at, now + most);
         assert_eq!(Deadline::new(&HeaderMap::new(), now, most).unwrap().at, now + most);
         assert_eq!(until("soon").unwrap_err().field, "metadata.grpc-timeout");
+        for second in ["5S", "soon"] {
+            let both = ["5S", second].map(|one| (GRPC_TIMEOUT, one.parse().unwrap()));
+            let mut metadata = HeaderMap::new();
+            for (name, value) in both {
+                metadata.append(name, value);
+            }
+            assert!(Deadline::new(&metadata, now, most).is_err(), "{second}");
+            assert_eq!(time_allowed(&metadata), None, "{second}");
+        }
     }
 
     #[test]

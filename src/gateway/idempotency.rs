@@ -7,7 +7,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use uuid::Uuid;
 
-use super::metadata::{client_request_id, is_retry, is_retry_of_client};
+use super::metadata::{client_request_id, has_credential, is_retry, is_retry_of_client};
 use crate::{contract::Rpc, transcode::Violation};
 
 /// The metadata with the client's key, and in responses with the key used.
@@ -74,7 +74,10 @@ pub(super) fn key(
 ) -> Result<Key, Violation> {
     if metadata.contains_key(HEADER) {
         return given(metadata).ok_or_else(|| {
-            violation("must be one value of 8 to 255 letters, digits, `_` and `-`")
+            violation(
+                "must be one value of 8 to 255 letters, digits, `_` and `-`, and not the \
+                 credential",
+            )
         });
     }
     // A sidecar gives each try of a client library a new request ID.
@@ -88,10 +91,14 @@ pub(super) fn key(
     }
 }
 
-/// Returns the client's own key, if it has Polytomic's format.
+/// Returns the client's own key, if it has Polytomic's format. It is logged, so it must not
+/// have the client's credential.
 pub(super) fn given(metadata: &HeaderMap) -> Option<Key> {
     let mut keys = metadata.get_all(HEADER).iter();
     let key = keys.next().filter(|key| is_valid(key.as_bytes()))?;
+    if has_credential(metadata, key) {
+        return None;
+    }
     let is_alone = keys.next().is_none();
     is_alone.then(|| Key { value: key.clone(), origin: Origin::Given })
 }
@@ -175,6 +182,8 @@ mod tests {
         }
         let twice = [("idempotency-key", "12345678"), ("idempotency-key", "12345678")];
         assert!(key_of(&twice, CREATE, b"m").is_err());
+        let credential = ("authorization", "Bearer 12345678");
+        assert!(key_of(&[twice[0], credential], CREATE, b"m").is_err());
     }
 
     #[test]

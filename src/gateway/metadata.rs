@@ -2,7 +2,7 @@
 //!
 //! Only what is named here is forwarded, after a check.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use uuid::Uuid;
 
 use crate::transcode::Violation;
@@ -18,6 +18,9 @@ pub(super) const VERSION: HeaderName = HeaderName::from_static("x-polytomic-vers
 
 /// Maximum bytes of a client's request ID.
 const MAX_REQUEST_ID: usize = 128;
+
+/// Bytes of the shortest credential that is looked for in other metadata.
+const LEAST_CREDENTIAL: usize = 8;
 
 /// What proxies and programs write in place of an ID that they do not have, without
 /// punctuation: `-`, `n/a`, `not-set`.
@@ -53,14 +56,31 @@ pub(super) fn request_id(metadata: &HeaderMap) -> HeaderValue {
 /// Returns the client's request ID, if it is usable: one value of up to
 /// [`MAX_REQUEST_ID`] visible characters that identifies a request.
 ///
-/// Keys are derived from it, so a value that many requests share would merge them.
+/// Keys are derived from it, so a value that many requests share would merge them. It is
+/// logged, so it must not have the client's credential.
 pub(super) fn client_request_id(metadata: &HeaderMap) -> Option<&HeaderValue> {
     let mut ids = metadata.get_all(REQUEST_ID).iter();
     let id = ids.next()?;
     let is_alone = ids.next().is_none();
     let is_short = id.len() <= MAX_REQUEST_ID;
     let is_visible = id.as_bytes().iter().all(u8::is_ascii_graphic);
-    (is_alone && is_short && is_visible && !is_placeholder(id.as_bytes())).then_some(id)
+    let is_usable = is_alone
+        && is_short
+        && is_visible
+        && !is_placeholder(id.as_bytes())
+        && !has_credential(metadata, id);
+    is_usable.then_some(id)
+}
+
+/// Reports whether a value has the credential that is sent with it. One of less than
+/// [`LEAST_CREDENTIAL`] bytes would occur in others by chance.
+pub(super) fn has_credential(metadata: &HeaderMap, value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    metadata.get_all(AUTHORIZATION).iter().any(|authorization| {
+        let parts = authorization.as_bytes().split(|byte| b" \t".contains(byte));
+        let mut secrets = parts.filter(|part| part.len() >= LEAST_CREDENTIAL);
+        secrets.any(|secret| value.windows(secret.len()).any(|part| part == secret))
+    })
 }
 
 /// Reports whether a value stands for a missing ID: a [placeholder](PLACEHOLDERS), only
@@ -302,6 +322,23 @@ mod tests {
         twice.append("x-request-id", "r-1".parse().unwrap());
         assert_eq!(client_request_id(&twice), None);
         assert_eq!(request_id(&HeaderMap::new()).len(), 36);
+    }
+
+    #[test]
+    fn a_credential_is_no_request_id() {
+        for (authorization, id, is_usable) in [
+            ("Bearer pk_live-1", "pk_live-1", false),
+            ("bearer  pk_live-1", "pk_live-1", false),
+            ("Bearer pk_live-1", "call-pk_live-1-7", false),
+            ("pk_live-1", "pk_live-1", false),
+            ("Bearer pk_live-1", "pk_live-2", true),
+            ("Bearer abc", "abc-7", true),
+            ("Bearer", "Bearer-7", true),
+            ("", "r-1", true),
+        ] {
+            let metadata = map(&[("authorization", authorization), ("x-request-id", id)]);
+            assert_eq!(client_request_id(&metadata).is_some(), is_usable, "{id}");
+        }
     }
 
     #[test]

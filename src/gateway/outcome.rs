@@ -2,7 +2,7 @@
 //! `COMPLETED` and `UNKNOWN`, for one attempt and for the RPC. (`status` defines the
 //! values, since it writes them out.)
 //!
-//! A read with a response is never `UNKNOWN`: it is `REJECTED`, or `COMPLETED` if
+//! A read whose last attempt has a response is never `UNKNOWN`: it is `REJECTED`, or `COMPLETED` if
 //! Polytomic carried it out and the gateway cannot return the response. For a create:
 //!
 //! | the attempt ended with | the attempt is | the create may exist after it |
@@ -53,6 +53,8 @@ enum Attempt {
     /// It is being made. A create can be cancelled until its body is read, or until a
     /// response begins: a server need not read the body before it responds.
     Running(Option<CancelHandle>),
+    /// A response has begun.
+    Responded,
     /// It failed, and something may have been sent.
     Failed,
 }
@@ -84,15 +86,19 @@ impl Effect {
     /// Records that a response to the running attempt has begun, so that whatever fails
     /// next, it was sent.
     pub(super) fn respond(&mut self) {
-        self.attempt = Attempt::Running(None);
+        self.attempt = Attempt::Responded;
     }
 
     /// Records how the running attempt failed. Without one, nothing changes.
     pub(super) fn fail(&mut self, failure: &Failure) {
-        let Attempt::Running(cancel) = &self.attempt else { return };
-        let is_cancelled =
-            is_late(failure) && cancel.as_ref().is_some_and(CancelHandle::try_cancel);
-        let outcome = of_attempt(failure, self.safe);
+        let is_cancelled = match &self.attempt {
+            Attempt::NotSent | Attempt::Failed => return,
+            Attempt::Responded => false,
+            Attempt::Running(cancel) => {
+                is_late(failure) && cancel.as_ref().is_some_and(CancelHandle::try_cancel)
+            }
+        };
+        let outcome = self.of_attempt(failure);
         if is_cancelled || outcome == Outcome::NotSent {
             self.attempt = Attempt::NotSent;
             return;
@@ -129,10 +135,19 @@ impl Effect {
         } else if is_unsent && is_late {
             Outcome::NotSent
         } else {
-            of_attempt(failure, self.safe)
+            self.of_attempt(failure)
         };
         // An attempt that was not sent says nothing about those before it.
         self.sent.filter(|_| outcome == Outcome::NotSent).unwrap_or(outcome)
+    }
+
+    /// Returns what became of the last attempt, which a failure ends, or ended before.
+    fn of_attempt(&self, failure: &Failure) -> Outcome {
+        match (of_attempt(failure, self.safe), &self.attempt) {
+            (_, Attempt::Failed) if self.safe => self.sent.unwrap_or(Outcome::Unknown),
+            (Outcome::Unknown, Attempt::Responded) if self.safe => Outcome::Completed,
+            (outcome, _) => outcome,
+        }
     }
 
     fn retry(&self, failure: &Failure, outcome: Outcome, key: Option<&Key>) -> Retry {
@@ -165,6 +180,7 @@ fn of_attempt(failure: &Failure, safe: bool) -> Outcome {
         Failure::Panic
         | Failure::Auth(auth::Error::Internal)
         | Failure::DeadlineExceeded
+        | Failure::StreamLimit
         | Failure::Cancelled => Outcome::Unknown,
         Failure::Grpc(_)
         | Failure::Auth(_)

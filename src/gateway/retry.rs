@@ -2,15 +2,17 @@
 //!
 //! A retry must help more than it harms. The gateway retries only where [`Failure`]
 //! says that a retry is harmless and may end better, up to a limit, after a random
-//! delay, before the deadline, and while retries are a small share of all requests:
-//! an overloaded Polytomic must not get three times the load.
+//! delay, before the deadline, and while the retries of its key are a small share of its
+//! RPCs ([`budget`]): an overloaded Polytomic must not get three times the load.
+
+mod budget;
 
 use std::time::Duration;
 
 use http::StatusCode;
-use tower::retry::budget::{Budget, TpsBudget};
 
-use crate::status::Failure;
+use self::budget::{Budgets, Purpose};
+use crate::{budget::KeyId, status::Failure};
 
 /// The longest first delay, which doubles with every retry: about as long as a
 /// response takes.
@@ -27,26 +29,18 @@ const LEAST_TIME: Duration = Duration::from_millis(10);
 /// costs requests, a long one the end of a deadline.
 const LONGEST_CONFLICT_DELAY: Duration = Duration::from_secs(2);
 
-/// The share of retries among all RPCs, over [`BUDGET_SPAN`].
-const BUDGET_SHARE: f32 = 0.2;
-
-/// Retries per second that are allowed in addition, for a gateway with few RPCs.
-const BUDGET_FLOOR: u32 = 3;
-
-/// See [`BUDGET_SHARE`].
-const BUDGET_SPAN: Duration = Duration::from_secs(10);
-
 /// What all RPCs share.
 #[derive(Debug)]
 pub(super) struct Retries {
     most_attempts: u32,
-    budget: TpsBudget,
+    budgets: Budgets,
 }
 
 /// The attempts of one RPC.
 #[derive(Debug)]
 pub(super) struct Retry<'a> {
     all: &'a Retries,
+    key: Option<KeyId>,
     safe: bool,
     attempts: u32,
     waits: u32,
@@ -58,15 +52,17 @@ impl Retries {
     /// Allows each RPC `most_attempts`. A create in progress has more, within its
     /// deadline and the budget.
     pub(super) fn new(most_attempts: u32) -> Self {
-        let budget = TpsBudget::new(BUDGET_SPAN, BUDGET_FLOOR, BUDGET_SHARE);
-        Self { most_attempts, budget }
+        Self { most_attempts, budgets: Budgets::new() }
     }
 
-    /// Counts the first attempt of an RPC, which is `safe` if it only reads.
-    pub(super) fn first(&self, safe: bool) -> Retry<'_> {
-        self.budget.deposit();
+    /// Counts the first attempt of an RPC, which is `safe` if it only reads. Its `key` pays
+    /// for its retries. Clients can make up any number of keys, so those that Polytomic
+    /// has not confirmed are none, and have one budget together.
+    pub(super) fn first(&self, safe: bool, key: Option<KeyId>) -> Retry<'_> {
+        self.budgets.deposit(key);
         Retry {
             all: self,
+            key,
             safe,
             attempts: 1,
             waits: 0,
@@ -122,15 +118,19 @@ impl Retry<'_> {
         }
         if in_flight {
             self.waits += 1;
-            let may_wait = self.all.most_attempts > 1 && self.all.budget.withdraw();
+            let may_wait = self.all.most_attempts > 1 && self.pay(Purpose::InProgress);
             return may_wait.then_some(delay);
         }
-        if self.is_last() || !self.all.budget.withdraw() {
+        if self.is_last() || !self.pay(Purpose::Failed) {
             return None;
         }
         self.attempts += 1;
         self.retried_once |= failure.is_retryable_once(self.safe);
         Some(delay)
+    }
+
+    fn pay(&self, purpose: Purpose) -> bool {
+        self.all.budgets.withdraw(self.key, purpose)
     }
 }
 

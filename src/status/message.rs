@@ -65,6 +65,7 @@ fn sentence(failure: &Failure) -> String {
         | Failure::Upstream(_)
         | Failure::ErrorResponse(_)
         | Failure::DeadlineExceeded
+        | Failure::StreamLimit
         | Failure::Cancelled
         | Failure::Panic => clause,
     };

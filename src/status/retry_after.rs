@@ -4,19 +4,24 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header::RETRY_AFTER};
 
-/// The longest wait that `google.protobuf.Duration` can state, about 10,000 years.
-pub(super) const LONGEST: Duration = Duration::from_secs(315_576_000_000);
+/// The longest wait that is one, a year: a longer one is a number in another unit.
+pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The least seconds that are a moment, not a wait: 2001, or 30 years.
 const LEAST_MOMENT: Duration = Duration::from_secs(1_000_000_000);
+
+/// The least number that is a moment in milliseconds, not in seconds: 2001, or the year
+/// 33658.
+const LEAST_MILLIS: Duration = Duration::from_secs(1_000_000_000_000);
 
 /// Returns the longest wait that the headers request: a client that waits less is
 /// rejected again.
 ///
 /// The headers are `Retry-After` (seconds or an HTTP date, RFC 9110 §10.2.3),
-/// `retry-after-ms`, `RateLimit-Reset` and `X-RateLimit-Reset` (seconds, or seconds since
-/// 1970). Each number may have a fraction, and a proxy may have joined several with
-/// commas. Unreadable values are ignored, and so is a reset in the past.
+/// `retry-after-ms`, `RateLimit-Reset` and `X-RateLimit-Reset` (seconds, or seconds or
+/// milliseconds since 1970). Each number may have a fraction, and a proxy may have joined
+/// several with commas. Unreadable values are ignored, and so are a reset in the past and
+/// a wait of more than a year.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let texts =
@@ -31,10 +36,11 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let resets = ["ratelimit-reset", "x-ratelimit-reset"].into_iter().flat_map(numbers);
     let resets = resets.filter_map(|reset| match reset {
         wait if wait < LEAST_MOMENT => Some(wait),
+        millis if millis >= LEAST_MILLIS => until(millis / 1000, now),
         moment => until(moment, now),
     });
 
-    waits.chain(millis).chain(resets).max().map(|wait| wait.min(LONGEST))
+    waits.chain(millis).chain(resets).filter(|wait| *wait <= LONGEST).max()
 }
 
 /// Returns the time until a moment, given as the time since 1970.
@@ -84,7 +90,13 @@ mod tests {
             ("retry-after", "7", Some(7_000)),
             ("retry-after", " 0 ", Some(0)),
             ("retry-after", "61", Some(61_000)),
-            ("retry-after", "99999999999999999999999", Some(315_576_000_000_000)),
+            ("retry-after", "99999999999999999999999", None),
+            ("retry-after", "2592000", Some(2_592_000_000)),
+            ("retry-after", "31622400", Some(31_622_400_000)),
+            ("retry-after", "31622401", None),
+            ("retry-after", "1758185387", None),
+            ("retry-after", "Thu, 18 Sep 2099 08:49:47 GMT", None),
+            ("retry-after-ms", "1758185387000", None),
             ("retry-after", "Thu, 18 Sep 2025 08:49:47 GMT", Some(10_000)),
             ("retry-after", "Thursday, 18-Sep-25 08:49:40 GMT", Some(3_000)),
             ("retry-after", "Thu Sep 18 08:49:39 2025", Some(2_000)),
@@ -109,6 +121,11 @@ mod tests {
             ("x-ratelimit-reset", "1758185382", Some(5_000)),
             ("x-ratelimit-reset", "1758185378.5", Some(1_500)),
             ("x-ratelimit-reset", "1758185370", None),
+            ("x-ratelimit-reset", "1758185387000", Some(10_000)),
+            ("x-ratelimit-reset", "1758185377250.5", Some(250)),
+            ("ratelimit-reset", "1758185370000", None),
+            ("ratelimit-reset", "1758185387000000", None),
+            ("ratelimit-reset", "100000000", None),
             ("x-ratelimit-reset", "30", Some(30_000)),
             ("retry-after", "120, 60", Some(120_000)),
             ("ratelimit-reset", "3,4.5", Some(4_500)),

@@ -51,6 +51,7 @@ impl Reason {
     pub(super) const UNKNOWN_RPC: Self                     = reason("UNKNOWN_RPC", "Server reflection lists the RPCs that it serves.");
     pub(super) const DEADLINE_EXCEEDED: Self               = reason("DEADLINE_EXCEEDED", "Set a longer deadline if this happens often.");
     pub(super) const CANCELLED: Self                       = reason("CANCELLED", "The gateway stopped its work for the RPC.");
+    pub(super) const STREAM_TIME_LIMIT: Self               = reason("STREAM_TIME_LIMIT", "The messages before are right, but not all. The gateway's operator sets the limit.");
     pub(super) const GATEWAY_OVERLOADED: Self              = reason("GATEWAY_OVERLOADED", "The gateway's capacity is in use, in total or for this key or connection.");
     pub(super) const GATEWAY_PANIC: Self                   = reason("GATEWAY_PANIC", "Please report it with the request ID.");
     pub(super) const GATEWAY_REQUEST_REFUSED: Self         = reason("GATEWAY_REQUEST_REFUSED", "The gateway built a request that Polytomic cannot accept. The fault is the gateway's: please report it with the request ID.");
@@ -221,6 +222,7 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
         F::Grpc(G::CompressionUndeclared)        => const { &row(Local("request message compressed, without `grpc-encoding`"), Internal,  Never,  Reason::COMPRESSION_UNDECLARED) },
         F::Grpc(G::UnknownRpc)                   => const { &row(Local("unknown service or RPC"),                   Unimplemented,     Never,  Reason::UNKNOWN_RPC) },
         F::DeadlineExceeded | F::Grpc(G::Late)   => const { &row(Local("deadline of the client passed"),            DeadlineExceeded,  Client, Reason::DEADLINE_EXCEEDED) },
+        F::StreamLimit                           => const { &row(Local("`--rpc-timeout` of a stream passed"),       DeadlineExceeded,  Client, Reason::STREAM_TIME_LIMIT) },
         F::Cancelled | F::Grpc(G::Cancelled)     => const { &row(Local("client cancelled"),                         Cancelled,         Client, Reason::CANCELLED) },
         F::Budget(Exhausted::TooLarge { .. })    => const { &row(Local("stream never fits into memory"), ResourceExhausted, Never, Reason::UPSTREAM_RESPONSE_EXCEEDS_MEMORY) },
         F::Budget(_)                             => const { &row(Local("gateway at its limit of RPCs or memory"),   ResourceExhausted, Client, Reason::GATEWAY_OVERLOADED)        .with(&[Retry]) },

@@ -67,8 +67,9 @@ fn metadata(
 }
 
 /// Adds up to a fifth to a wait, in milliseconds: policies retry after exactly this
-/// wait, and would otherwise do so together.
-fn spread(wait: Duration, draw: u64) -> u64 {
-    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX / 2);
-    millis + draw % (millis / 5 + 1)
+/// wait, and would otherwise do so together. Java's hold 31 bits, about 25 days.
+fn spread(wait: Duration, draw: u64) -> i32 {
+    let millis = u64::from(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
+    let spread = millis + draw % (millis / 5 + 1);
+    i32::try_from(spread).unwrap_or(i32::MAX)
 }

@@ -3,8 +3,8 @@
 //! The rules are those of proto3's JSON form, but only the keys of the schema
 //! count as names: `null` is absent, unknown keys are skipped, numbers may be
 //! strings. A response that is cut short or does not match the schema is an error,
-//! never a message with some fields missing. So is an object that has the keys of an
-//! error and none of the schema's: with every field absent, it would be an empty list.
+//! never a message with some fields missing. So is an object that has keys, but none of
+//! the schema's: an error, which with every field absent would be an empty list.
 
 mod error;
 mod free_form;
@@ -88,8 +88,6 @@ pub(super) struct Transcoder<'a> {
     headroom: usize,
     /// The open messages, without the outermost one.
     level: usize,
-    /// The first key of the outermost object that is one of an error.
-    pub(super) error_key: Option<&'static str>,
 }
 
 impl<'a> Transcoder<'a> {
@@ -101,7 +99,7 @@ impl<'a> Transcoder<'a> {
     ) -> Self {
         let out = Output::new(out, json.len() + SLACK);
         let json = Reader::new(json);
-        Self { schema, json, out, headroom, level: 0, error_key: None }
+        Self { schema, json, out, headroom, level: 0 }
     }
 
     /// Reads the value of a field. Reports whether the field is set: `null`, an

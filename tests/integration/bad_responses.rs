@@ -70,11 +70,18 @@ async fn success_in_the_form_of_an_error_is_no_empty_list() {
             r#"{"error":null,"result":[]}"#,
             r#"{"type":"about:blank","title":"Not Found","detail":"secret"}"#,
             r#"{"Message":"secret"}"#,
+            r#"{"results":[]}"#,
+            r#"{"success":false}"#,
+            r#"{"pagination":{"next":null}}"#,
         ] {
             let reply = list(protocol, Response::json(200, body)).await;
             assert_eq!(reply.code(), Code::Internal, "{body}");
             assert_eq!(reply.reason(), "UPSTREAM_BAD_RESPONSE", "{body}");
-            assert!(reply.message().contains("but not `data`"), "{}", reply.message());
+            assert!(
+                reply.message().contains("none of the keys `data`"),
+                "{}",
+                reply.message()
+            );
             assert!(!reply.message().contains("secret"), "{}", reply.message());
         }
         for body in

@@ -40,7 +40,11 @@ struct Case {
 
 const UNREACHED: &str = "Unavailable UPSTREAM_CONNECT_FAILED 3 NOT_SENT";
 const LOST: &str = "Unavailable UPSTREAM_RESET 3 UNKNOWN";
+/// As above, once the response has begun.
+const CUT: &str = "Unavailable UPSTREAM_RESET 3 COMPLETED";
 const SLOW: &str = "DeadlineExceeded UPSTREAM_TIMEOUT 3 UNKNOWN";
+/// As above, once the response has begun.
+const SLOW_BODY: &str = "DeadlineExceeded UPSTREAM_TIMEOUT 3 COMPLETED";
 /// The same without a head of a response: the gateway does not abandon a create that it
 /// has sent.
 const SLOW_CREATE: &str = "DeadlineExceeded UPSTREAM_TIMEOUT 1 UNKNOWN";

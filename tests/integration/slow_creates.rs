@@ -10,9 +10,11 @@ use std::{
 
 use kit::{
     Caller, Fake, Gateway, Origin, Protocol,
+    caller::ID,
     fake::{CREATED, Response, Script, Step},
     origin, over_both,
 };
+use polytomic_gateway::proto::CreatePartnerSharedConnectionRequest as Create;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -35,12 +37,13 @@ async fn create_of_14_s_succeeds_once_within_28_s() {
     tokio::join!(create(Protocol::Http1), create(Protocol::Http2));
 }
 
-/// Without the budget of all retries, 100 creates caused 600 requests.
+/// Without a budget of retries, 100 creates caused 600 requests.
 #[tokio::test]
 async fn creates_under_one_key_cause_few_requests_while_it_is_in_progress() {
     const CREATES: usize = 100;
-    /// In ten seconds: a fifth of the creates, and three per second.
+    /// A fifth of the creates, and what a key has in addition, then and per second.
     const RETRIES: u64 = 20 + 30;
+    const PER_SECOND: u64 = 3;
 
     over_both(async |protocol| {
         let posts = Arc::<AtomicUsize>::default();
@@ -74,7 +77,8 @@ async fn creates_under_one_key_cause_few_requests_while_it_is_in_progress() {
             assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
             assert_eq!(reply.error_metadata("retryable").as_deref(), Some("true"));
         }
-        let most = CREATES as u64 + RETRIES * (1 + started.elapsed().as_secs() / 10);
+        let more = PER_SECOND * (1 + started.elapsed().as_secs());
+        let most = CREATES as u64 + RETRIES + more;
         let posts = posts.load(SeqCst);
         assert!(posts as u64 <= most, "{posts} requests, not {most}");
     })
@@ -116,6 +120,55 @@ async fn create_in_progress_elsewhere_is_awaited_until_it_ends() {
         assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
         assert_eq!(fake.seen().len(), 8);
         tokio::time::resume();
+    })
+    .await;
+}
+
+/// One key's creates in progress and failing lists leave the retries of another key.
+#[tokio::test]
+async fn key_without_retries_left_takes_none_from_another() {
+    const CALLS: usize = 60;
+    const GREEDY: &str = "11111111-1111-4111-8111-111111111111";
+
+    over_both(async |protocol| {
+        let others = Arc::<AtomicUsize>::default();
+        let origin = Origin::start(protocol, move |path| {
+            let is_greedy = path.contains(GREEDY);
+            let number = if is_greedy { 0 } else { others.fetch_add(1, SeqCst) };
+            let (status, body) = match number {
+                0..4 => (409, "{}"),
+                4 => (200, CREATED),
+                5 => (503, "{}"),
+                _ => (200, r#"{"data":[]}"#),
+            };
+            async move {
+                let mut response = origin::json(&body.into(), true);
+                *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+                response
+            }
+        })
+        .await;
+        let gateway = Gateway::on_origin(&origin, &["--no-key-check"]).await;
+        let create = |connection: &str| {
+            let message = Create {
+                org_id: ID.to_owned(),
+                connection_id: connection.to_owned(),
+                child_organization_id: ID.to_owned(),
+                name: None,
+            };
+            Caller::new(gateway.address, "CreatePartnerSharedConnection", &message)
+                .with("idempotency-key", connection)
+        };
+        let greedy: JoinSet<_> = (0..CALLS).map(|_| create(GREEDY).send()).collect();
+        let replies = greedy.join_all().await;
+        assert!(replies.iter().all(|reply| reply.reason() == "UPSTREAM_CONFLICT"));
+        let other = |caller: Caller| {
+            caller.without("authorization").with("authorization", "Bearer another-key")
+        };
+        let reply = other(create(ID)).send().await;
+        assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
+        let reply = other(Caller::list(gateway.address)).send().await;
+        assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
     })
     .await;
 }

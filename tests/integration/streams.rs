@@ -215,7 +215,7 @@ async fn body_that_breaks_fails_the_stream_as_it_fails_a_list() {
                 let list = Caller::list(gateway.address).send().await;
                 let stream = Caller::stream(gateway.address).send().await;
                 assert_eq!(list.reason(), "UPSTREAM_RESET", "{case}");
-                assert_eq!(list.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+                assert_eq!(list.error_metadata("outcome").as_deref(), Some("COMPLETED"));
                 assert_fails_as(&stream, &list, messages, &case);
             }
         }
@@ -487,7 +487,10 @@ async fn default_timeout_does_not_end_a_stream_that_makes_progress() {
             let gateway = Gateway::with(&fake, flags).await;
             let reply = Caller::stream(gateway.address).send().await;
             // The upstream is silent after the last message.
-            assert_eq!(reply.reason(), "UPSTREAM_TIMEOUT");
+            let reason =
+                if ends_early { "STREAM_TIME_LIMIT" } else { "UPSTREAM_TIMEOUT" };
+            assert_eq!(reply.reason(), reason);
+            assert_eq!(reply.error_metadata("outcome").as_deref(), Some("COMPLETED"));
             let messages = reply.messages().len();
             assert_eq!(messages < 11, ends_early, "{messages} messages");
         }

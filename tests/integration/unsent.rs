@@ -143,8 +143,11 @@ where
 #[tokio::test]
 async fn tls_alert_within_a_response_is_a_lost_connection() {
     over_both(async |protocol| {
-        for rpc in [Caller::list as fn(_) -> _, Caller::create] {
+        for (is_list, rpc) in
+            [(true, Caller::list as fn(_) -> _), (false, Caller::create)]
+        {
             for response in [vec![], head(protocol)] {
+                let has_begun = !response.is_empty();
                 let authority = Authority::new();
                 let acceptor = authority.server(protocol);
                 let (listener, url) = mute().await;
@@ -162,7 +165,12 @@ async fn tls_alert_within_a_response_is_a_lost_connection() {
                 let gateway = Gateway::at(&url, &flags).await;
                 let reply = rpc(gateway.address).send().await;
                 assert_eq!(reply.reason(), "UPSTREAM_RESET", "{}", reply.message());
-                assert_eq!(reply.error_metadata("outcome").as_deref(), Some("UNKNOWN"));
+                let outcome = reply.error_metadata("outcome").unwrap();
+                // TLS may report the alert before the head that came with it.
+                let may_be_read = is_list && has_begun;
+                let is_right =
+                    outcome == "UNKNOWN" || may_be_read && outcome == "COMPLETED";
+                assert!(is_right, "{outcome}");
                 timeout(HANG_GUARD, upstream).await.unwrap().unwrap();
             }
         }

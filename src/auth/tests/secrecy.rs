@@ -58,9 +58,13 @@ async fn caller_scenario() -> Vec<String> {
     let mut shown =
         vec![format!("{credentials:?} {:?} {auth:?}", credentials.authorization())];
     auth.rejected(&credentials).await;
-    for script in
-        [Script::Class(Class::User), Script::Unknown, Script::Fails, Script::Hangs]
-    {
+    for script in [
+        Script::Class(Class::User),
+        Script::Echoes,
+        Script::Unknown,
+        Script::Fails,
+        Script::Hangs,
+    ] {
         tokio::time::advance(SECOND * 61).await;
         polytomic.script(CANARY, script);
         shown.push(match auth.credentials(&metadata, None).await {

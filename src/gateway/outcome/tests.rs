@@ -264,3 +264,34 @@ fn a_possible_retry_is_in_doubt_unless_each_try_would_fail_so() {
     let read = Effect::new(true, false).of_possible_retry(true);
     assert!(!read.may_exist());
 }
+
+#[test]
+fn a_read_with_a_response_is_never_unknown() {
+    let failures = || -> [Failure; 4] {
+        [
+            Error::Reset("gone".into()).into(),
+            Error::Timeout.into(),
+            Failure::DeadlineExceeded,
+            Failure::Cancelled,
+        ]
+    };
+    for failure in failures() {
+        let mut effect = Effect::new(true, false);
+        effect.begin();
+        effect.respond();
+        // The rest of a stream fails later than its attempt.
+        assert_eq!(effect.conclude(&failure, None).0, Outcome::Completed, "{failure}");
+        effect.fail(&failure);
+        assert_eq!(effect.conclude(&failure, None).0, Outcome::Completed, "{failure}");
+        effect.begin();
+        effect.fail(&failure);
+        assert_eq!(effect.conclude(&failure, None).0, Outcome::Unknown, "{failure}");
+    }
+    for failure in failures() {
+        let mut effect = Effect::new(false, false);
+        effect.begin().unwrap().start_sending();
+        effect.respond();
+        effect.fail(&failure);
+        assert_eq!(effect.conclude(&failure, None).0, Outcome::Unknown, "{failure}");
+    }
+}

@@ -92,6 +92,18 @@ fn wait_is_exact_in_the_details_and_has_jitter_in_the_pushback() {
     assert_eq!(pushback(&status), Some("600000"));
 }
 
+/// Java reads it as an `int`, and does not retry if it is larger.
+#[test]
+fn pushback_fits_into_31_bits() {
+    let limited = || responded_with(429, &[("retry-after", "2592000")], "{}");
+    for draw in [0, u64::MAX] {
+        let status = translate::status(limited(), &retried(), draw);
+        let wait = status.get_details_retry_info().unwrap().retry_delay;
+        assert_eq!(wait, Some(Duration::from_secs(2_592_000)));
+        assert_eq!(pushback(&status), Some("2147483647"));
+    }
+}
+
 #[test]
 fn overload_without_a_wait_gets_that_of_the_gateway() {
     for status in [429, 503, 509, 529] {

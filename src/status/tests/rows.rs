@@ -140,6 +140,7 @@ pub(super) fn local() -> Vec<Local> {
         row(Grpc::CompressionUndeclared.into(),                     (13, 13), never, "COMPRESSION_UNDECLARED", &[], no),
         row(Grpc::UnknownRpc.into(),                                (12, 12), never, "UNKNOWN_RPC", &[], no),
         row(Failure::DeadlineExceeded,                              (4, 4),   never, "DEADLINE_EXCEEDED", &[], None),
+        row(Failure::StreamLimit,                                   (4, 4),   never, "STREAM_TIME_LIMIT", &[], None),
         row(Failure::Cancelled,                                     (1, 1),   never, "CANCELLED", &[], None),
         row(Auth::Unavailable("partner key").into(),                (14, 14), never, "GATEWAY_CREDENTIALS_UNAVAILABLE", &[], None),
         row(Exhausted::InFlight.into(),                                       (8, 8),   never, "GATEWAY_OVERLOADED", &["RetryInfo"], Some("1000")),

@@ -10,10 +10,13 @@ use crate::transcode::json;
 /// Bytes by which the rest of a chunk grows at least, to be read with the next chunk.
 const LEAST: usize = 4096;
 
-/// Maximum bytes of the rest of a stream that is read again with every chunk, so that an
-/// element is read as soon as it has arrived. A larger one may need the chunk after its
-/// last.
+/// Maximum bytes of the rest of a stream that is read again with every chunk that may end
+/// an element, so that an element is read as soon as it has arrived. A larger one may need
+/// the chunk after its last.
 const SMALL: usize = 32 * 1024;
+
+/// The part of such a rest by which it grows at least, to be read without an end.
+const STEP: usize = 8;
 
 /// A part of the text, in chunks.
 #[derive(Debug)]
@@ -85,7 +88,11 @@ impl Arrival {
         self.received += chunk.len();
         self.chunk = chunk;
         if !self.rest.is_empty() {
+            let may_end = self.chunk.contains(&b'}') && self.rest.len() <= SMALL;
             self.extend_rest();
+            if self.largest_element.is_some() && may_end {
+                self.worth = 0;
+            }
             if self.rest.len() < self.worth {
                 self.forget_chunk();
             }
@@ -200,7 +207,7 @@ impl Arrival {
         self.forget_chunk();
         let length = self.rest.len();
         self.worth = match self.largest_element {
-            Some(_) if length <= SMALL => length + 1,
+            Some(_) if length <= SMALL => length + length / STEP + 1,
             Some(largest) => (2 * length).min(largest.max(length + 1)),
             None => 2 * length,
         };

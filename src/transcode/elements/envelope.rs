@@ -11,8 +11,6 @@ use crate::{
 pub(super) struct Envelope {
     place: Place,
     members: Members,
-    /// The first key that is one of an error.
-    error_key: Option<&'static str>,
 }
 
 /// What is next. Fields and elements are indices.
@@ -49,7 +47,6 @@ impl Envelope {
         framing: Option<Framing<N>>,
         written: &mut u64,
     ) -> Result<Progress, ResponseError> {
-        transcoder.error_key = self.error_key;
         loop {
             if self.place == Place::End {
                 transcoder.json.end()?;
@@ -69,7 +66,6 @@ impl Envelope {
             let is_certain = is_last || !is_open(&step, transcoder);
             match step {
                 Ok(()) if is_certain => {
-                    next.error_key = transcoder.error_key;
                     *self = next;
                     if let Some(Framing { prefix, most }) = message {
                         let length = transcoder.out.len() - start - N;

@@ -351,6 +351,38 @@ fn large_element_in_small_chunks_is_not_read_again_with_each() {
     assert!(looked_at <= 4 * json.len(), "{looked_at} of {}", json.len());
 }
 
+/// As above, of a stream. Each element is read with the chunk that ends it.
+#[test]
+fn elements_in_small_chunks_are_read_when_they_have_arrived() {
+    const ELEMENTS: usize = 4;
+
+    let element = format!(r#"{{"id":"{}"}}"#, "i".repeat(16 * 1024));
+    let start = r#"{"data":["#.len();
+    let json = format!(r#"{{"data":[{}]}}"#, [&*element; ELEMENTS].join(","));
+    let mut elements = Elements::of_stream(rpc(LIST), 1 << 20);
+    let mut out = Vec::with_capacity(2 * json.len() + SLACK);
+    let framing = Framing { prefix: |_| [], most: usize::MAX };
+    let (mut looked_at, mut read) = (0, 0);
+    for (arrived, byte) in (1..).zip(json.as_bytes().chunks(1)) {
+        elements.push(Bytes::copy_from_slice(byte));
+        loop {
+            let window = elements.window();
+            looked_at += if elements.arrival.is_worth_reading() { window } else { 0 };
+            match elements.next(&mut out, framing).unwrap() {
+                Progress::Elements(more) => read += more,
+                Progress::Turn => {}
+                _ => break,
+            }
+        }
+        let ended = arrived.max(start) - start + 1;
+        assert_eq!(
+            usize::try_from(read).unwrap(),
+            (ended / (element.len() + 1)).min(ELEMENTS)
+        );
+    }
+    assert!(looked_at <= 12 * json.len(), "{looked_at} of {}", json.len());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 

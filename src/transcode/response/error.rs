@@ -68,12 +68,12 @@ impl ResponseError {
         Self::new("must be set, but is missing, null or empty").within(&keys.join(", "))
     }
 
-    /// Returns an error about an object with the key of an error and none of its fields.
+    /// Returns an error about an object with keys, none of which is one of its fields.
     #[cold]
-    pub(super) fn error_form(message: &Message, key: &str) -> Self {
+    pub(super) fn foreign(message: &Message) -> Self {
         let keys: Vec<&str> =
             message.fields.iter().map(|field| field.key.as_str()).collect();
-        Self::new(format!("has `{key}` but not `{}`", keys.join("`, `")))
+        Self::new(format!("has none of the keys `{}`", keys.join("`, `")))
     }
 
     /// Returns an error about a value that is nested too deep.

@@ -3,12 +3,6 @@
 use super::{ResponseError, Transcoder};
 use crate::contract::Message;
 
-/// The keys of an error, or of another version's envelope, in a success response.
-pub(super) const ERROR_KEYS: [&str; 10] = [
-    "error", "errors", "message", "status", "key", "result", "code", "detail", "msg",
-    "title",
-];
-
 /// The members of an object that have been read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::transcode) struct Members {
@@ -16,6 +10,8 @@ pub(in crate::transcode) struct Members {
     seen: u64,
     /// The likely index of the next field.
     next: usize,
+    /// Whether there was a key of no field.
+    has_others: bool,
 }
 
 impl Members {
@@ -75,6 +71,7 @@ impl<'a> Transcoder<'a> {
             return members.see(message, likely).map(Some);
         }
         let index = self.other_key(message, likely + 1)?;
+        members.has_others |= index.is_none();
         index.map(|index| members.see(message, index)).transpose()
     }
 
@@ -92,9 +89,11 @@ impl<'a> Transcoder<'a> {
         message: &Message,
         members: &Members,
     ) -> Result<(), ResponseError> {
-        let is_error = members.seen == 0 && self.level == 0;
-        if let Some(key) = self.error_key.filter(|_| is_error) {
-            return Err(ResponseError::error_form(message, key));
+        // An error, or another version's envelope. A message without fields is that of a
+        // response without content.
+        let is_foreign = members.seen == 0 && members.has_others;
+        if is_foreign && self.level == 0 && !message.fields.is_empty() {
+            return Err(ResponseError::foreign(message));
         }
         let missing = message.required & !members.seen;
         if missing == 0 { Ok(()) } else { Err(ResponseError::missing(message, missing)) }
@@ -116,13 +115,6 @@ impl<'a> Transcoder<'a> {
         self.json.key(&mut self.out)?;
         let key = self.out.since(mark);
         let index = message.fields.iter().position(|field| field.key.as_bytes() == key);
-        // A message without fields is that of a response without content.
-        let is_envelope = self.level == 0 && !message.fields.is_empty();
-        if index.is_none() && is_envelope && self.error_key.is_none() {
-            self.error_key = ERROR_KEYS
-                .into_iter()
-                .find(|error| key.eq_ignore_ascii_case(error.as_bytes()));
-        }
         self.out.truncate(mark);
         Ok(index)
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use kit::fake::Step::{self, Answer, Close, Drip, Flood, Reset, Stall, Write};
 
 use super::{
-    Case, LOST, SLOW, SLOW_CREATE, STARVED, TOO_LARGE, TOO_LARGE_CREATE, UNREADABLE,
-    UNREADABLE_CREATE,
+    CUT, Case, LOST, SLOW, SLOW_BODY, SLOW_CREATE, STARVED, TOO_LARGE, TOO_LARGE_CREATE,
+    UNREADABLE, UNREADABLE_CREATE,
 };
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
@@ -37,6 +37,7 @@ pub(super) fn cases() -> Vec<Case> {
 /// Connections that end.
 fn connections() -> Vec<Case> {
     let lost = |name, steps| Case::new(name, vec![steps], LOST, LOST);
+    let cut = |name, steps| Case::new(name, vec![steps], CUT, LOST);
     let mut at_once = Case::new(
         "reset before the request is read",
         vec![],
@@ -54,18 +55,18 @@ fn connections() -> Vec<Case> {
         unasked,
         lost("reset within the headers", vec![write("HTTP/1.1 200 O"), Reset]),
         lost("closed within the headers", vec![write(HEAD), Close]),
-        lost(
+        cut(
             "closed within a chunk",
             vec![head(CHUNKED), write("ff\r\n{\"data\":"), Close],
         ),
-        lost("closed between chunks", vec![head(CHUNKED), write("2\r\n{}\r\n"), Close]),
+        cut("closed between chunks", vec![head(CHUNKED), write("2\r\n{}\r\n"), Close]),
     ]
 }
 
 /// Responses that do not come, or not whole.
 fn silences() -> Vec<Case> {
     let slow = |name, steps| Case::new(name, vec![steps], SLOW, SLOW_CREATE).hurried();
-    let slow_body = |name, steps| Case::new(name, vec![steps], SLOW, SLOW).hurried();
+    let slow_body = |name, steps| Case::new(name, vec![steps], SLOW_BODY, SLOW).hurried();
     let body = format!("{HEAD}content-length: 11\r\n\r\n");
     let pause = Duration::from_millis(100);
     vec![

@@ -12,7 +12,7 @@ use kit::{
     tls::Authority,
 };
 
-use super::{Case, LOST, UNREADABLE, UNREADABLE_CREATE};
+use super::{CUT, Case, LOST, UNREADABLE, UNREADABLE_CREATE};
 
 const NOT_PROCESSED: &str = "Unavailable UPSTREAM_NOT_PROCESSED 3 NOT_SENT";
 
@@ -34,6 +34,11 @@ pub(super) fn cases(authority: &Authority) -> Vec<Case> {
 
 fn lost(name: &'static str, steps: Vec<Step>) -> Case {
     Case::new(name, vec![steps], LOST, LOST)
+}
+
+/// A response that breaks off.
+fn cut(name: &'static str, steps: Vec<Step>) -> Case {
+    Case::new(name, vec![steps], CUT, LOST)
 }
 
 fn reset(code: u32) -> Step {
@@ -77,21 +82,21 @@ fn broken_off() -> Vec<Case> {
             "GOAWAY before the stream, after an interim response",
             vec![head(103), GoAway(0, NO_ERROR), Stall],
         ),
-        lost("a stream refused within its body", vec![head(200), reset(REFUSED_STREAM)]),
-        lost("a stream reset within its body", vec![head(200), reset(INTERNAL_ERROR)]),
-        lost(
+        cut("a stream refused within its body", vec![head(200), reset(REFUSED_STREAM)]),
+        cut("a stream reset within its body", vec![head(200), reset(INTERNAL_ERROR)]),
+        cut(
             "a stream reset without an error, within its body",
             vec![head(200), part(), reset(NO_ERROR)],
         ),
-        lost(
+        cut(
             "a rejection reset without an error, within its body",
             vec![head(400), part(), reset(NO_ERROR)],
         ),
-        lost(
+        cut(
             "GOAWAY before the stream, within its body",
             vec![head(200), part(), GoAway(0, NO_ERROR), Stall],
         ),
-        lost("a reset after the headers", vec![head(200), Reset]),
+        cut("a reset after the headers", vec![head(200), Reset]),
         // A server that needs no more of a request says so (RFC 9113, section 8.1).
         Case::new(
             "a stream reset without an error, after its response",

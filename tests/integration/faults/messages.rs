@@ -11,8 +11,8 @@ use kit::fake::{
 };
 
 use super::{
-    BOTH, Case, LOST, SLOW, SLOW_CREATE, TOO_LARGE, TOO_LARGE_CREATE, UNREADABLE,
-    UNREADABLE_CREATE,
+    BOTH, CUT, Case, LOST, SLOW, SLOW_BODY, SLOW_CREATE, TOO_LARGE, TOO_LARGE_CREATE,
+    UNREADABLE, UNREADABLE_CREATE,
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -35,12 +35,13 @@ fn data(text: &str) -> Step {
 /// Connections that end.
 fn connections() -> Vec<Case> {
     let lost = |name, steps| Case::new(name, vec![steps], LOST, LOST);
+    let cut = |name, steps| Case::new(name, vec![steps], CUT, LOST);
     vec![
         lost("reset before the headers", vec![Reset]),
-        lost("reset after the headers", vec![head("99"), Reset]),
-        lost("reset within the body", vec![head("99"), data("{\"data\":"), Reset]),
+        cut("reset after the headers", vec![head("99"), Reset]),
+        cut("reset within the body", vec![head("99"), data("{\"data\":"), Reset]),
         lost("closed before the headers", vec![Close]),
-        lost("closed within the body", vec![head("99"), data("{\"data\":"), Close]),
+        cut("closed within the body", vec![head("99"), data("{\"data\":"), Close]),
         lost("closed for writing only", vec![HalfClose, Stall]),
         Case::new(
             "lost, then a response",
@@ -66,7 +67,7 @@ fn connections() -> Vec<Case> {
 
 /// Responses that do not come, or not whole.
 fn silences() -> Vec<Case> {
-    let slow = |name, steps| Case::new(name, vec![steps], SLOW, SLOW).hurried();
+    let slow = |name, steps| Case::new(name, vec![steps], SLOW_BODY, SLOW).hurried();
     let sent = |name, steps| Case::new(name, vec![steps], SLOW, SLOW_CREATE).hurried();
     let pause = Duration::from_millis(100);
     let late = vec![vec![Stall], vec![Answer]];
@@ -78,7 +79,7 @@ fn silences() -> Vec<Case> {
         Case::new(
             "a body byte by byte",
             vec![vec![head("99"), Drip(b" ".repeat(99), pause)]],
-            SLOW,
+            SLOW_BODY,
             SLOW_CREATE,
         )
         .flag("--timeout", "6")

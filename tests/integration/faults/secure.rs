@@ -6,7 +6,7 @@ use kit::{
     tls::{Authority, VALID, self_signed},
 };
 
-use super::{Case, LOST, UNREACHED};
+use super::{CUT, Case, LOST, UNREACHED};
 
 const EXPIRED: [i32; 2] = [2010, 2020];
 
@@ -38,7 +38,7 @@ fn tls(authority: &Authority) -> Vec<Case> {
     let rejected = |name, tls| case(name, tls, UNREACHED, UNREACHED).seen(0);
     let server = |name, years| authority.server_of(name, years, Protocol::Http1);
     let mut cut =
-        case("reset within a response, over TLS", server(HOST, VALID), LOST, LOST);
+        case("reset within a response, over TLS", server(HOST, VALID), CUT, LOST);
     let half = b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{".to_vec();
     cut.script.reactions = vec![vec![Write(half), Reset]];
     let mut plain =

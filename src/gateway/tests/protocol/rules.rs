@@ -196,7 +196,7 @@ impl<'a> Rules<'a> {
             },
         });
         let retries = Retries::new(self.scenario.attempts);
-        let mut retry = retries.first(false);
+        let mut retry = retries.first(false, None);
         let (mut may_retry, mut may_renew) = (false, false);
         for (index, ending) in endings.iter().enumerate() {
             let is_last = index + 1 == endings.len();

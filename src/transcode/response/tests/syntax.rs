@@ -39,7 +39,7 @@ fn unknown_keys_are_skipped_but_must_be_json() {
         r#"{"x":1,}"#,
         r#"{"x":1 "y":2}"#,
         r#"{"x"::1}"#,
-        r#"{"x":1}}"#,
+        r#"{"a_int32":1}}"#,
         "{}{}",
         "{} x",
         "{}\0",
@@ -222,7 +222,8 @@ fn absurd_nesting_is_rejected_early() {
         transcode(LIST, deep.as_bytes()).unwrap_err();
     }
     transcode(EVERY, r#"{"a_message":"#.repeat(100_000).as_bytes()).unwrap_err();
-    let skipped = format!(r#"{{"x":{}{}}}"#, "[".repeat(100), "]".repeat(100));
+    let skipped =
+        format!(r#"{{"x":{}{},"data":null}}"#, "[".repeat(100), "]".repeat(100));
     reads(LIST, &skipped, "");
 }
 

@@ -24,7 +24,13 @@ pub mod print;
 mod schema;
 mod upstream;
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt,
+    fs::{self, File},
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use secrecy::SecretString;
@@ -209,6 +215,15 @@ impl Error {
     fn new(problem: impl Into<String>) -> Self {
         Self::Invalid(problem.into())
     }
+}
+
+/// Opens a file that a setting names.
+fn open(path: &Path) -> io::Result<File> {
+    // Checked before it is opened: to open a named pipe would wait for a writer.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    File::open(path)
 }
 
 #[cfg(test)]

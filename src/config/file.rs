@@ -5,7 +5,6 @@
 
 use std::{
     fmt,
-    fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
@@ -73,7 +72,7 @@ pub(super) fn read(path: &Path, known: &[Declaration]) -> Result<Vec<Entry>, Err
 fn content(path: &Path) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Read { file: path.to_owned(), source };
     let mut content = Vec::new();
-    let file = File::open(path).map_err(failed)?;
+    let file = super::open(path).map_err(failed)?;
     file.take(MOST_BYTES + 1).read_to_end(&mut content).map_err(failed)?;
     if content.len() as u64 > MOST_BYTES {
         return Err(Error::TooLarge(path.to_owned()));

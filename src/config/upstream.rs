@@ -1,11 +1,11 @@
 //! The flags of the way to Polytomic.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{io::Read as _, path::PathBuf, time::Duration};
 
 use clap::{Args, builder::BoolishValueParser};
 
 use super::{
-    Error, Target,
+    Error, Target, open,
     parse::{answer_size, some_time},
 };
 use crate::upstream::{BaseUrl, Settings};
@@ -146,10 +146,12 @@ impl UpstreamFlags {
 
     /// Returns the settings of the client. Reads the CA file.
     pub(super) fn settings(&self) -> Result<Settings, Error> {
-        let read = |file: &PathBuf| {
-            fs::read(file).map_err(|source| Error::File {
+        let read = |path: &PathBuf| {
+            let mut content = Vec::new();
+            let read = open(path).and_then(|mut file| file.read_to_end(&mut content));
+            read.map(|_| content).map_err(|source| Error::File {
                 flag: "--upstream-ca-file",
-                file: file.clone(),
+                file: path.clone(),
                 source,
             })
         };

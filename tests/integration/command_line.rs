@@ -4,7 +4,7 @@ use std::{ffi::OsStr, io::Write, os::unix::ffi::OsStrExt};
 
 use clap::CommandFactory;
 use polytomic_gateway::config::Cli;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 use tokio::process::Command;
 use tonic::Code;
 
@@ -176,12 +176,31 @@ async fn unusable_ca_file_is_invalid() {
     junk.write_all(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
         .unwrap();
     let junk = junk.path().to_str().unwrap();
-    for (file, expected) in
-        [("/nowhere", "cannot be read"), ("/dev/null", "cannot be used"), (junk, "used")]
-    {
+    for (file, expected) in [
+        ("/nowhere", "cannot be read"),
+        ("/dev/null", "it is not a regular file"),
+        (junk, "used"),
+    ] {
         let error = usage_error(&["serve", "--upstream-ca-file", file], &[]).await;
         assert!(error.contains("--upstream-ca-file "), "{error}");
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn named_pipe_is_rejected_and_not_waited_for() {
+    let directory = TempDir::new().unwrap();
+    let pipe = directory.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().await.unwrap();
+    assert!(made.success());
+    let pipe = pipe.to_str().unwrap();
+    for flag in ["--upstream-ca-file", "--config"] {
+        for command in ["serve", "check"] {
+            let output = run(&[command, flag, pipe], &[]).await;
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_ne!(output.status.code(), Some(0), "{error}");
+            assert!(error.contains("it is not a regular file"), "{error}");
+        }
     }
 }
 

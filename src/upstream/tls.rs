@@ -5,7 +5,10 @@ use std::{io, sync::Arc};
 use rustls::{
     ClientConfig,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    pki_types::{
+        CertificateDer, ServerName,
+        pem::{self, PemObject},
+    },
 };
 use rustls_platform_verifier::Verifier;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -66,12 +69,31 @@ pub(super) fn is_http2<T>(stream: &TlsStream<T>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(H2)
 }
 
-fn parse(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SetupError> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates =
-        certificates.map_err(|error| SetupError::Authorities(error.to_string()))?;
+fn parse(content: &[u8]) -> Result<Vec<CertificateDer<'static>>, SetupError> {
+    let unusable = |problem: &str| SetupError::Authorities(problem.to_owned());
+    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+        return Err(unusable("it is UTF-16; save it as UTF-8"));
+    }
+    // An editor may have put the byte order mark of UTF-8 before it.
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let certificates: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(content).collect();
+    let certificates = certificates.map_err(|error| unusable(describe(&error)))?;
     if certificates.is_empty() {
-        return Err(SetupError::Authorities("it has no certificate".to_owned()));
+        return Err(unusable("it has no certificate"));
     }
     Ok(certificates)
+}
+
+/// Returns a text for an error of the library, whose own quotes lines as numbers.
+fn describe(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "it is not PEM: a section has no end line"
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            "it is not PEM: a line of BEGIN does not end with five dashes"
+        }
+        _ => "it is not PEM: a section is not base64",
+    }
 }

@@ -128,7 +128,7 @@ impl Server {
         connections.accept_waiting(&listener);
         drop(listener);
         draining.cancel();
-        routes.health().clone().close().await;
+        routes.end_open_streams().await;
         if timeout(drain_limit, connections.ended()).await.is_err() {
             warn!(open = connections.len(), "drain limit exceeded; closing connections");
             connections.close().await;

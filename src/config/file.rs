@@ -5,17 +5,16 @@
 
 use std::{
     fmt,
-    fs::File,
-    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::declaration::{Declaration, Kind, is_like_credential};
+use crate::files::{self, ReadError};
 
 /// The most bytes of a file. One with every setting and its comments has under 16 KiB.
-const MOST_BYTES: u64 = 256 * 1024;
+const MOST_BYTES: usize = 256 * 1024;
 
 /// The least similarity of a key to the one that the error suggests, of at most 1.
 const SIMILAR: f64 = 0.8;
@@ -41,13 +40,8 @@ pub struct Place {
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("the configuration file {} cannot be read: {source}", file.display())]
-    Read { file: PathBuf, source: io::Error },
-    #[error(
-        "the configuration file {} has more than {} KiB; is it another file?",
-        .0.display(), MOST_BYTES / 1024
-    )]
-    TooLarge(PathBuf),
+    #[error("the configuration file {}: {source}", file.display())]
+    Read { file: PathBuf, source: ReadError },
     #[error("the configuration file {} is UTF-16; save it as UTF-8", .0.display())]
     Utf16(PathBuf),
     #[error("{0}: the line is not UTF-8; save the file as UTF-8")]
@@ -67,18 +61,9 @@ pub(super) enum Error {
 
 /// Reads a file and checks its keys and the types of their values.
 pub(super) fn read(path: &Path, known: &[Declaration]) -> Result<Vec<Entry>, Error> {
-    parse(path, &content(path)?, known)
-}
-
-fn content(path: &Path) -> Result<Vec<u8>, Error> {
-    let failed = |source| Error::Read { file: path.to_owned(), source };
-    let mut content = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MOST_BYTES + 1).read_to_end(&mut content).map_err(failed)?;
-    if content.len() as u64 > MOST_BYTES {
-        return Err(Error::TooLarge(path.to_owned()));
-    }
-    Ok(content)
+    let content = files::read(path, MOST_BYTES)
+        .map_err(|source| Error::Read { file: path.to_owned(), source })?;
+    parse(path, &content, known)
 }
 
 fn parse(

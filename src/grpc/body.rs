@@ -12,46 +12,71 @@ use futures_util::{
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use http_body_util::{BodyStream, StreamBody};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tower::BoxError;
-use tower_http::timeout::{TimeoutBody, TimeoutError};
 
 use super::{Error, response, unary};
 use crate::{budget::Reservation, status::Failure};
 
-/// Returns the messages of a body of up to `max_bytes`, with the wait for each part of
-/// it limited to `timeout`. Each byte received counts against `reservation`. A compressed
-/// message is an error; which one depends on `names_compression`.
+/// What ends a stream of requests that its client leaves open.
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    /// Maximum bytes of all messages.
+    pub(super) bytes: usize,
+    /// Maximum time until the next part of a message arrives, or any of the first one.
+    /// After it the stream fails.
+    pub(super) part: Duration,
+    /// Maximum time until the next message begins. After it the stream ends, as if its
+    /// client had ended it.
+    pub(super) idle: Duration,
+    /// Ends the stream in the same way once it waits for its next message.
+    pub(super) closing: CancellationToken,
+}
+
+type Parts = Pin<Box<dyn Stream<Item = Result<Bytes, Failure>> + Send>>;
+
+/// Returns the messages of a body. Each byte received counts against `reservation`. A
+/// compressed message is an error; which one depends on `names_compression`.
 pub(super) fn messages<B>(
     body: B,
     names_compression: bool,
     reservation: Arc<Reservation>,
-    max_bytes: usize,
-    timeout: Duration,
+    limits: Limits,
 ) -> impl Stream<Item = Result<Bytes, Failure>> + Send + 'static
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let mut received = 0;
-    let parts = BodyStream::new(TimeoutBody::new(timeout, body)).map(move |frame| {
-        let frame = frame.map_err(|error| {
-            if error.is::<TimeoutError>() { Error::Late } else { Error::Cancelled }
-        })?;
-        let part = frame.into_data().unwrap_or_default();
+    let (mut received, limit) = (0, limits.bytes);
+    let parts: Parts = Box::pin(BodyStream::new(body).map(move |frame| {
+        let part = frame.map_err(|_| Error::Cancelled)?.into_data().unwrap_or_default();
         received += part.len();
-        if received > max_bytes {
-            return Err(Error::TooLarge { limit: max_bytes }.into());
+        if received > limit {
+            return Err(Error::TooLarge { limit }.into());
         }
         reservation.resize_to(received)?;
-        Ok::<_, Failure>(part)
-    });
-    let parts: Pin<Box<dyn Stream<Item = _> + Send>> = Box::pin(parts);
-    try_unfold((parts, BytesMut::new()), move |(mut parts, mut unread)| async move {
+        Ok(part)
+    }));
+    let start = (parts, BytesMut::new(), limits, true);
+    try_unfold(start, move |(mut parts, mut unread, limits, is_first)| async move {
         loop {
             if let Some(message) = unary::split_message(&mut unread, names_compression)? {
-                return Ok(Some((message, (parts, unread))));
+                return Ok(Some((message, (parts, unread, limits, false))));
             }
-            match parts.try_next().await? {
+            let part = if is_first || !unread.is_empty() {
+                let part = timeout(limits.part, parts.try_next()).await;
+                part.map_err(|_| Error::Late)??
+            } else {
+                tokio::select! {
+                    // What has arrived is answered, also during a drain.
+                    biased;
+                    part = parts.try_next() => part?,
+                    () = limits.closing.cancelled() => None,
+                    () = sleep(limits.idle) => None,
+                }
+            };
+            match part {
                 Some(part) => unread.extend_from_slice(&part),
                 None if unread.is_empty() => return Ok(None),
                 None => return Err(unary::ends_early().into()),
@@ -104,7 +129,14 @@ mod tests {
         status::Context,
     };
 
+    const SECOND: Duration = Duration::from_secs(1);
     const TIMEOUT: Duration = Duration::from_secs(10);
+    const IDLE: Duration = Duration::from_secs(60);
+
+    fn limits(bytes: usize) -> Limits {
+        let closing = CancellationToken::new();
+        Limits { bytes, part: TIMEOUT, idle: IDLE, closing }
+    }
 
     /// Makes a reservation that can grow to two units of 50 bytes.
     fn reservation() -> Arc<Reservation> {
@@ -121,7 +153,7 @@ mod tests {
         let parts: Vec<_> = parts.iter().map(|part| Bytes::from_static(part)).collect();
         let parts = parts.into_iter().map(|part| Ok::<_, BoxError>(Frame::data(part)));
         let body = StreamBody::new(stream::iter(parts));
-        messages(body, false, reservation(), max_bytes, TIMEOUT).try_collect().await
+        messages(body, false, reservation(), limits(max_bytes)).try_collect().await
     }
 
     #[tokio::test]
@@ -138,17 +170,56 @@ mod tests {
         }
     }
 
+    /// Reads the messages of a body that stays open behind `part`. Returns how many there
+    /// are, how long the stream was silent, and its failure.
+    async fn read_open(
+        part: &'static [u8],
+        limits: Limits,
+    ) -> (usize, Duration, Option<Failure>) {
+        let part = Ok::<_, BoxError>(Frame::data(Bytes::from_static(part)));
+        let body = StreamBody::new(stream::iter([part]).chain(stream::pending()));
+        let mut messages = pin!(messages(body, false, reservation(), limits));
+        let (mut number, started) = (0, Instant::now());
+        loop {
+            match messages.next().await {
+                Some(Ok(_)) => number += 1,
+                Some(Err(failure)) => return (number, started.elapsed(), Some(failure)),
+                None => return (number, started.elapsed(), None),
+            }
+        }
+    }
+
+    /// A message, and the prefix of another.
+    const PARTS: &[u8; 8] = &[0; 8];
+
     #[tokio::test(start_paused = true)]
-    async fn silent_stream_is_ended_after_the_timeout() {
-        let one = Ok::<_, BoxError>(Frame::data(Bytes::from_static(&[0; 5])));
-        let body = StreamBody::new(stream::iter([one]).chain(stream::pending()));
-        let mut messages = pin!(messages(body, false, reservation(), 100, TIMEOUT));
-        assert_eq!(messages.next().await.unwrap().unwrap(), "");
-        let started = Instant::now();
-        let error = messages.next().await.unwrap().unwrap_err();
-        assert!(matches!(error, Failure::Grpc(Error::Late)));
-        assert!(started.elapsed() >= TIMEOUT);
-        assert!(started.elapsed() < TIMEOUT + Duration::from_secs(1));
+    async fn silence_within_a_message_or_before_the_first_is_a_failure() {
+        let closing = limits(100).closing;
+        closing.cancel();
+        for limits in [limits(100), Limits { closing, ..limits(100) }] {
+            for (part, whole) in [(&PARTS[..], 1), (&PARTS[..1], 0), (&[], 0)] {
+                let (number, silence, failure) = read_open(part, limits.clone()).await;
+                assert_eq!(number, whole);
+                assert!(matches!(failure, Some(Failure::Grpc(Error::Late))), "{part:?}");
+                assert!(silence >= TIMEOUT && silence < TIMEOUT + SECOND, "{silence:?}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stream_without_another_message_ends() {
+        let (number, silence, failure) = read_open(&PARTS[..5], limits(100)).await;
+        assert!(number == 1 && failure.is_none(), "{failure:?}");
+        assert!(silence >= IDLE && silence < IDLE + SECOND, "{silence:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn drain_ends_a_stream_after_the_messages_that_have_arrived() {
+        let limits = limits(100);
+        limits.closing.cancel();
+        let (number, silence, failure) = read_open(&[0; 10], limits).await;
+        assert!(number == 2 && failure.is_none(), "{failure:?}");
+        assert!(silence < SECOND, "{silence:?}");
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use prost_reflect::DescriptorError;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tower::ServiceExt;
 
@@ -38,6 +39,10 @@ const LIST: &str = "/grpc.health.v1.Health/List";
 /// The RPC of health whose stream of responses does not end.
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
+/// Maximum time between two requests of a stream to reflection. A person reads the answer
+/// in between.
+const REFLECTION_IDLE: Duration = Duration::from_secs(60);
+
 /// The interval at which the gateway checks whether its own credentials are loaded.
 const READINESS_POLL: Duration = Duration::from_millis(500);
 
@@ -49,6 +54,8 @@ pub struct Routes {
     health: Health,
     reflection: Reflection,
     others: Others,
+    /// Cancelled when the server drains.
+    closing: CancellationToken,
 }
 
 impl Routes {
@@ -65,7 +72,8 @@ impl Routes {
         let health = Health::of(gateway.contract().services()).await;
         let reflection = Reflection::new(descriptor_set)?;
         let others = Others::new(&gateway);
-        Ok(Self { gateway, health, reflection, others })
+        let closing = CancellationToken::new();
+        Ok(Self { gateway, health, reflection, others, closing })
     }
 
     /// Registers what is counted of RPCs.
@@ -83,6 +91,13 @@ impl Routes {
     /// Returns the health that the server reports.
     pub(crate) fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Ends the streams that clients leave open, which a drain would wait for: watches of
+    /// health, and streams to reflection that wait for a request.
+    pub(crate) async fn end_open_streams(&self) {
+        self.closing.cancel();
+        self.health.clone().close().await;
     }
 
     /// Sets health to `NOT_SERVING` until every credential of the gateway is loaded.
@@ -237,11 +252,15 @@ impl Routes {
         let (parts, body) = request.into_parts();
         let counted = self.count(parts.uri.path(), arrived);
         let count = counted.metrics();
-        let (max_bytes, timeout) = (unary::REQUEST_LIMIT, unary::REQUEST_TIMEOUT);
+        let limits = body::Limits {
+            bytes: unary::REQUEST_LIMIT,
+            part: unary::REQUEST_TIMEOUT,
+            idle: REFLECTION_IDLE,
+            closing: self.closing.clone(),
+        };
         let names_compression = unary::names_compression(&parts.headers);
         let received = Arc::clone(&reservation);
-        let messages =
-            body::messages(body, names_compression, received, max_bytes, timeout);
+        let messages = body::messages(body, names_compression, received, limits);
         let messages = messages.inspect_ok(move |_| count.received());
         let responses = self.reflection.answer(messages);
         let peer = capacities.peer.clone();

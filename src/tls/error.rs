@@ -40,6 +40,9 @@ pub enum Problem {
     /// It is not PEM; says where that fails.
     #[error("it is not PEM: {0}")]
     Pem(&'static str),
+    /// It is text that PEM's readers do not know.
+    #[error("it is UTF-16; save it as UTF-8")]
+    Utf16,
     /// It is PEM without a certificate.
     #[error("it has no certificate")]
     NoCertificate,

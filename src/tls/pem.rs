@@ -46,7 +46,11 @@ impl Contents {
     ) -> Result<Self, Error> {
         let read = |file: &PemFile| {
             let content = files::read(&file.path, MOST);
-            Ok((file.path.clone(), content.map_err(|problem| file.error(problem))?))
+            let content = content.map_err(|problem| file.error(problem))?;
+            if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+                return Err(file.error(Problem::Utf16));
+            }
+            Ok((file.path.clone(), content))
         };
         files.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
@@ -63,7 +67,9 @@ impl Contents {
 
     fn of(&self, file: &PemFile) -> &[u8] {
         let content = self.0.iter().find(|(path, _)| *path == file.path);
-        content.map_or(&[], |(_, content)| content)
+        let content: &[u8] = content.map_or(&[], |(_, content)| content);
+        // An editor may have put the byte order mark of UTF-8 before it.
+        content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content)
     }
 }
 

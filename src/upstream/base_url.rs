@@ -6,6 +6,7 @@ use http::{
     Uri,
     uri::{self, Authority, PathAndQuery, Scheme},
 };
+use rustls::pki_types::ServerName;
 use url::{Position, Url};
 
 /// The URL that the paths of the API are appended to.
@@ -43,7 +44,7 @@ impl BaseUrl {
     /// Returns the name or address of the host. An IPv6 address has no brackets.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.url.host_str().unwrap_or_default().trim_matches(['[', ']'])
+        host_of(&self.url)
     }
 
     /// Returns the host, and the port unless it is the default.
@@ -97,8 +98,15 @@ impl FromStr for BaseUrl {
             return Err("it holds a query or fragment; remove it".to_owned());
         }
         // A service of Kubernetes may have a name without a dot, but hardly this one.
-        if let Some(host @ ("http" | "https")) = url.host_str() {
+        if let Some(host @ ("http" | "https" | "tcp" | "unix")) = url.host_str() {
             return Err(format!("the host is {host}; give one scheme, as https://host"));
+        }
+        let host = host_of(&url);
+        if ServerName::try_from(host).is_err() {
+            return Err(format!(
+                "the host {host} is not a name or an address; give one such as \
+                 https://app.polytomic.com"
+            ));
         }
         if url.path().trim_end_matches('/').contains("//") {
             return Err("the path has //; remove a slash".to_owned());
@@ -120,8 +128,12 @@ impl fmt::Display for BaseUrl {
     }
 }
 
+fn host_of(url: &Url) -> &str {
+    url.host_str().unwrap_or_default().trim_matches(['[', ']'])
+}
+
 fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let host = host_of(url);
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
@@ -142,6 +154,9 @@ mod tests {
             ("http://127.0.0.1:8080", "http://127.0.0.1:8080/api/me"),
             ("polytomic:8080", "https://polytomic:8080/api/me"),
             ("http://polytomic", "http://polytomic/api/me"),
+            ("http://my_polytomic", "http://my_polytomic/api/me"),
+            ("app.polytomic.com.", "https://app.polytomic.com./api/me"),
+            ("[2001:db8::1]:8443", "https://[2001:db8::1]:8443/api/me"),
         ] {
             let url: BaseUrl = written.parse().unwrap();
             assert_eq!(url.join("/api/me"), joined, "{written:?}");
@@ -176,6 +191,12 @@ mod tests {
             "https:/app.polytomic.com",
             "http//app.polytomic.com",
             "https://app.polytomic.com//api",
+            "https://app..com",
+            "http://app..com",
+            "-a.com",
+            "a-.com",
+            "unix:/tmp/polytomic",
+            "tcp:8080",
         ] {
             assert!(written.parse::<BaseUrl>().is_err(), "{written:?}");
         }

@@ -1,10 +1,10 @@
 //! The program as operators use it: flags, exit codes, signals.
 
-use std::{ffi::OsStr, io::Write, os::unix::ffi::OsStrExt};
+use std::{ffi::OsStr, fs, io::Write, os::unix::ffi::OsStrExt};
 
 use clap::CommandFactory;
 use polytomic_gateway::config::Cli;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 use tokio::process::Command;
 use tonic::Code;
 
@@ -13,6 +13,7 @@ use kit::{
     caller::KEY,
     held::Held,
     process::{Process, command, run, run_command},
+    tls::Authority,
 };
 
 /// Runs the program with invalid settings and returns its error.
@@ -38,7 +39,7 @@ type Mistake<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 async fn invalid_settings_are_one_line_and_exit_code_2() {
     let own = |seconds: &str| format!("ListPartnerSharedConnections={seconds}");
     let static_mode = ["serve", "--listen", "127.0.0.1:0", "--auth-mode", "static"];
-    let cases: [Mistake<'_>; 31] = [
+    let cases: [Mistake<'_>; 35] = [
         (&["nonsense"], &[], "unrecognized subcommand 'nonsense'"),
         (&["serve", "--nonsense"], &[], "unexpected argument '--nonsense'"),
         (&["serve", "--listen", "here"], &[], "--listen"),
@@ -85,6 +86,18 @@ async fn invalid_settings_are_one_line_and_exit_code_2() {
         (&["serve", "--upstream-url", "https:/x.example"], &[], "the host is https"),
         (&["serve", "--upstream-url", "http//x.example"], &[], "the host is http"),
         (&["serve", "--upstream-url", "https://x.example//api"], &[], "the path has //"),
+        (
+            &["serve", "--upstream-url", "https://x..example"],
+            &[],
+            "--upstream-url is not valid: the host x..example is not a name",
+        ),
+        (
+            &["serve", "--upstream-url", "https://-x.example"],
+            &[],
+            "the host -x.example is",
+        ),
+        (&["serve", "--upstream-url", "unix:/tmp/x"], &[], "the host is unix"),
+        (&["serve", "--upstream-url", "tcp:8080"], &[], "the host is tcp"),
         (&["serve", "--sandbox", "--upstream-url", "https://x"], &[], "remove one"),
         (&["serve", "--log", "a=b=c"], &[], "log filter"),
         (&["serve", "--partner-key-file", "key"], &[], "--auth-mode static"),
@@ -171,19 +184,58 @@ async fn hangup_logs_a_sentence() {
 
 #[tokio::test]
 async fn unusable_ca_file_is_invalid() {
-    let mut junk = NamedTempFile::new().unwrap();
+    let file = |content: &[u8]| {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        file
+    };
     // Three bytes, which are no certificate.
-    junk.write_all(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-        .unwrap();
-    let junk = junk.path().to_str().unwrap();
+    let junk = file(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let cut = file(b"-----BEGIN CERTIFICATE-----\nAAAA\n");
+    let illegal = file(b"-----BEGIN CERTIFICATE\nAAAA\n");
+    let other = file(b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n");
+    let utf16 = file(b"\xff\xfe-\0-\0-\0-\0-\0");
+    let path = |file: &NamedTempFile| file.path().to_str().unwrap().to_owned();
     for (file, expected) in [
-        ("/nowhere", "it cannot be read: No such file"),
-        ("/dev/null", "it is not a regular file"),
-        (junk, "its certificate 1 cannot be read"),
+        ("/nowhere".to_owned(), "it cannot be read: No such file"),
+        ("/dev/null".to_owned(), "it is not a regular file"),
+        (path(&junk), "its certificate 1 cannot be read"),
+        (path(&cut), "it is not PEM: a section has no end line"),
+        (path(&illegal), "it is not PEM: a line of BEGIN"),
+        (path(&other), "it is not PEM: a section is not base64"),
+        (path(&utf16), "it is UTF-16; save it as UTF-8"),
     ] {
-        let error = usage_error(&["serve", "--upstream-ca-file", file], &[]).await;
+        let error = usage_error(&["serve", "--upstream-ca-file", &file], &[]).await;
         assert!(error.contains("--upstream-ca-file "), "{error}");
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn byte_order_mark_before_the_ca_certificates_is_skipped() {
+    let certificate = fs::read(Authority::new().file()).unwrap();
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(&[b"\xef\xbb\xbf", &certificate[..]].concat()).unwrap();
+    let file = file.path().to_str().unwrap();
+    let url = ["--upstream-url", "polytomic", "--lame-duck", "0"];
+    let flags = ["--listen", "127.0.0.1:0", "--upstream-ca-file", file];
+    log_at_start(&[url, flags].concat(), &[]).await;
+}
+
+#[tokio::test]
+async fn named_pipe_is_rejected_and_not_waited_for() {
+    let directory = TempDir::new().unwrap();
+    let pipe = directory.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().await.unwrap();
+    assert!(made.success());
+    let pipe = pipe.to_str().unwrap();
+    for flag in ["--upstream-ca-file", "--config"] {
+        for command in ["serve", "check"] {
+            let output = run(&[command, flag, pipe], &[]).await;
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_ne!(output.status.code(), Some(0), "{error}");
+            assert!(error.contains("it is not a regular file"), "{error}");
+        }
     }
 }
 

@@ -120,7 +120,10 @@ async fn mistake_in_the_file_is_one_line_and_exit_code_2() {
     }
     let (code, _, error) = outcome(&["serve", "--config", "/nowhere"], &[]).await;
     assert_eq!(code, Some(2));
-    assert!(error.contains("the configuration file /nowhere cannot be read"), "{error}");
+    assert!(
+        error.contains("the configuration file /nowhere: it cannot be read"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use kit::{
     Caller, Fake, Gateway, HANG_GUARD,
     caller::SERVICE,
@@ -12,6 +13,10 @@ use tokio::time::{Instant, timeout};
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest,
 };
 
 /// Flags of a gateway whose drain hangs if it waits for anything.
@@ -52,6 +57,23 @@ async fn drain_ends_health_watches() {
             assert_eq!(state.status(), ServingStatus::NotServing);
         }
     }
+}
+
+#[tokio::test]
+async fn drain_ends_idle_reflection_streams() {
+    let gateway = Gateway::on_sandbox_with(&ENDLESS_DRAIN).await;
+    let mut reflection = ServerReflectionClient::new(gateway.channel().await);
+    let list = ServerReflectionRequest {
+        message_request: Some(MessageRequest::ListServices(String::new())),
+        ..ServerReflectionRequest::default()
+    };
+    let requests = stream::iter([list]).chain(stream::pending());
+    let mut responses =
+        reflection.server_reflection_info(requests).await.unwrap().into_inner();
+    assert!(responses.message().await.unwrap().is_some());
+    timeout(HANG_GUARD, gateway.stop()).await.expect("the drain waits for nothing");
+    let end = responses.message().await;
+    assert!(matches!(end, Ok(None)), "{end:?}");
 }
 
 #[tokio::test]

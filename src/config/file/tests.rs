@@ -140,11 +140,11 @@ fn other_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("none.toml");
     let error = of(&missing);
-    assert!(error.contains("none.toml cannot be read: No such file"), "{error}");
-    assert!(of(folder.path()).contains("cannot be read"));
+    assert!(error.contains("none.toml: it cannot be read: No such file"), "{error}");
+    assert!(of(folder.path()).contains("it is not a regular file"));
     let large = folder.path().join("large.toml");
     std::fs::write(&large, "#".repeat(256 * 1024)).unwrap();
     assert_eq!(super::read(&large, &known).unwrap(), []);
     std::fs::write(&large, "#".repeat(256 * 1024 + 1)).unwrap();
-    assert!(of(&large).contains("has more than 256 KiB"));
+    assert!(of(&large).contains("it is longer than 256 KiB"));
 }

@@ -12,7 +12,7 @@ use polytomic_gateway::{
 use tokio::{sync::oneshot, task::JoinHandle};
 use tonic::transport::Channel;
 
-use crate::{Fake, Origin, Protocol, front::Front};
+use crate::{Fake, Origin, Protocol, front::Front, metrics::values, until};
 
 /// A gateway that serves until the test ends.
 pub struct Gateway {
@@ -92,6 +92,7 @@ impl Gateway {
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
+        until(|| values(&metrics)["gateway_state serving"] == 1).await;
         Self { address, admin, sandbox: None, files, metrics, stop, running }
     }
 

@@ -12,6 +12,7 @@ const KEY: &str = "--tls-key-file";
 const CLIENT_CA: &str = "--tls-client-ca-file";
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "TLS of clients")]
 pub(super) struct TlsFlags {
     /// PEM file of the gateway's certificate, followed by its issuers. With it, the
     /// gateway speaks TLS 1.2 and 1.3 only, else plaintext. Read again when it changes
@@ -45,7 +46,7 @@ pub(super) struct TlsFlags {
     #[arg(
         long = "tls-client-auth",
         env = "POLYTOMIC_GATEWAY_TLS_CLIENT_AUTH",
-        value_name = "WHEN",
+        value_name = "MODE",
         value_enum
     )]
     client_auth: Option<ClientAuthFlag>,

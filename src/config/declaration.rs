@@ -6,6 +6,9 @@ use clap::{Arg, ArgAction, Command};
 /// The flag that names the configuration file, which the file cannot.
 pub(super) const FILE_FLAG: &str = "config";
 
+/// The heading of the flags of credentials.
+pub(super) const CREDENTIALS: &str = "Credentials";
+
 /// A setting, as its flag declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declaration {
@@ -69,7 +72,7 @@ impl Declaration {
 
     /// Reports whether the setting names a file that holds a credential.
     pub(super) fn is_of_credential_file(&self) -> bool {
-        self.key.ends_with("-file") && is_like_credential(&self.key)
+        self.heading == CREDENTIALS && self.key.ends_with("-file")
     }
 }
 

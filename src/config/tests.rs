@@ -220,3 +220,4 @@ fn only_commands_of_the_gateway_read_the_file() {
     let with = ["polytomic-gateway", "sandbox", "--config", "none.toml"];
     assert!(Cli::from_arguments(with).is_err());
 }
+            "WHEN",

@@ -65,7 +65,7 @@ pub enum Command {
     Config(ConfigCommand),
     /// Ask a gateway whether it should get RPCs: exit code 0 if so, else 1
     #[command(name = "healthcheck")]
-    HealthCheck(HealthCheck),
+    HealthCheck(Box<HealthCheck>),
     /// Serve the embedded simulator of Polytomic
     #[cfg(feature = "sandbox")]
     Sandbox(Sandbox),

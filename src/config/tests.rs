@@ -147,6 +147,30 @@ fn values_of_the_file_are_checked_like_flags() {
 }
 
 #[test]
+fn health_check_asks_where_a_gateway_with_the_same_file_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    let address = |content: &str, flags: &[&str]| {
+        fs::write(&file, content).unwrap();
+        let command = ["polytomic-gateway", "healthcheck", "--config"];
+        let arguments = [&command[..], &[file.to_str().unwrap()], flags].concat();
+        match Cli::from_arguments(arguments).unwrap().command {
+            Command::HealthCheck(flags) => {
+                flags.address().map(|address| address.to_string())
+            }
+            other => panic!("not healthcheck: {other:?}"),
+        }
+    };
+    let listens = "admin-listen = '0.0.0.0:7'\nattempts = 5\n";
+    assert_eq!(address(listens, &[]).as_deref(), Some("127.0.0.1:7"));
+    let flag = ["--admin-listen", "127.0.0.1:8"];
+    assert_eq!(address(listens, &flag).as_deref(), Some("127.0.0.1:8"));
+    assert_eq!(address("", &[]).as_deref(), Some("127.0.0.1:9464"));
+    assert_eq!(address("admin-listen = 'off'", &[]), None);
+    assert_eq!(address("sandbox = true", &[]), None);
+}
+
+#[test]
 fn url_with_a_password_is_not_shown() {
     let file = "upstream-url = 'https://u:canary@polytomic.example'\n";
     let flags = serve(with_file(file, &[]).unwrap());

@@ -77,7 +77,7 @@ impl Declaration {
 }
 
 impl Kind {
-    fn of(flag: &Arg) -> Self {
+    pub(super) fn of(flag: &Arg) -> Self {
         match value_name(flag) {
             _ if is_switch(flag) => Self::Switch,
             _ if matches!(flag.get_action(), ArgAction::Append) => Self::List,

@@ -198,8 +198,9 @@ fn printed_defaults_are_a_file_with_the_defaults() {
 #[test]
 fn printed_settings_are_a_file_with_the_same_settings() {
     let chosen = "listen = '127.0.0.1:7'\nsandbox = true\nanswer-limit = 4096\n\
-        log = 'a\"b\\c'\nrpc-timeout = ['List=5s', 'Create=1m']\n";
-    let first = serve(with_file(chosen, &["--attempts", "2"]).unwrap());
+        partner-key-file = 'a\"b\\c'\nrpc-timeout = ['List=5s', 'Create=1m']\n";
+    let first =
+        serve(with_file(chosen, &["--attempts", "02", "--no-key-check=on"]).unwrap());
     let printed = print::in_effect(first.in_effect(), &declarations());
     let again = serve(with_file(&printed, &[]).unwrap());
     let values = |flags: &Serve| {
@@ -228,6 +229,7 @@ fn names_of_values_follow_their_types() {
             "MODE",
             "NUMBER",
             "RPC=DURATION",
+    assert!(printed.contains("no-key-check = true # --no-key-check"), "{printed}");
             "SIZE",
             "URL",
             "VERSION",

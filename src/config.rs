@@ -136,6 +136,28 @@ pub enum Error {
         flag: &'static str,
         /// The file.
         file: PathBuf,
+    /// Keeps the settings in effect, with the defaults that depend on other settings.
+    fn set_in_effect(&mut self, mut settings: Vec<Setting>) {
+        for Setting { name, value, .. } in &mut settings {
+            *value = value.take().or_else(|| self.computed_default(name));
+        }
+        self.in_effect = settings;
+    }
+
+    fn computed_default(&self, name: &str) -> Option<String> {
+        let sandbox = self.upstream.sandbox;
+        match name {
+            "admin-listen" => Some(match self.admin.listen(sandbox) {
+                Some(address) => address.to_string(),
+                None => "off".to_owned(),
+            }),
+            "lame-duck" => Some(format!("{}s", self.net.lame_duck(sandbox).as_secs())),
+            "tls-client-auth" => Some(self.tls.default_client_auth().to_owned()),
+            "upstream-url" if !sandbox => Some(upstream::POLYTOMIC.to_owned()),
+            _ => None,
+        }
+    }
+
         /// The error of the system.
         source: io::Error,
     },

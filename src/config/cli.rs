@@ -143,7 +143,7 @@ impl Cli {
         let Layered { matches, settings } = layers::parse(Self::command(), arguments)?;
         let mut cli = Self::from_arg_matches(&matches)?;
         if let Some(flags) = cli.command.gateway() {
-            flags.in_effect = settings;
+            flags.set_in_effect(settings);
         }
         Ok(cli)
     }

@@ -121,7 +121,7 @@ fn flags_override_the_file_and_the_file_overrides_defaults() {
         flags.gateway.rpc_timeout.iter().map(|own| (&*own.rpc, own.timeout)).collect();
     let (list, create) = (Duration::from_secs(5), Duration::from_secs(60));
     assert_eq!(timeouts, [("List", list), ("Create", create)]);
-    assert_eq!(of("lame-duck"), pair("", "default"));
+    assert_eq!(of("partner-key-file"), pair("", "default"));
 }
 
 #[test]
@@ -147,6 +147,23 @@ fn values_of_the_file_are_checked_like_flags() {
 }
 
 #[test]
+#[test]
+fn defaults_that_depend_on_other_settings_are_shown() {
+    for (file, expected) in [
+        ("", ["127.0.0.1:9464", "https://app.polytomic.com", "5s", "off"]),
+        ("sandbox = true\ntls-client-ca-file = 'ca.pem'", ["off", "", "0s", "required"]),
+        (
+            "admin-listen = 'off'\nlame-duck = '2s'\ntls-client-auth = 'optional'",
+            ["off", "https://app.polytomic.com", "2s", "optional"],
+        ),
+    ] {
+        let flags = serve(with_file(file, &[]).unwrap());
+        let found = ["admin-listen", "upstream-url", "lame-duck", "tls-client-auth"]
+            .map(|name| shown(&flags, name).0);
+        assert_eq!(found, expected, "{file}");
+    }
+}
+
 fn health_check_asks_where_a_gateway_with_the_same_file_listens() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gateway.toml");
@@ -185,7 +202,9 @@ fn printed_defaults_are_a_file_with_the_defaults() {
     for (one, other) in flags.in_effect().iter().zip(by_default.in_effect()).skip(1) {
         assert_eq!((&one.name, &one.value), (&other.name, &other.value));
         let is_in_file = matches!(one.source, Source::File(_));
-        assert_eq!(is_in_file, one.value.is_some(), "{}", one.name);
+        let declarations = declarations();
+        let declared = declarations.iter().find(|setting| setting.key == one.name);
+        assert_eq!(is_in_file, declared.unwrap().default.is_some(), "{}", one.name);
     }
     for setting in declarations() {
         let line = format!("{} = ", setting.key);

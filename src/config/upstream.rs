@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Where Polytomic serves everyone.
-const POLYTOMIC: &str = "https://app.polytomic.com";
+pub(super) const POLYTOMIC: &str = "https://app.polytomic.com";
 
 /// Whether this program was built with the sandbox.
 const HAS_SANDBOX: bool = cfg!(feature = "sandbox");

@@ -26,7 +26,7 @@ mod schema;
 mod tls;
 mod upstream;
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use secrecy::SecretString;
@@ -123,19 +123,19 @@ pub enum Target {
     Sandbox,
 }
 
-/// A problem with the settings, and what to do about it.
+/// A value is not valid, or two are not valid together. Says what to do about it.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A value is not valid, or two are not valid together.
-    #[error("{0}")]
-    Invalid(String),
-    /// A file that a setting names cannot be read.
-    #[error("{flag} {} cannot be read: {source}", file.display())]
-    File {
-        /// The flag of the setting.
-        flag: &'static str,
-        /// The file.
-        file: PathBuf,
+#[error("{0}")]
+pub struct Error(String);
+
+impl Serve {
+    /// Returns each setting, with where it comes from, and no secret. Of a command line that
+    /// was not read by [`Cli`]'s functions, returns nothing.
+    #[must_use]
+    pub fn in_effect(&self) -> &[Setting] {
+        &self.in_effect
+    }
+
     /// Keeps the settings in effect, with the defaults that depend on other settings.
     fn set_in_effect(&mut self, mut settings: Vec<Setting>) {
         for Setting { name, value, .. } in &mut settings {
@@ -252,7 +252,7 @@ impl fmt::Display for Target {
 
 impl Error {
     fn new(problem: impl Into<String>) -> Self {
-        Self::Invalid(problem.into())
+        Self(problem.into())
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     declaration::{self, Declaration},
     environment,
     layers::{self, Layered},
+    parse::log_filter,
 };
 use crate::telemetry::Format;
 
@@ -34,6 +35,7 @@ pub struct Cli {
         global = true,
         env = "POLYTOMIC_GATEWAY_LOG",
         value_name = "FILTER",
+        value_parser = log_filter,
         help_heading = "Log",
         display_order = LAST
     )]

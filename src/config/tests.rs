@@ -137,6 +137,7 @@ fn values_of_the_file_are_checked_like_flags() {
         ("partner-key-file = ''", "a value is required for '--partner-key-file"),
         ("rpc-timeout = ['List']", "give an RPC, = and its timeout"),
         ("log-format = 'xml'", "[possible values: text, json]"),
+        ("log = 'verbose'", "'--log <FILTER>': \"verbose\" is not a level; use error"),
     ] {
         // A flag that would override the value does not make it right.
         let error = with_file(&format!("\n{line}\n"), &["--timeout", "1s"]).unwrap_err();
@@ -146,7 +147,6 @@ fn values_of_the_file_are_checked_like_flags() {
     }
 }
 
-#[test]
 #[test]
 fn defaults_that_depend_on_other_settings_are_shown() {
     for (file, expected) in [
@@ -164,6 +164,7 @@ fn defaults_that_depend_on_other_settings_are_shown() {
     }
 }
 
+#[test]
 fn health_check_asks_where_a_gateway_with_the_same_file_listens() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gateway.toml");
@@ -201,9 +202,9 @@ fn printed_defaults_are_a_file_with_the_defaults() {
     let by_default = serve(Cli::from_arguments(["polytomic-gateway", "serve"]).unwrap());
     for (one, other) in flags.in_effect().iter().zip(by_default.in_effect()).skip(1) {
         assert_eq!((&one.name, &one.value), (&other.name, &other.value));
-        let is_in_file = matches!(one.source, Source::File(_));
         let declarations = declarations();
         let declared = declarations.iter().find(|setting| setting.key == one.name);
+        let is_in_file = matches!(one.source, Source::File(_));
         assert_eq!(is_in_file, declared.unwrap().default.is_some(), "{}", one.name);
     }
     for setting in declarations() {
@@ -228,6 +229,7 @@ fn printed_settings_are_a_file_with_the_same_settings() {
     };
     assert_eq!(values(&first), values(&again), "{printed}");
     assert!(printed.contains("attempts = 2 # --attempts"), "{printed}");
+    assert!(printed.contains("no-key-check = true # --no-key-check"), "{printed}");
 }
 
 #[test]
@@ -248,10 +250,10 @@ fn names_of_values_follow_their_types() {
             "MODE",
             "NUMBER",
             "RPC=DURATION",
-    assert!(printed.contains("no-key-check = true # --no-key-check"), "{printed}");
             "SIZE",
             "URL",
             "VERSION",
+            "WHEN",
         ];
         assert!(known.contains(&name), "{flag}: add the name, and its type to `Kind`");
         assert!(flag.get_help_heading().is_some() || name == "FILE", "{flag}");
@@ -265,4 +267,3 @@ fn only_commands_of_the_gateway_read_the_file() {
     let with = ["polytomic-gateway", "sandbox", "--config", "none.toml"];
     assert!(Cli::from_arguments(with).is_err());
 }
-            "WHEN",

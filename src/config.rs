@@ -85,7 +85,7 @@ pub struct Serve {
     #[command(flatten)]
     auth: auth::AuthFlags,
 
-    /// Each setting, with who gave it.
+    /// Each setting, with where it comes from.
     #[arg(skip)]
     in_effect: Vec<Setting>,
 }
@@ -156,19 +156,6 @@ impl Serve {
             "upstream-url" if !sandbox => Some(upstream::POLYTOMIC.to_owned()),
             _ => None,
         }
-    }
-
-        /// The error of the system.
-        source: io::Error,
-    },
-}
-
-impl Serve {
-    /// Returns each setting, with who gave it, and no secret. Of a command line that
-    /// was not read by [`Cli`]'s functions, returns nothing.
-    #[must_use]
-    pub fn in_effect(&self) -> &[Setting] {
-        &self.in_effect
     }
 
     /// Sets the partner key, which has a variable but no flag.

@@ -24,11 +24,11 @@ pub struct Setting {
     pub name: String,
     /// The value, which has no secret, in the form of the file; `None` if there is none.
     pub value: Option<String>,
-    /// Who gave it.
+    /// Where the value comes from.
     pub source: Source,
 }
 
-/// Who gave a value.
+/// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A flag, by its name.
@@ -37,7 +37,7 @@ pub enum Source {
     Variable(String),
     /// A line of the configuration file.
     File(Place),
-    /// Nobody.
+    /// The gateway itself.
     Default,
 }
 

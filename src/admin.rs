@@ -54,8 +54,10 @@ pub struct Sources {
     pub log: Option<LogFilter>,
     /// The metrics.
     pub metrics: Metrics,
-    /// The settings that the gateway runs with.
+    /// The settings that the gateway started with.
     pub settings: Arc<[Setting]>,
+    /// The same, as a configuration file.
+    pub configuration: Arc<str>,
 }
 
 /// A setting, as it may be shown.
@@ -122,6 +124,7 @@ impl Sources {
             log: Some(LogFilter::for_tests()),
             metrics: Metrics::new(),
             settings: Arc::default(),
+            configuration: Arc::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     admin,
     auth::{self, Authenticator},
     budget::Capacities,
-    config::{self, Serve, Setting, Target},
+    config::{self, Serve, Setting, Target, declarations, print::in_effect},
     contract::{self, Contract},
     gateway::{Gateway, IdentityClient},
     grpc::Routes,
@@ -146,6 +146,9 @@ impl App {
                 .map_err(|source| Error::Listen { address, source })?
                 .with_tls(files.listener.clone());
         server.register(&metrics);
+        // The filter of the log has a page of its own, which can change it.
+        let mut settings_shown = flags.in_effect().to_vec();
+        settings_shown.retain(|setting| setting.name != "log");
         let pages = admin::Sources {
             lifecycle: server.lifecycle(),
             authenticator,
@@ -155,7 +158,8 @@ impl App {
             rpcs: Arc::new(move || routes.totals()),
             log: None,
             metrics: metrics.clone(),
-            settings: flags.in_effect().iter().map(shown_setting).collect(),
+            settings: settings_shown.iter().map(shown_setting).collect(),
+            configuration: in_effect(&settings_shown, &declarations()).into(),
         };
         Ok(Self { server, admin, pages, upstream: shown, files, metrics })
     }

@@ -26,7 +26,7 @@ mod schema;
 mod tls;
 mod upstream;
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use secrecy::SecretString;
@@ -85,7 +85,7 @@ pub struct Serve {
     #[command(flatten)]
     auth: auth::AuthFlags,
 
-    /// Each setting, with who gave it.
+    /// Each setting, with where it comes from.
     #[arg(skip)]
     in_effect: Vec<Setting>,
 }
@@ -123,30 +123,39 @@ pub enum Target {
     Sandbox,
 }
 
-/// A problem with the settings, and what to do about it.
+/// A value is not valid, or two are not valid together. Says what to do about it.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A value is not valid, or two are not valid together.
-    #[error("{0}")]
-    Invalid(String),
-    /// A file that a setting names cannot be read.
-    #[error("{flag} {} cannot be read: {source}", file.display())]
-    File {
-        /// The flag of the setting.
-        flag: &'static str,
-        /// The file.
-        file: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
-}
+#[error("{0}")]
+pub struct Error(String);
 
 impl Serve {
-    /// Returns each setting, with who gave it, and no secret. Of a command line that
+    /// Returns each setting, with where it comes from, and no secret. Of a command line that
     /// was not read by [`Cli`]'s functions, returns nothing.
     #[must_use]
     pub fn in_effect(&self) -> &[Setting] {
         &self.in_effect
+    }
+
+    /// Keeps the settings in effect, with the defaults that depend on other settings.
+    fn set_in_effect(&mut self, mut settings: Vec<Setting>) {
+        for Setting { name, value, .. } in &mut settings {
+            *value = value.take().or_else(|| self.computed_default(name));
+        }
+        self.in_effect = settings;
+    }
+
+    fn computed_default(&self, name: &str) -> Option<String> {
+        let sandbox = self.upstream.sandbox;
+        match name {
+            "admin-listen" => Some(match self.admin.listen(sandbox) {
+                Some(address) => address.to_string(),
+                None => "off".to_owned(),
+            }),
+            "lame-duck" => Some(format!("{}s", self.net.lame_duck(sandbox).as_secs())),
+            "tls-client-auth" => Some(self.tls.default_client_auth().to_owned()),
+            "upstream-url" if !sandbox => Some(upstream::POLYTOMIC.to_owned()),
+            _ => None,
+        }
     }
 
     /// Sets the partner key, which has a variable but no flag.
@@ -230,7 +239,7 @@ impl fmt::Display for Target {
 
 impl Error {
     fn new(problem: impl Into<String>) -> Self {
-        Self::Invalid(problem.into())
+        Self(problem.into())
     }
 }
 

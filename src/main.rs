@@ -208,9 +208,9 @@ async fn reload_on_hangup(files: Files, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         files.reload().await;
         if let Some(files) = files.describe() {
-            info!(files, "SIGHUP: read the credential files again");
+            info!(files, "SIGHUP: read the files again");
         } else {
-            info!("SIGHUP: there are no credential files to read again");
+            info!("SIGHUP: there are no files to read again");
         }
     }
 }

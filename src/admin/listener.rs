@@ -179,6 +179,7 @@ mod tests {
         let mut sources = Sources::for_tests().await;
         sources.settings =
             [setting("timeout", None), setting("log", Some("\"\n"))].into();
+        sources.configuration = "timeout = \"5s\" # default\n".into();
         let metrics = sources.metrics.clone();
         let json = r#"[{"name":"timeout","value":null,"source":"flag"},{"name":"log","value":"\"\n","source":"flag"}]"#;
         for (path, accept, content_type, body) in [
@@ -198,7 +199,7 @@ mod tests {
                 "/configz",
                 "*/*",
                 "text/plain; charset=utf-8",
-                "# timeout is not set\nlog = \"\\\"\\n\"  # flag\n",
+                "timeout = \"5s\" # default\n",
             ),
             ("/configz", "application/json", "application/json", json),
         ] {

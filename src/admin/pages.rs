@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
-    Setting, Sources,
+    Sources,
     accept::prefers,
     guard, overview, readiness,
     reply::{CSS, HTML, JSON, Reply, TEXT, line, reply},
@@ -66,7 +66,7 @@ impl Page {
             Self::Livez => "200 while the process serves",
             Self::Readyz => "200 if the gateway should get RPCs, else 503 and the reason",
             Self::Metrics => "metrics for Prometheus",
-            Self::Config => "the settings in use, without secrets",
+            Self::Config => "the settings at start, without secrets",
             Self::LogLevel => "the log filter; PUT replaces it",
         }
     }
@@ -118,7 +118,7 @@ impl Pages {
     }
 
     fn show(&self, page: Page, headers: &HeaderMap) -> Reply {
-        let Sources { log, metrics, settings, .. } = &self.sources;
+        let Sources { log, metrics, settings, configuration, .. } = &self.sources;
         match page {
             Page::Overview => {
                 let others = self
@@ -141,7 +141,11 @@ impl Pages {
                 let format = if openmetrics { OPENMETRICS } else { PROMETHEUS };
                 reply(StatusCode::OK, format, metrics.render(openmetrics))
             }
-            Page::Config => show_settings(settings, headers),
+            Page::Config if prefers(headers, JSON, "text/plain") => {
+                let json = serde_json::to_vec(settings).expect("texts are valid JSON");
+                reply(StatusCode::OK, JSON, json)
+            }
+            Page::Config => reply(StatusCode::OK, TEXT, configuration.to_string()),
             Page::LogLevel => {
                 let filter = log.as_ref().map(LogFilter::text);
                 line(StatusCode::OK, filter.unwrap_or_default())
@@ -179,22 +183,6 @@ impl Pages {
         }
         reply(StatusCode::NOT_FOUND, TEXT, text)
     }
-}
-
-fn show_settings(settings: &[Setting], headers: &HeaderMap) -> Reply {
-    if prefers(headers, JSON, "text/plain") {
-        let json = serde_json::to_vec(settings).expect("texts are valid JSON");
-        return reply(StatusCode::OK, JSON, json);
-    }
-    let mut text = String::new();
-    for Setting { name, value, source } in settings {
-        let _ = match value {
-            // Quoted, so that no value makes up a line.
-            Some(value) => writeln!(text, "{name} = {value:?}  # {source}"),
-            None => writeln!(text, "# {name} is not set"),
-        };
-    }
-    reply(StatusCode::OK, TEXT, text)
 }
 
 fn not_allowed(page: Page) -> Reply {

@@ -4,7 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::{Args, builder::BoolishValueParser};
 
-use super::parse::{ListenOrOff, address_or_off};
+use super::{
+    Serve,
+    parse::{ListenOrOff, address_or_off},
+};
 
 /// The port is the one that exporters of OpenTelemetry use by default.
 const DEFAULT: SocketAddr =
@@ -38,19 +41,9 @@ impl AdminFlags {
     }
 }
 
-/// The flags of a health check.
+/// The flags of a health check: those of the gateway that it asks, and what it asks.
 #[derive(Debug, Clone, Args)]
 pub struct HealthCheck {
-    /// Address of the gateway's admin listener
-    #[arg(
-        long,
-        env = "POLYTOMIC_GATEWAY_ADMIN_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:9464",
-        value_parser = address_or_off
-    )]
-    admin_listen: ListenOrOff,
-
     /// Check only that the process serves, and not that it should get RPCs
     #[arg(
         long,
@@ -58,13 +51,18 @@ pub struct HealthCheck {
         value_parser = BoolishValueParser::new()
     )]
     pub live: bool,
+
+    /// The flags of the gateway.
+    #[command(flatten)]
+    serve: Serve,
 }
 
 impl HealthCheck {
     /// Returns the address to connect to, if the gateway listens.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        let ListenOrOff::At(mut address) = self.admin_listen else { return None };
+        let Serve { admin, upstream, .. } = &self.serve;
+        let mut address = admin.listen(upstream.sandbox)?;
         // A gateway that listens on all addresses listens on loopback, too.
         if address.ip().is_unspecified() {
             address.set_ip(Ipv4Addr::LOCALHOST.into());

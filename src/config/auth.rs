@@ -6,11 +6,11 @@ use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use secrecy::SecretString;
 use tracing::warn;
 
-use super::{Error, environment::PARTNER_KEY};
+use super::{Error, declaration::CREDENTIALS, environment::PARTNER_KEY};
 use crate::auth::{Callers, KeySource, Mode, Settings};
 
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Credentials")]
+#[command(next_help_heading = CREDENTIALS)]
 pub(super) struct AuthFlags {
     /// Whose key is sent to Polytomic
     #[arg(

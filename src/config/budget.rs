@@ -12,9 +12,9 @@ use crate::budget::Settings;
 #[command(next_help_heading = "Limits")]
 pub(super) struct BudgetFlags {
     /// Maximum concurrent RPCs; others fail immediately with RESOURCE_EXHAUSTED. One
-    /// client (a key, or in static mode a connection) gets up to 7/16 of them, a key that
-    /// is not confirmed a quarter, fewer while others are busy, but 4 if free. A connection
-    /// has at most 100 streams
+    /// client (a key, or in static mode an identity or a connection) gets up to 7/16 of
+    /// them, a key that is not confirmed a quarter, fewer while others are busy, but 4 if
+    /// free. A connection has at most 100 streams
     #[arg(
         long,
         env = "POLYTOMIC_GATEWAY_MAX_IN_FLIGHT",

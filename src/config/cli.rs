@@ -13,6 +13,7 @@ use super::{
     declaration::{self, Declaration},
     environment,
     layers::{self, Layered},
+    parse::log_filter,
 };
 use crate::telemetry::Format;
 
@@ -34,6 +35,7 @@ pub struct Cli {
         global = true,
         env = "POLYTOMIC_GATEWAY_LOG",
         value_name = "FILTER",
+        value_parser = log_filter,
         help_heading = "Log",
         display_order = LAST
     )]
@@ -65,7 +67,7 @@ pub enum Command {
     Config(ConfigCommand),
     /// Ask a gateway whether it should get RPCs: exit code 0 if so, else 1
     #[command(name = "healthcheck")]
-    HealthCheck(HealthCheck),
+    HealthCheck(Box<HealthCheck>),
     /// Serve the embedded simulator of Polytomic
     #[cfg(feature = "sandbox")]
     Sandbox(Sandbox),
@@ -143,7 +145,7 @@ impl Cli {
         let Layered { matches, settings } = layers::parse(Self::command(), arguments)?;
         let mut cli = Self::from_arg_matches(&matches)?;
         if let Some(flags) = cli.command.gateway() {
-            flags.in_effect = settings;
+            flags.set_in_effect(settings);
         }
         Ok(cli)
     }

@@ -6,6 +6,9 @@ use clap::{Arg, ArgAction, Command};
 /// The flag that names the configuration file, which the file cannot.
 pub(super) const FILE_FLAG: &str = "config";
 
+/// The heading of the flags of credentials.
+pub(super) const CREDENTIALS: &str = "Credentials";
+
 /// A setting, as its flag declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declaration {
@@ -69,12 +72,12 @@ impl Declaration {
 
     /// Reports whether the setting names a file that holds a credential.
     pub(super) fn is_of_credential_file(&self) -> bool {
-        self.key.ends_with("-file") && is_like_credential(&self.key)
+        self.heading == CREDENTIALS && self.key.ends_with("-file")
     }
 }
 
 impl Kind {
-    fn of(flag: &Arg) -> Self {
+    pub(super) fn of(flag: &Arg) -> Self {
         match value_name(flag) {
             _ if is_switch(flag) => Self::Switch,
             _ if matches!(flag.get_action(), ArgAction::Append) => Self::List,

@@ -8,7 +8,7 @@ use std::{ffi::OsString, fmt, path::PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind, parser::ValueSource};
 
 use super::{
-    declaration::{self, FILE_FLAG, declarations},
+    declaration::{self, FILE_FLAG, Kind, declarations},
     environment,
     file::{self, Entry, Place},
 };
@@ -22,13 +22,13 @@ const SERVE: &str = "serve";
 pub struct Setting {
     /// The name: of the flag without `--`, or of a variable that has no flag.
     pub name: String,
-    /// The value as it was given, which has no secret; `None` if there is none.
+    /// The value, which has no secret, in the form of the file; `None` if there is none.
     pub value: Option<String>,
-    /// Who gave it.
+    /// Where the value comes from.
     pub source: Source,
 }
 
-/// Who gave a value.
+/// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A flag, by its name.
@@ -37,7 +37,7 @@ pub enum Source {
     Variable(String),
     /// A line of the configuration file.
     File(Place),
-    /// Nobody.
+    /// The gateway itself.
     Default,
 }
 
@@ -170,9 +170,16 @@ impl Setting {
                 .map_or(Source::Default, |entry| Source::File(entry.place.clone())),
         };
         let is_hidden = |text: &String| is_url_to_hide(flag, text);
-        let value = match texts {
-            Some(text) if is_hidden(&text) => Some("(not shown: not valid)".to_owned()),
-            shown => shown,
+        let value = match (texts, Kind::of(flag)) {
+            (Some(text), _) if is_hidden(&text) => {
+                Some("(not shown: not valid)".to_owned())
+            }
+            // A flag and a variable take `yes` and `03`, too; the file does not.
+            (_, Kind::Switch) => matches.get_one::<bool>(id).map(bool::to_string),
+            (Some(text), Kind::Number) => {
+                Some(text.parse::<u64>().map_or(text, |number| number.to_string()))
+            }
+            (shown, _) => shown,
         };
         Some(Self { name: name.to_owned(), value, source })
     }

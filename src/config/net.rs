@@ -105,12 +105,16 @@ pub(super) struct NetFlags {
 }
 
 impl NetFlags {
-    /// Returns the settings of the server. No load balancer knows a gateway on the
-    /// sandbox, so its default has no lame duck.
+    /// Returns the time of the lame duck. No load balancer knows a gateway on the
+    /// sandbox, so its default has none.
+    pub(super) fn lame_duck(&self, sandbox: bool) -> Duration {
+        self.lame_duck.unwrap_or(if sandbox { Duration::ZERO } else { LAME_DUCK })
+    }
+
+    /// Returns the settings of the server.
     pub(super) fn settings(&self, sandbox: bool) -> Settings {
-        let lame_duck = if sandbox { Duration::ZERO } else { LAME_DUCK };
         Settings {
-            lame_duck: self.lame_duck.unwrap_or(lame_duck),
+            lame_duck: self.lame_duck(sandbox),
             drain_limit: self.drain_limit,
             max_connection_age: self.max_connection_age,
             max_connection_age_grace: self.max_connection_age_grace,

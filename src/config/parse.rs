@@ -4,6 +4,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use crate::telemetry::LogFilter;
+
 /// The longest time that a setting may have.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -54,6 +56,11 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "give an IP address and a port, such as 127.0.0.1:50051 or [::]:50051".to_owned()
     })
+}
+
+/// Checks a filter of the log.
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    LogFilter::check(text).map(|()| text.to_owned())
 }
 
 /// Parses a number of RPCs or connections.

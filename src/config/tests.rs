@@ -121,7 +121,7 @@ fn flags_override_the_file_and_the_file_overrides_defaults() {
         flags.gateway.rpc_timeout.iter().map(|own| (&*own.rpc, own.timeout)).collect();
     let (list, create) = (Duration::from_secs(5), Duration::from_secs(60));
     assert_eq!(timeouts, [("List", list), ("Create", create)]);
-    assert_eq!(of("lame-duck"), pair("", "default"));
+    assert_eq!(of("partner-key-file"), pair("", "default"));
 }
 
 #[test]
@@ -137,6 +137,7 @@ fn values_of_the_file_are_checked_like_flags() {
         ("partner-key-file = ''", "a value is required for '--partner-key-file"),
         ("rpc-timeout = ['List']", "give an RPC, = and its timeout"),
         ("log-format = 'xml'", "[possible values: text, json]"),
+        ("log = 'verbose'", "'--log <FILTER>': \"verbose\" is not a level; use error"),
     ] {
         // A flag that would override the value does not make it right.
         let error = with_file(&format!("\n{line}\n"), &["--timeout", "1s"]).unwrap_err();
@@ -144,6 +145,47 @@ fn values_of_the_file_are_checked_like_flags() {
         assert!(error.starts_with(expected_place), "{line}: {error}");
         assert!(error.contains(expected), "{line}: {error}");
     }
+}
+
+#[test]
+fn defaults_that_depend_on_other_settings_are_shown() {
+    for (file, expected) in [
+        ("", ["127.0.0.1:9464", "https://app.polytomic.com", "5s", "off"]),
+        ("sandbox = true\ntls-client-ca-file = 'ca.pem'", ["off", "", "0s", "required"]),
+        (
+            "admin-listen = 'off'\nlame-duck = '2s'\ntls-client-auth = 'optional'",
+            ["off", "https://app.polytomic.com", "2s", "optional"],
+        ),
+    ] {
+        let flags = serve(with_file(file, &[]).unwrap());
+        let found = ["admin-listen", "upstream-url", "lame-duck", "tls-client-auth"]
+            .map(|name| shown(&flags, name).0);
+        assert_eq!(found, expected, "{file}");
+    }
+}
+
+#[test]
+fn health_check_asks_where_a_gateway_with_the_same_file_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    let address = |content: &str, flags: &[&str]| {
+        fs::write(&file, content).unwrap();
+        let command = ["polytomic-gateway", "healthcheck", "--config"];
+        let arguments = [&command[..], &[file.to_str().unwrap()], flags].concat();
+        match Cli::from_arguments(arguments).unwrap().command {
+            Command::HealthCheck(flags) => {
+                flags.address().map(|address| address.to_string())
+            }
+            other => panic!("not healthcheck: {other:?}"),
+        }
+    };
+    let listens = "admin-listen = '0.0.0.0:7'\nattempts = 5\n";
+    assert_eq!(address(listens, &[]).as_deref(), Some("127.0.0.1:7"));
+    let flag = ["--admin-listen", "127.0.0.1:8"];
+    assert_eq!(address(listens, &flag).as_deref(), Some("127.0.0.1:8"));
+    assert_eq!(address("", &[]).as_deref(), Some("127.0.0.1:9464"));
+    assert_eq!(address("admin-listen = 'off'", &[]), None);
+    assert_eq!(address("sandbox = true", &[]), None);
 }
 
 #[test]
@@ -160,8 +202,10 @@ fn printed_defaults_are_a_file_with_the_defaults() {
     let by_default = serve(Cli::from_arguments(["polytomic-gateway", "serve"]).unwrap());
     for (one, other) in flags.in_effect().iter().zip(by_default.in_effect()).skip(1) {
         assert_eq!((&one.name, &one.value), (&other.name, &other.value));
+        let declarations = declarations();
+        let declared = declarations.iter().find(|setting| setting.key == one.name);
         let is_in_file = matches!(one.source, Source::File(_));
-        assert_eq!(is_in_file, one.value.is_some(), "{}", one.name);
+        assert_eq!(is_in_file, declared.unwrap().default.is_some(), "{}", one.name);
     }
     for setting in declarations() {
         let line = format!("{} = ", setting.key);
@@ -174,8 +218,9 @@ fn printed_defaults_are_a_file_with_the_defaults() {
 #[test]
 fn printed_settings_are_a_file_with_the_same_settings() {
     let chosen = "listen = '127.0.0.1:7'\nsandbox = true\nanswer-limit = 4096\n\
-        log = 'a\"b\\c'\nrpc-timeout = ['List=5s', 'Create=1m']\n";
-    let first = serve(with_file(chosen, &["--attempts", "2"]).unwrap());
+        partner-key-file = 'a\"b\\c'\nrpc-timeout = ['List=5s', 'Create=1m']\n";
+    let first =
+        serve(with_file(chosen, &["--attempts", "02", "--no-key-check=on"]).unwrap());
     let printed = print::in_effect(first.in_effect(), &declarations());
     let again = serve(with_file(&printed, &[]).unwrap());
     let values = |flags: &Serve| {
@@ -184,6 +229,7 @@ fn printed_settings_are_a_file_with_the_same_settings() {
     };
     assert_eq!(values(&first), values(&again), "{printed}");
     assert!(printed.contains("attempts = 2 # --attempts"), "{printed}");
+    assert!(printed.contains("no-key-check = true # --no-key-check"), "{printed}");
 }
 
 #[test]
@@ -207,6 +253,7 @@ fn names_of_values_follow_their_types() {
             "SIZE",
             "URL",
             "VERSION",
+            "WHEN",
         ];
         assert!(known.contains(&name), "{flag}: add the name, and its type to `Kind`");
         assert!(flag.get_help_heading().is_some() || name == "FILE", "{flag}");

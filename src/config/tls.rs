@@ -63,6 +63,11 @@ enum ClientAuthFlag {
 }
 
 impl TlsFlags {
+    /// Returns whether clients show a certificate if the flag for that is not set.
+    pub(super) fn default_client_auth(&self) -> &'static str {
+        if self.client_ca_file.is_some() { "required" } else { "off" }
+    }
+
     /// Returns the files of a listener that speaks TLS, or `None` for plaintext.
     pub(super) fn files(&self) -> Result<Option<ServerFiles>, Error> {
         let pair = key_pair(

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Where Polytomic serves everyone.
-const POLYTOMIC: &str = "https://app.polytomic.com";
+pub(super) const POLYTOMIC: &str = "https://app.polytomic.com";
 
 /// Whether this program was built with the sandbox.
 const HAS_SANDBOX: bool = cfg!(feature = "sandbox");
@@ -152,8 +152,8 @@ impl UpstreamFlags {
     fn sandbox(&self) -> Result<Target, Error> {
         if self.upstream_url.is_some() {
             return Err(Error::new(
-                "both --sandbox and --upstream-url (or their variables) are set; remove \
-                 one",
+                "both --sandbox and --upstream-url are set, by a flag, a variable or the \
+                 file; remove one",
             ));
         }
         Ok(Target::Sandbox)

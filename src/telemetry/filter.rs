@@ -27,6 +27,15 @@ impl LogFilter {
         Self(Arc::new(Shared { text: Mutex::new(text.to_owned()), replace }))
     }
 
+    /// Checks a filter.
+    ///
+    /// # Errors
+    ///
+    /// If it is invalid; the text names the part.
+    pub fn check(text: &str) -> Result<(), String> {
+        parts(text).map(drop)
+    }
+
     /// Returns the filter in use, as it was written.
     #[must_use]
     pub fn text(&self) -> String {
@@ -76,6 +85,10 @@ impl fmt::Debug for LogFilter {
 
 /// Parses a level or a list of directives.
 pub(super) fn parse(text: &str) -> Result<EnvFilter, String> {
+    parts(text).map_err(|problem| format!("the log filter is invalid: {problem}"))
+}
+
+fn parts(text: &str) -> Result<EnvFilter, String> {
     let is_stray = |part: &&str| {
         let is_level = || part.parse::<LevelFilter>().is_ok();
         // The library takes nothing at all for the level error.
@@ -84,13 +97,10 @@ pub(super) fn parse(text: &str) -> Result<EnvFilter, String> {
     let stray = text.split(',').map(str::trim).find(is_stray);
     if let Some(stray) = stray {
         return Err(format!(
-            "the log filter is invalid: {stray:?} is not a level; use error, warn, info, \
-             debug or trace"
+            "{stray:?} is not a level; use error, warn, info, debug or trace"
         ));
     }
-    EnvFilter::builder()
-        .parse(text)
-        .map_err(|error| format!("the log filter is invalid: {error}"))
+    EnvFilter::builder().parse(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

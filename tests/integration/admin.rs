@@ -241,7 +241,7 @@ async fn health_check_has_an_exit_code_and_a_line() {
     assert_eq!(check(&["--live"], &admin).await, (0, "ok\n".to_owned()));
     files.put_key(KEY);
     process.signal("HUP").await;
-    process.logs("read the credential files again", 1).await;
+    process.logs("read the files again", 1).await;
     assert_eq!(check(&["--admin-listen", &admin], "").await, (0, "ok\n".to_owned()));
     // What the gateway listens on is not always an address to connect to.
     let unspecified = format!("0.0.0.0:{}", process.admin().port());

@@ -99,7 +99,7 @@ async fn invalid_settings_are_one_line_and_exit_code_2() {
         (&["serve", "--upstream-url", "unix:/tmp/x"], &[], "the host is unix"),
         (&["serve", "--upstream-url", "tcp:8080"], &[], "the host is tcp"),
         (&["serve", "--sandbox", "--upstream-url", "https://x"], &[], "remove one"),
-        (&["serve", "--log", "a=b=c"], &[], "log filter"),
+        (&["serve", "--log", "a=b=c"], &[], "parsing level filter"),
         (&["serve", "--partner-key-file", "key"], &[], "--auth-mode static"),
         (&static_mode, &[], "needs a partner key"),
         (
@@ -176,7 +176,7 @@ async fn hangup_logs_a_sentence() {
     let process =
         Process::start(&["serve", "--sandbox", "--listen", "127.0.0.1:0"], &[]).await;
     process.signal("HUP").await;
-    process.logs("there are no credential files to read again", 1).await;
+    process.logs("there are no files to read again", 1).await;
     process.signal("TERM").await;
     let (_, log) = process.wait().await;
     assert!(!log.contains("Stats {"), "{log}");

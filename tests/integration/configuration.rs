@@ -88,7 +88,8 @@ async fn flags_override_variables_and_variables_override_the_file() {
         "timeout = \"3s\" # POLYTOMIC_GATEWAY_TIMEOUT".to_owned(),
         format!("read-timeout = \"4s\" # {}:3", place.display()),
         "connect-timeout = \"5s\" # default".to_owned(),
-        "# lame-duck is not set".to_owned(),
+        "lame-duck = \"5s\" # default".to_owned(),
+        "# partner-key-file is not set".to_owned(),
     ] {
         assert!(printed.lines().any(|found| found == line), "{line}: {printed}");
     }

@@ -166,7 +166,7 @@ async fn hangup_replaces_the_certificate_of_a_process() {
     files.put(&authority.issue(&[kit::HOST], VALID), &authority);
     process.signal("HUP").await;
     process.logs("listener certificates loaded", 2).await;
-    process.logs("SIGHUP: read the credential files again", 1).await;
+    process.logs("SIGHUP: read the files again", 1).await;
     let log = process.log();
     assert!(log.contains("listener certificates usable now, loaded 0 s ago, changed 1"));
     let tls = connector(authority.client(None));

@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "contract", "sandbox",
         ],
     ),
-    ("config", &["net", "gateway", "auth", "upstream", "tls", "contract"]),
+    ("config", &["net", "gateway", "auth", "upstream", "tls", "files", "contract"]),
     (
         "admin",
         &[

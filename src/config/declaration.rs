@@ -70,6 +70,18 @@ impl Declaration {
         })
     }
 
+    /// Returns what it does, with its choices.
+    #[must_use]
+    pub fn description(&self) -> String {
+        let Self { meaning, choices, .. } = self;
+        if choices.is_empty() {
+            return meaning.clone();
+        }
+        let choices: Vec<_> =
+            choices.iter().map(|choice| format!("`{choice}`")).collect();
+        format!("{meaning}: {}", choices.join(", "))
+    }
+
     /// Reports whether the setting names a file that holds a credential.
     pub(super) fn is_of_credential_file(&self) -> bool {
         self.heading == CREDENTIALS && self.key.ends_with("-file")

@@ -44,7 +44,7 @@ pub fn defaults(declarations: &[Declaration]) -> String {
             heading = &setting.heading;
             let _ = write!(file, "\n# ---- {heading} ----\n");
         }
-        let _ = write!(file, "\n{}", comment(&meaning(setting)));
+        let _ = write!(file, "\n{}", comment(&setting.description()));
         let _ = match &setting.default {
             Some(default) => {
                 writeln!(file, "{} = {}", setting.key, literal(setting, default))
@@ -80,16 +80,6 @@ pub fn in_effect(settings: &[Setting], declarations: &[Declaration]) -> String {
         };
     }
     file
-}
-
-/// Returns what a setting means, with its choices.
-#[must_use]
-pub fn meaning(Declaration { meaning, choices, .. }: &Declaration) -> String {
-    if choices.is_empty() {
-        return meaning.clone();
-    }
-    let choices: Vec<_> = choices.iter().map(|choice| format!("`{choice}`")).collect();
-    format!("{meaning}: {}", choices.join(", "))
 }
 
 /// Returns a value as TOML.

@@ -2,10 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    declaration::{Declaration, Kind},
-    print::meaning,
-};
+use super::declaration::{Declaration, Kind};
 
 /// Returns the schema of a file with these settings.
 #[must_use]
@@ -41,7 +38,7 @@ fn property(setting: &Declaration) -> Value {
         Kind::Text => json!({"enum": setting.choices}),
         Kind::List => json!({"type": ["string", "array"], "items": {"type": "string"}}),
     };
-    property["description"] = json!(meaning(setting));
+    property["description"] = json!(setting.description());
     if let Some(default) = &setting.default {
         property["default"] = match setting.kind {
             // Both are JSON, too.

@@ -25,6 +25,15 @@ use tonic_health::{
 pub(super) const DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/health.bin"));
 
+/// The path of the service, whose RPCs each read one message.
+pub(super) const PREFIX: &str = "/grpc.health.v1.Health/";
+
+/// The RPC that tonic-health does not have.
+pub(super) const LIST: &str = "/grpc.health.v1.Health/List";
+
+/// The RPC whose stream of responses does not end.
+pub(super) const WATCH: &str = "/grpc.health.v1.Health/Watch";
+
 /// The service name that stands for the whole server.
 const SERVER: &str = "";
 

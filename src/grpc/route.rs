@@ -15,7 +15,7 @@ use tower::ServiceExt;
 
 use super::{
     Error, body, call,
-    health::Health,
+    health::{self, Health},
     metadata,
     metrics::{self, Others},
     plain_http::not_grpc,
@@ -29,15 +29,6 @@ use crate::{
     status::Failure,
     telemetry::Metrics,
 };
-
-/// The path of health, whose RPCs each read one message.
-const HEALTH: &str = "/grpc.health.v1.Health/";
-
-/// The RPC of health that tonic-health does not have.
-const LIST: &str = "/grpc.health.v1.Health/List";
-
-/// The RPC of health whose stream of responses does not end.
-const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// Maximum time between two requests of a stream to reflection. A person reads the answer
 /// in between.
@@ -171,7 +162,7 @@ impl Routes {
             let reserved = (reservation, metadata);
             return self.reflect(capacities, arrived, request, reserved);
         }
-        if rpc.is_none() && !path.starts_with(HEALTH) {
+        if rpc.is_none() && !path.starts_with(health::PREFIX) {
             return self.reject(
                 capacities,
                 path,
@@ -211,7 +202,7 @@ impl Routes {
         mut reservation: Reservation,
     ) -> Response<Body> {
         let path = request.uri().path();
-        if path == WATCH {
+        if path == health::WATCH {
             match capacities.watches.try_reserve() {
                 Ok(watch) => reservation = watch,
                 Err(exhausted) => {
@@ -227,7 +218,7 @@ impl Routes {
         }
         let counted = self.count(path, arrived);
         counted.received();
-        if path == LIST {
+        if path == health::LIST {
             counted.sent(1);
             counted.end(Code::Ok);
             let states = self.health.list().await;

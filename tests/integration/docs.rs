@@ -13,7 +13,7 @@ use std::{
 
 use clap::CommandFactory;
 use polytomic_gateway::{
-    config::{Cli, Command, Declaration, Kind, declarations, print, schema},
+    config::{Cli, Command, Declaration, Kind, declarations, schema},
     contract::{Body, Contract, DESCRIPTOR_SET},
 };
 
@@ -40,7 +40,7 @@ fn configuration_page_lists_every_setting() {
             _ => format!(" <{value_name}>"),
         };
         let default = setting.default.as_ref().map(|text| format!("`{text}`"));
-        let (default, meaning) = (default.unwrap_or_default(), print::meaning(&setting));
+        let (default, meaning) = (default.unwrap_or_default(), setting.description());
         writeln!(
             tables,
             "| `{key}` | `--{key}{value}` | `{variable}` | {default} | {meaning} |"

@@ -113,7 +113,7 @@ impl App {
             None => None,
         };
         let url = url_of(settings.target).await?;
-        let shown = url.to_string();
+        let upstream_url = url.to_string();
         let upstream = Upstream::new(url, &settings.upstream)?;
         let version = settings.gateway.api_version.clone();
         let look_up = IdentityClient::new(upstream.clone(), version);
@@ -126,6 +126,7 @@ impl App {
         };
         files.watch();
         let metrics = Metrics::new();
+        files.register(&metrics);
         authenticator.register(&metrics);
         upstream.register(&metrics);
         let gateway = Gateway::new(
@@ -146,10 +147,12 @@ impl App {
                 .map_err(|source| Error::Listen { address, source })?
                 .with_tls(files.listener.clone());
         server.register(&metrics);
+        let shown = files.clone();
         let pages = admin::Sources {
             lifecycle: server.lifecycle(),
             authenticator,
             upstream,
+            certificates: Arc::new(move || shown.certificates()),
             capacities,
             failures,
             rpcs: Arc::new(move || routes.totals()),
@@ -157,7 +160,7 @@ impl App {
             metrics: metrics.clone(),
             settings: flags.in_effect().iter().map(shown_setting).collect(),
         };
-        Ok(Self { server, admin, pages, upstream: shown, files, metrics })
+        Ok(Self { server, admin, pages, upstream: upstream_url, files, metrics })
     }
 
     /// Lets operators change the filter of the log.

@@ -29,11 +29,15 @@ use crate::{
     gateway::{RecentFailures, RpcTotals},
     net::Lifecycle,
     telemetry::{LogFilter, Metrics},
+    tls::Stats as TlsStats,
     upstream::Upstream,
 };
 
 /// Reads what is counted of each RPC.
 pub type ReadRpcs = Arc<dyn Fn() -> Vec<RpcTotals> + Send + Sync>;
+
+/// Reads the state of the certificates: of the listener, and of the way to Polytomic.
+pub type ReadCertificates = Arc<dyn Fn() -> [Option<TlsStats>; 2] + Send + Sync>;
 
 /// What the pages show.
 #[derive(Clone)]
@@ -44,6 +48,8 @@ pub struct Sources {
     pub authenticator: Arc<Authenticator>,
     /// The connections to Polytomic.
     pub upstream: Upstream,
+    /// The state of the certificates.
+    pub certificates: ReadCertificates,
     /// What clients hold.
     pub capacities: Capacities,
     /// The last failures.
@@ -118,6 +124,7 @@ impl Sources {
             lifecycle: Lifecycle::default(),
             authenticator: Arc::new(authenticator.expect("there is no key to check")),
             upstream: upstream.expect("there are no certificates to read"),
+            certificates: Arc::new(Default::default),
             capacities,
             failures: RecentFailures::default(),
             rpcs: Arc::new(Vec::new),

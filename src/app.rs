@@ -113,7 +113,7 @@ impl App {
             None => None,
         };
         let url = url_of(settings.target).await?;
-        let shown = url.to_string();
+        let upstream_url = url.to_string();
         let upstream = Upstream::new(url, &settings.upstream)?;
         let version = settings.gateway.api_version.clone();
         let look_up = IdentityClient::new(upstream.clone(), version);
@@ -126,6 +126,7 @@ impl App {
         };
         files.watch();
         let metrics = Metrics::new();
+        files.register(&metrics);
         authenticator.register(&metrics);
         upstream.register(&metrics);
         let gateway = Gateway::new(
@@ -149,10 +150,12 @@ impl App {
         // The filter of the log has a page of its own, which can change it.
         let mut settings_shown = flags.in_effect().to_vec();
         settings_shown.retain(|setting| setting.name != "log");
+        let shown = files.clone();
         let pages = admin::Sources {
             lifecycle: server.lifecycle(),
             authenticator,
             upstream,
+            certificates: Arc::new(move || shown.certificates()),
             capacities,
             failures,
             rpcs: Arc::new(move || routes.totals()),
@@ -161,7 +164,7 @@ impl App {
             settings: settings_shown.iter().map(shown_setting).collect(),
             configuration: in_effect(&settings_shown, &declarations()).into(),
         };
-        Ok(Self { server, admin, pages, upstream: shown, files, metrics })
+        Ok(Self { server, admin, pages, upstream: upstream_url, files, metrics })
     }
 
     /// Lets operators change the filter of the log.

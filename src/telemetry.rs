@@ -11,10 +11,7 @@ mod writer;
 pub use self::{
     filter::LogFilter,
     log::{Format, init},
-    metrics::{
-        Certificates, Counter, Counters, Exemplar, Family, Histogram, Kind, Metrics,
-        Samples,
-    },
+    metrics::{Counter, Counters, Exemplar, Family, Histogram, Kind, Metrics, Samples},
     timestamp::timestamp,
     writer::Writer,
 };

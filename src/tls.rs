@@ -10,14 +10,16 @@ mod identity;
 mod pem;
 mod reloaded;
 mod server;
+mod stats;
 
 pub use self::{
     certificate::Certificate,
     client::{ClientFiles, ClientTls},
     error::{Error, Problem},
     pem::{KeyPair, PemFile},
-    reloaded::{Reloaded, Stats},
+    reloaded::Reloaded,
     server::{ClientAuth, ServerFiles, ServerTls},
+    stats::Stats,
 };
 
 pub(crate) use self::server::Security;

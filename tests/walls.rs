@@ -47,6 +47,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "auth::Authenticator",
             "auth::FileStats",
             "auth::Stats",
+            "tls::Stats",
             "upstream::Snapshot",
             "upstream::Upstream",
         ],

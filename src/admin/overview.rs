@@ -89,6 +89,7 @@ fn sections(sources: &Sources) -> Vec<Section> {
         sections::failures(&sources.failures.list()),
         sections::upstream(&sources.upstream.snapshot()),
         sections::budgets(connections, capacities.max_connections(), &capacities.usage()),
+        sections::certificates(&(sources.certificates)()),
         sections::files(&stats),
         sections::keys(&stats),
     ]

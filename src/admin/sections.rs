@@ -11,6 +11,7 @@ use crate::{
     budget::Usage,
     gateway::{FailedRpc, RpcTotals},
     telemetry::timestamp,
+    tls::Stats as TlsStats,
     upstream::Snapshot,
 };
 
@@ -97,6 +98,42 @@ pub(super) fn upstream(snapshot: &Snapshot) -> Section {
             row("Open circuits of one key or path", snapshot.open_circuits),
         ],
     }
+}
+
+/// Returns the section of the files with certificates.
+pub(super) fn certificates(sides: &[Option<TlsStats>]) -> Section {
+    let rows = sides.iter().flatten().flat_map(|stats| {
+        let usable = stats.problem.as_ref();
+        let usable = usable.map_or("yes".to_owned(), |problem| format!("no: {problem}"));
+        let age = words::length(stats.loaded_at.elapsed());
+        stats.first_to_expire().into_iter().map(move |first| {
+            vec![
+                first.flag.to_owned(),
+                first.name.clone(),
+                timestamp(first.not_after),
+                format!("{age} ago"),
+                usable.clone(),
+                stats.rotations.to_string(),
+                stats.failures.to_string(),
+            ]
+        })
+    });
+    Section {
+        id: "certificates",
+        title: "Certificates",
+        caption: "Files with certificates, and which of each expires first".to_owned(),
+        columns: &[
+            Column::Text("Flag"),
+            Column::Text("Certificate"),
+            Column::Text("Valid until"),
+            Column::Text("Loaded"),
+            Column::Text("File usable now"),
+            Column::Number("Changes"),
+            Column::Number("Failed reads"),
+        ],
+        rows: rows.collect(),
+    }
+    .or("The gateway reads no certificate file.")
 }
 
 /// Returns the section of the files with the gateway's own credentials.

@@ -16,6 +16,8 @@ use crate::{
     config::{Serve, Setting},
     contract::{Contract, KeyClass},
     gateway::IdentityClient,
+    telemetry::timestamp,
+    tls::{ServerFiles, Stats},
     upstream::{BaseUrl, Upstream},
 };
 
@@ -59,13 +61,26 @@ pub async fn check(
     let mut report = Report { out, first: None };
     report.settings(flags.in_effect())?;
     let contract = Contract::compile(descriptor_set).map_err(super::Error::from)?;
-    let settings = flags.settings(&contract).map_err(super::Error::from)?;
+    let settings = match flags.settings(&contract) {
+        Ok(settings) => settings,
+        Err(error) => return report.end_with("settings", error),
+    };
     let rpcs = contract.rpcs().count();
     report.passes("settings", &format!("a gateway would serve {rpcs} RPCs"))?;
 
+    match settings.tls.map(ServerFiles::load).transpose() {
+        Ok(Some(tls)) => report.certificates("listener TLS", &tls.stats())?,
+        Ok(None) => {}
+        Err(error) => report.fails("listener TLS", super::Error::from(error).into())?,
+    }
     let url = url_of(settings.target).await?;
-    let upstream = Upstream::new(url.clone(), &settings.upstream);
-    let upstream = upstream.map_err(super::Error::from)?;
+    let upstream = match Upstream::new(url.clone(), &settings.upstream) {
+        Ok(upstream) => upstream,
+        Err(error) => return report.end_with("upstream TLS", error),
+    };
+    if let Some(tls) = upstream.tls() {
+        report.certificates("upstream TLS", &tls.stats())?;
+    }
     let limit = settings.upstream.connect_timeout + settings.upstream.read_timeout;
     let version = settings.gateway.api_version;
     let client = || IdentityClient::new(upstream.clone(), version.clone()).within(limit);
@@ -91,7 +106,7 @@ pub async fn check(
             contract.rpcs().any(|rpc| rpc.options.key_class == KeyClass::Partner);
         report.key(&authenticator, needs_partner).await?;
     }
-    report.first.map_or(Ok(()), Err)
+    report.end()
 }
 
 /// The lines written so far, and the first problem.
@@ -107,6 +122,18 @@ impl<W: Write> Report<'_, W> {
             writeln!(self.out, "{name:<28} {value:<28} {source}")?;
         }
         writeln!(self.out)
+    }
+
+    fn certificates(&mut self, subject: &str, stats: &Stats) -> io::Result<()> {
+        let files: Vec<_> = stats
+            .first_to_expire()
+            .iter()
+            .map(|one| format!("{} until {}", one.flag, timestamp(one.not_after)))
+            .collect();
+        if files.is_empty() {
+            return self.passes(subject, "the system's authorities are loaded");
+        }
+        self.passes(subject, &files.join(", "))
     }
 
     fn file(&mut self, mut file: FileState) -> io::Result<()> {
@@ -193,6 +220,20 @@ impl<W: Write> Report<'_, W> {
         writeln!(self.out, "failed   {subject:<14} {error}")?;
         self.first.get_or_insert(error);
         Ok(())
+    }
+
+    /// Ends with a problem that the checks after it depend on.
+    fn end_with(
+        mut self,
+        subject: &str,
+        error: impl Into<super::Error>,
+    ) -> Result<(), Error> {
+        self.fails(subject, error.into().into())?;
+        self.end()
+    }
+
+    fn end(self) -> Result<(), Error> {
+        self.first.map_or(Ok(()), Err)
     }
 }
 

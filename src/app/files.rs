@@ -1,11 +1,25 @@
 //! The files that are read again while a gateway runs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use crate::{
     auth::Authenticator,
+    telemetry::{Family, Metrics},
     tls::{self, ClientTls, ServerTls},
 };
+
+const NOT_AFTER: Family = Family::gauge(
+    "gateway_tls_certificate_not_after_timestamp_seconds",
+    &["setting"],
+    "When the first certificate of a file expires, in seconds since 1970, by the setting \
+     that names the file",
+);
+const RELOADS: Family = Family::counter(
+    "gateway_tls_certificate_reloads_total",
+    &["side", "result"],
+    "Reads of the certificate files of a side, listener or upstream, with other contents \
+     (changed) or without usable ones (failed)",
+);
 
 /// The files that a gateway reads again when they change: credentials and certificates.
 #[derive(Debug, Clone)]
@@ -45,6 +59,29 @@ impl Files {
     pub fn certificates(&self) -> [Option<tls::Stats>; 2] {
         let listener = self.listener.as_ref().map(|files| files.stats());
         [listener, self.upstream.as_ref().map(|files| files.stats())]
+    }
+
+    /// Registers when certificates expire, and how often they were read again.
+    pub(super) fn register(&self, metrics: &Metrics) {
+        let files = self.clone();
+        metrics.register(NOT_AFTER, move |samples| {
+            let stats = files.certificates();
+            for one in stats.iter().flatten().flat_map(tls::Stats::first_to_expire) {
+                let at = one.not_after.duration_since(SystemTime::UNIX_EPOCH);
+                let setting = one.flag.trim_start_matches('-');
+                samples.value(&[setting], at.unwrap_or_default().as_secs_f64());
+            }
+        });
+        let files = self.clone();
+        metrics.register(RELOADS, move |samples| {
+            for (side, stats) in
+                ["listener", "upstream"].into_iter().zip(files.certificates())
+            {
+                let Some(stats) = stats else { continue };
+                samples.count(&[side, "changed"], stats.rotations);
+                samples.count(&[side, "failed"], stats.failures);
+            }
+        });
     }
 
     /// Certificates are read again when they change; credentials are in any case.

@@ -8,7 +8,6 @@
 //! No value of a label comes from a client. Each is a name in the code or the contract,
 //! so the number of series is bounded.
 
-mod certificates;
 mod counter;
 mod histogram;
 mod process;
@@ -23,7 +22,6 @@ use prometheus_client::{
 
 use self::samples::Reader;
 pub use self::{
-    certificates::Certificates,
     counter::{Counter, Counters},
     histogram::Histogram,
     samples::{Exemplar, Samples},
@@ -33,7 +31,6 @@ pub use self::{
 #[derive(Debug, Clone)]
 pub struct Metrics {
     families: Arc<RwLock<Families>>,
-    certificates: Certificates,
 }
 
 #[derive(Debug, Default)]
@@ -124,11 +121,8 @@ impl Metrics {
     /// Makes the metrics of a process that starts now.
     #[must_use]
     pub fn new() -> Self {
-        let certificates = Certificates::default();
-        let metrics =
-            Self { families: Arc::default(), certificates: certificates.clone() };
+        let metrics = Self { families: Arc::default() };
         process::register(&metrics);
-        certificates.register(&metrics);
         metrics
     }
 
@@ -150,12 +144,6 @@ impl Metrics {
             }
             None => registry.register(name, family.help, reader),
         }
-    }
-
-    /// Returns where the certificates of the gateway report their state.
-    #[must_use]
-    pub fn certificates(&self) -> Certificates {
-        self.certificates.clone()
     }
 
     /// Returns what has been registered, in the order of the page.

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::{task::spawn_blocking, time::Instant};
 use tracing::{info, warn};
 
-use super::{Certificate, Error, PemFile, certificate::rfc3339, pem::Contents};
+use super::{Certificate, Error, PemFile, Stats, certificate::rfc3339, pem::Contents};
 use crate::files::{self, Reload, SharedReads};
 
 /// Maximum attempts to read files that change while they are read.
@@ -55,21 +55,6 @@ struct State {
     failures: u64,
     /// The last problem, so that a lasting one is logged once.
     problem: Option<String>,
-}
-
-/// The state of a configuration, for metrics and pages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stats {
-    /// The certificates in use: the gateway's own with its issuers, and authorities.
-    pub certificates: Vec<Certificate>,
-    /// When the configuration was made.
-    pub loaded_at: Instant,
-    /// Number of times that it was replaced.
-    pub rotations: u64,
-    /// Number of contents that could not be used, and of failed reads.
-    pub failures: u64,
-    /// Why the files cannot be used now, if they cannot.
-    pub problem: Option<String>,
 }
 
 /// What a read of the files yields.

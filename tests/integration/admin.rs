@@ -7,6 +7,7 @@ use kit::{
     caller::KEY,
     held::Held,
     process::{Process, run},
+    tls::{Authority, TlsFiles, VALID},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -141,8 +142,8 @@ async fn pages_have_methods_and_headers() {
         ("GET", "/nope", 404, "content-type: text/plain"),
         // The log of this test is not the gateway's.
         ("GET", "/loglevel", 404, "content-type: text/plain"),
-        ("GET", "/metrics", 404, "content-type: text/plain"),
-        ("GET", "/configz", 404, "content-type: text/plain"),
+        ("GET", "/metrics", 200, "content-type: text/plain; version=0.0.4"),
+        ("GET", "/configz", 200, "content-type: text/plain"),
     ] {
         let page = ask(admin, method, path).await;
         assert_eq!(page.status, status, "{method} {path}");
@@ -157,7 +158,7 @@ async fn pages_have_methods_and_headers() {
         assert_eq!(page.body.is_empty(), method == "HEAD", "{method} {path}");
     }
     let (_, pages) = get(admin, "/nope").await;
-    assert!(pages.contains("\n/readyz ") && !pages.contains("/metrics"), "{pages}");
+    assert!(pages.contains("\n/readyz ") && !pages.contains("/loglevel"), "{pages}");
 }
 
 #[tokio::test]
@@ -285,4 +286,30 @@ async fn page_shows_failures_without_markup_or_keys_of_clients() {
         assert!(page.contains(shown), "{shown}: {page}");
     }
     assert!(!page.contains("<script") && !page.contains(KEY), "{page}");
+}
+
+#[tokio::test]
+async fn page_shows_certificates_with_their_ages() {
+    let authority = Authority::new();
+    let [first, second] = [(); 2].map(|()| authority.issue(&[kit::HOST], VALID));
+    let files = TlsFiles::new(&first, &authority);
+    let gateway = Gateway::on_sandbox_with(&[&files.mutual()[..], &ADMIN].concat()).await;
+    let shown = |(status, page): (u16, String)| {
+        assert_eq!(status, 200);
+        let row = page.lines().find(|line| line.contains("--tls-certificate-file</th>"));
+        row.expect("there is no row of the certificate").to_owned()
+    };
+    let row = shown(get(gateway.admin(), "/").await);
+    assert!(row.contains("<td>2120-01-01T00:00:00Z</td>"), "{row}");
+    let (age, changes) = (" s ago</td>", "<td class=\"number\">");
+    assert!(row.contains(age) && row.contains("<td>yes</td>"), "{row}");
+    assert!(row.contains(&format!("{changes}0</td>{changes}0</td>")), "{row}");
+
+    files.put(&second, &authority);
+    gateway.reload().await;
+    files.put_contents([&first.certificate, &second.key, &authority.pem()]);
+    gateway.reload().await;
+    let row = shown(get(gateway.admin(), "/").await);
+    assert!(row.contains(&format!("{changes}1</td>{changes}1</td>")), "{row}");
+    assert!(row.contains("<td>no: --tls-key-file ") && row.contains(age), "{row}");
 }

@@ -8,7 +8,7 @@ use kit::{
     fake::{Response, Script, Step},
     over_both,
     process::{Process, command, run, run_command},
-    tls,
+    tls::{self, Authority, TlsFiles, VALID},
 };
 use polytomic_gateway::sandbox::seed;
 use tempfile::TempDir;
@@ -186,9 +186,41 @@ async fn check_names_each_file_that_is_not_usable() {
         ("/dev/null", "/dev/null: it is not a regular file"),
     ] {
         let arguments = ["check", "--upstream-ca-file", file];
-        let (code, _, error) = outcome(&arguments, &[]).await;
+        let (code, report, error) = outcome(&arguments, &[]).await;
         assert_eq!(code, Some(3), "{error}");
+        assert_has(&report, "failed   upstream TLS   --upstream-ca-file ");
         assert_has(&error, expected);
+    }
+}
+
+#[tokio::test]
+async fn check_loads_the_certificates_of_the_listener() {
+    let authority = Authority::new();
+    let [issued, other] = [(); 2].map(|()| authority.issue(&[HOST], VALID));
+    let files = TlsFiles::new(&issued, &authority);
+    let arguments = [&["check", "--sandbox"][..], &files.mutual()].concat();
+    let (code, report, error) = outcome(&arguments, &[]).await;
+    assert_eq!((code, &*error), (Some(0), ""), "{report}");
+    let expected = "ok       listener TLS   --tls-certificate-file until \
+                    2120-01-01T00:00:00Z, --tls-client-ca-file until ";
+    assert_has(&report, expected);
+
+    files.put_contents([&issued.certificate, &other.key, &authority.pem()]);
+    let mismatch = outcome(&arguments, &[]).await;
+    let mut arguments = arguments;
+    arguments[3] = "/nowhere";
+    let missing = outcome(&arguments, &[]).await;
+    for ((code, report, error), flag, problem) in [
+        (mismatch, "--tls-key-file", "does not match the certificate of"),
+        (missing, "--tls-certificate-file", "/nowhere: it cannot be read: No such file"),
+    ] {
+        assert_eq!(code, Some(3), "{report}{error}");
+        assert_has(&report, &format!("failed   listener TLS   {flag} "));
+        assert_has(&error, flag);
+        assert_has(&error, problem);
+        assert_eq!(error.lines().count(), 1, "{error}");
+        // The other checks do not depend on the listener.
+        assert_has(&report, "ok       response       ");
     }
 }
 
@@ -247,7 +279,9 @@ async fn check_of_invalid_settings_is_exit_code_2() {
         &report,
         "timeout                      7s                           --timeout",
     );
-    assert_has(&error, "--auth-mode static needs a partner key");
+    let problem = "--auth-mode static needs a partner key";
+    assert_has(&report, &format!("failed   settings       {problem}"));
+    assert_has(&error, problem);
 }
 
 /// The output of no command has a key, wherever an operator has put it.

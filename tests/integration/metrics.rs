@@ -2,6 +2,7 @@
 //! moves.
 
 mod causes;
+mod certificates;
 mod page;
 mod requests;
 

@@ -19,6 +19,18 @@ use crate::admin::get;
 /// The key that must never be found.
 const CANARY: &str = "canary-7d1f9a52-key";
 
+/// The arguments of a gateway that logs all there is to log.
+const ON_SANDBOX: [&str; 8] = [
+    "serve",
+    "--sandbox",
+    "--listen",
+    "127.0.0.1:0",
+    "--log",
+    "trace",
+    "--admin-listen",
+    "127.0.0.1:0",
+];
+
 /// Fails if the text contains the canary or a key of the sandbox.
 fn assert_clean(written: &str) {
     for secret in [CANARY, KEY, seed::USER_KEY, "Y2FuYXJ5LTdkMWY5YTUy"] {
@@ -33,24 +45,32 @@ fn show(reply: &Reply) -> String {
     shown
 }
 
+/// Returns all that operators can read at an admin listener.
+async fn pages(process: &Process) -> String {
+    let mut pages = String::new();
+    // Each with a text that shows that it is the page.
+    for (path, part) in [
+        ("/", "<h1>polytomic-gateway</h1>"),
+        ("/metrics", "grpc_server_handled_total{"),
+        ("/configz", "auth-mode"),
+        ("/readyz", "ok"),
+        ("/loglevel", "trace"),
+    ] {
+        let (status, page) = get(process.admin(), path).await;
+        assert_eq!(status, 200, "{path}");
+        assert!(page.contains(part), "{path} without {part}: {page}");
+        pages.push_str(&page);
+    }
+    pages
+}
+
 fn bearer(caller: Caller, key: &str) -> Caller {
     caller.without("authorization").with("authorization", &format!("Bearer {key}"))
 }
 
 #[tokio::test]
 async fn key_of_a_client_is_never_written() {
-    let arguments = [
-        "serve",
-        "--sandbox",
-        "--listen",
-        "127.0.0.1:0",
-        "--log",
-        "trace",
-        "--timeout",
-        "1",
-        "--admin-listen",
-        "127.0.0.1:0",
-    ];
+    let arguments = [&ON_SANDBOX[..], &["--timeout", "1"]].concat();
     let process = Process::start(&arguments, &[]).await;
     let mut replies = String::new();
     for key in
@@ -76,9 +96,7 @@ async fn key_of_a_client_is_never_written() {
     }
     let twice = Caller::list(process.address).with("authorization", CANARY).send().await;
     replies.push_str(&show(&twice));
-    let (status, page) = get(process.admin(), "/").await;
-    assert_eq!(status, 200);
-    replies.push_str(&page);
+    replies.push_str(&pages(&process).await);
 
     process.signal("TERM").await;
     let (code, written) = process.wait().await;
@@ -91,8 +109,7 @@ async fn key_of_a_client_is_never_written() {
 #[tokio::test]
 async fn keys_of_the_gateway_are_never_written() {
     let files = CredentialFiles::new(CANARY, "another-canary-7d1f9a52-key");
-    let arguments = ["serve", "--sandbox", "--listen", "127.0.0.1:0", "--log", "trace"];
-    let arguments = [&arguments[..], &files.flags()].concat();
+    let arguments = [&ON_SANDBOX[..], &files.flags()].concat();
     let process = Process::start(&arguments, &[]).await;
     let right =
         bearer(Caller::list(process.address), "another-canary-7d1f9a52-key").send().await;
@@ -104,10 +121,24 @@ async fn keys_of_the_gateway_are_never_written() {
     process.signal("HUP").await;
     let again =
         bearer(Caller::list(process.address), "another-canary-7d1f9a52-key").send().await;
+    assert_clean(&pages(&process).await);
     process.signal("TERM").await;
     let (_, written) = process.wait().await;
     assert_clean(&written);
     assert_clean(&[right, wrong, again].iter().map(show).collect::<String>());
+}
+
+#[tokio::test]
+async fn key_in_the_environment_is_never_written() {
+    let arguments = [&ON_SANDBOX[..], &["--auth-mode", "static"]].concat();
+    let process = Process::start(&arguments, &[("POLYTOMIC_PARTNER_KEY", CANARY)]).await;
+    let reply = Caller::list(process.address).send().await;
+    assert_eq!(reply.reason(), "GATEWAY_CREDENTIALS_REJECTED");
+    assert_clean(&pages(&process).await);
+    assert_clean(&show(&reply));
+    process.signal("TERM").await;
+    let (_, written) = process.wait().await;
+    assert_clean(&written);
 }
 
 /// The ways in which an error may repeat a text.

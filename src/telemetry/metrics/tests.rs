@@ -81,28 +81,6 @@ fn only_openmetrics_has_exemplars() {
 }
 
 #[test]
-fn certificate_has_its_expiry_and_its_reloads() {
-    let metrics = Metrics::new();
-    let samples = || {
-        let page = metrics.render(false);
-        let lines = page.lines().filter(|line| line.starts_with("gateway_tls"));
-        let short = |line: &str| line.replace("gateway_tls_certificate_", "");
-        lines.map(short).collect::<Vec<_>>()
-    };
-    assert!(samples().is_empty());
-    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-    metrics.certificates().loaded("listener", at(10));
-    metrics.certificates().loaded("listener", at(20));
-    metrics.certificates().failed("listener");
-    let expected = [
-        "not_after_timestamp_seconds{certificate=\"listener\"} 20.0",
-        "reloads_total{certificate=\"listener\",result=\"success\"} 1",
-        "reloads_total{certificate=\"listener\",result=\"failure\"} 1",
-    ];
-    assert_eq!(samples(), expected);
-}
-
-#[test]
 fn process_reports_itself() {
     let page = Metrics::new().render(false);
     let value = |name: &str| {

@@ -1,10 +1,15 @@
 //! The page itself: its names, its form, and what is not in it.
 
-use std::{fmt::Write, fs, path::Path};
+use std::{fmt::Write, fs, path::Path, sync::Arc};
 
 use super::*;
-use kit::{caller::KEY, log::Log};
+use kit::{
+    caller::KEY,
+    log::Log,
+    tls::{Authority, TlsFiles, VALID},
+};
 use polytomic_gateway::telemetry::Writer;
+use tokio_rustls::TlsConnector;
 use tonic::Code;
 
 /// What a client might want to be found.
@@ -75,10 +80,12 @@ async fn each_code_of_each_rpc_is_there_from_the_start() {
 #[tokio::test]
 async fn pages_are_written_for_prometheus() {
     let fake = Fake::json(200, r#"{"data":[]}"#).await;
-    let gateway = Gateway::on(&fake).await;
+    let authority = Authority::new();
+    let files = TlsFiles::new(&authority.issue(&[kit::HOST], VALID), &authority);
+    let gateway = Gateway::with(&fake, &files.flags()).await;
+    let tls = TlsConnector::from(Arc::new(authority.client(None)));
     let traced = Caller::list(gateway.address).with("traceparent", PARENT);
-    assert_eq!(traced.send().await.code(), Code::Ok);
-    gateway.metrics().certificates().loaded("listener", std::time::SystemTime::now());
+    assert_eq!(traced.tls(&tls).send().await.code(), Code::Ok);
     Writer::to(std::io::sink()).unwrap().register(&gateway.metrics());
     for (file, openmetrics) in [("metrics.txt", false), ("openmetrics.txt", true)] {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);

@@ -71,6 +71,11 @@ impl Page {
         }
     }
 
+    /// Reports whether probes and scrapers read it, which may know the gateway by a name.
+    fn is_for_monitoring(self) -> bool {
+        matches!(self, Self::Livez | Self::Readyz | Self::Metrics)
+    }
+
     fn methods(self) -> &'static str {
         if self == Self::LogLevel { "GET, HEAD, PUT" } else { "GET, HEAD" }
     }
@@ -95,13 +100,13 @@ impl Pages {
         request: Request<Incoming>,
     ) -> Reply {
         let (head, body) = request.into_parts();
-        if let Err(error) = guard::check_host(&head, peer.ip()) {
+        let path = head.uri.path();
+        let page = self.present().find(|page| page.path() == path);
+        let is_for_monitoring = page.is_some_and(Page::is_for_monitoring);
+        if let Err(error) = guard::check_host(&head, peer.ip(), is_for_monitoring) {
             return line(error.status(), error);
         }
-        let path = head.uri.path();
-        let Some(page) = self.present().find(|page| page.path() == path) else {
-            return self.not_found();
-        };
+        let Some(page) = page else { return self.not_found() };
         match head.method {
             Method::GET | Method::HEAD => self.show(page, &head.headers),
             Method::PUT if page == Page::LogLevel => {

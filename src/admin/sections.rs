@@ -189,7 +189,10 @@ pub(super) fn failures(failures: &[FailedRpc]) -> Section {
     Section {
         id: "failures",
         title: "Failures",
-        caption: format!("Last {} RPCs that failed, the newest first", rows.len()),
+        caption: format!(
+            "{} RPCs that failed lately, the newest first; up to 5 of one RPC and reason",
+            rows.len()
+        ),
         columns: &[
             Column::Text("Time"),
             Column::Text("RPC"),

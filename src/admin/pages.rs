@@ -15,15 +15,10 @@ use super::{
     guard, overview, readiness,
     reply::{CSS, HTML, JSON, Reply, TEXT, line, reply},
 };
-use crate::telemetry::LogFilter;
+use crate::telemetry::{LogFilter, Metrics};
 
 /// Maximum bytes of a request's body: the longest log filter.
 const BODY: usize = 1024;
-
-/// The formats of metrics, as <https://prometheus.io/docs/instrumenting/content_negotiation/>
-/// and `OpenMetrics` 1.0 name them.
-const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Page {
@@ -143,7 +138,8 @@ impl Pages {
             Page::Metrics => {
                 let openmetrics =
                     prefers(headers, "application/openmetrics-text", "text/plain");
-                let format = if openmetrics { OPENMETRICS } else { PROMETHEUS };
+                let format =
+                    if openmetrics { Metrics::OPENMETRICS } else { Metrics::PROMETHEUS };
                 reply(StatusCode::OK, format, metrics.render(openmetrics))
             }
             Page::Config => show_settings(settings, headers),

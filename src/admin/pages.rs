@@ -205,3 +205,19 @@ fn not_allowed(page: Page) -> Reply {
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_page_is_in_the_table_of_the_docs() {
+        let docs = include_str!("../../docs/OPERATIONS.md");
+        let (_, section) = docs.split_once("## Admin listener").expect("it is there");
+        let rows = section.lines().skip_while(|line| !line.starts_with("| ---")).skip(1);
+        let rows = rows.map_while(|line| line.strip_prefix("| `")?.split('`').next());
+        let pages = Page::ALL.map(Page::path);
+        let pages = pages.into_iter().filter(|path| *path != Page::Style.path());
+        assert_eq!(rows.collect::<Vec<_>>(), pages.collect::<Vec<_>>());
+    }
+}

@@ -148,8 +148,13 @@ pub(super) fn keys(stats: &Stats) -> Section {
 
 /// Returns the section of what clients hold.
 pub(super) fn budgets(connections: usize, most: usize, budgets: &[Usage]) -> Section {
-    let connections =
-        Usage { what: "Connections", is_bytes: false, used: connections, limit: most };
+    let connections = Usage {
+        name: "connections",
+        what: "Connections",
+        is_bytes: false,
+        used: connections,
+        limit: most,
+    };
     let all = [&[connections], budgets].concat();
     let rows = all.iter().map(|usage| {
         let shown = |number| {

@@ -20,9 +20,8 @@ const NAME_AND_VALUE: &[Column] = &[Column::Text("What"), Column::Number("Value"
 pub(super) fn codes(rpcs: &[RpcTotals]) -> Section {
     let rows = rpcs.iter().flat_map(|rpc| {
         let counted = rpc.codes.iter().filter(|(_, count)| *count > 0);
-        counted.map(|(code, count)| {
-            vec![rpc.rpc.clone(), (*code).to_owned(), count.to_string()]
-        })
+        counted
+            .map(|(code, count)| vec![rpc.rpc.clone(), code.clone(), count.to_string()])
     });
     Section {
         id: "rpcs",
@@ -231,7 +230,9 @@ mod tests {
         let ms = Duration::from_millis;
         let mut rpc = RpcTotals {
             rpc: "List".to_owned(),
-            codes: vec![("OK", 98), ("Unavailable", 2), ("Internal", 0)],
+            codes: [("Ok", 98), ("Unavailable", 2), ("Internal", 0)]
+                .map(|(code, count)| (code.to_owned(), count))
+                .into(),
             total: Duration::from_secs(1),
             within: vec![(ms(5), 60), (ms(10), 38), (ms(25), 2), (Duration::MAX, 0)],
         };
@@ -241,13 +242,13 @@ mod tests {
         );
         assert_eq!(
             codes(&[rpc.clone()]).rows,
-            [["List", "OK", "98"], ["List", "Unavailable", "2"]]
+            [["List", "Ok", "98"], ["List", "Unavailable", "2"]]
         );
         rpc.within[3].1 = 2;
         assert_eq!(durations(&[rpc]).rows[0][3], "longer than measured");
         let none = [RpcTotals {
             rpc: "List".to_owned(),
-            codes: vec![("OK", 0)],
+            codes: vec![("Ok".to_owned(), 0)],
             total: Duration::ZERO,
             within: vec![(Duration::MAX, 0)],
         }];

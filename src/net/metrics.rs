@@ -29,7 +29,7 @@ const GOAWAYS: Family = Family::counter(
 const STATE: Family = Family::gauge(
     "gateway_state",
     &["state"],
-    "1 for what the gateway does: it starts, it serves, it serves while load balancers take it out of \
+    "1 for what the gateway does: it serves, it serves while load balancers take it out of \
      use (lame_duck), or it lets RPCs in flight end (draining)",
 );
 
@@ -110,12 +110,12 @@ impl ConnectionMetrics {
         metrics.register(GOAWAYS, move |samples| own.goaways.write(samples));
         let own = Arc::clone(self);
         metrics.register(STATE, move |samples| {
-            for (name, phase) in [
-                ("starting", Phase::Starting),
-                ("serving", Phase::Serving),
-                ("lame_duck", Phase::LameDuck),
-                ("draining", Phase::Draining),
-            ] {
+            for phase in Phase::ALL {
+                let name = match phase {
+                    Phase::Serving => "serving",
+                    Phase::LameDuck => "lame_duck",
+                    Phase::Draining => "draining",
+                };
                 samples.count(&[name], u64::from(own.lifecycle.phase() == phase));
             }
         });

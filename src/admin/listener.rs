@@ -261,6 +261,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn body_that_is_too_long_differs_from_one_that_is_malformed() {
+        for (body, status) in [
+            ("content-length: 1025\r\n\r\n".to_owned() + &"a".repeat(1025), 413),
+            ("transfer-encoding: chunked\r\n\r\nno size\r\n".to_owned(), 400),
+        ] {
+            let request = format!("PUT /loglevel HTTP/1.1\r\nhost: localhost\r\n{body}");
+            let response = exchange(request.as_bytes()).await;
+            let expected = format!("HTTP/1.1 {status} ");
+            assert!(response.starts_with(&expected), "{response}");
+        }
+    }
+
+    #[tokio::test]
     async fn connection_over_the_limit_ends_the_oldest() {
         let mut connections = Connections::default();
         let (sender, oldest) = tokio::sync::oneshot::channel::<()>();

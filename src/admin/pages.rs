@@ -5,7 +5,7 @@ use std::{fmt::Write, net::SocketAddr};
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, header::ALLOW, request::Parts,
 };
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -159,9 +159,13 @@ impl Pages {
         if let Err(error) = guard::check_change(head, peer.ip()) {
             return line(error.status(), error);
         }
-        let Ok(body) = Limited::new(body, BODY).collect().await else {
-            let problem = format!("a log filter has at most {BODY} bytes");
-            return line(StatusCode::PAYLOAD_TOO_LARGE, problem);
+        let body = match Limited::new(body, BODY).collect().await {
+            Ok(body) => body,
+            Err(error) if error.is::<LengthLimitError>() => {
+                let problem = format!("a log filter has at most {BODY} bytes");
+                return line(StatusCode::PAYLOAD_TOO_LARGE, problem);
+            }
+            Err(_) => return line(StatusCode::BAD_REQUEST, "the body is malformed"),
         };
         let text = body.to_bytes();
         let (Some(log), Ok(text)) = (&self.sources.log, str::from_utf8(&text)) else {

@@ -24,7 +24,7 @@ const REJECTED: Family = Family::counter(
 const GOAWAYS: Family = Family::counter(
     "gateway_goaways_total",
     &["reason"],
-    "Connections that the gateway told to end, by the reason that the log has at level debug",
+    "Connections that the gateway told to end with a GOAWAY",
 );
 const STATE: Family = Family::gauge(
     "gateway_state",
@@ -35,25 +35,25 @@ const STATE: Family = Family::gauge(
 
 /// Why a connection is rejected or ended.
 const REJECTIONS: [&str; 8] = [
-    "accept failed",
-    "address limit",
+    "accept_failed",
+    "address_limit",
     "alpn",
-    "connection limit",
+    "connection_limit",
     "evicted",
     "http2",
     "tls",
-    "wrong protocol",
+    "wrong_protocol",
 ];
 
 /// Why the gateway tells a connection to end.
 const ENDINGS: [&str; 8] = [
     "age",
-    "connection limit",
+    "connection_limit",
     "drain",
     "idle",
-    "large metadata",
-    "too many resets",
-    "unread responses",
+    "large_metadata",
+    "too_many_resets",
+    "unread_responses",
     "unused",
 ];
 

@@ -112,7 +112,6 @@ impl Server {
             Arc::clone(&metrics),
         );
         let lifecycle = metrics.lifecycle();
-        lifecycle.enter(Phase::Serving);
         let readiness = tokio::spawn(Arc::clone(&routes).report_readiness());
         connections.accept_until(&listener, shutdown).await;
         readiness.abort();

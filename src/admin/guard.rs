@@ -1,10 +1,11 @@
 //! Rejects requests that another site has made a browser send.
 //!
-//! A browser on the gateway's machine reaches loopback, also for the pages of foreign
-//! sites. Two checks keep those out. A site can have its name resolve to 127.0.0.1 (DNS
-//! rebinding) and then read what it likes, so a request over loopback must name its host
-//! by address. And a change must not come from the page of another site: browsers state
-//! the origin with every PUT.
+//! An operator's browser reaches the gateway, also for the pages of foreign sites. Two
+//! checks keep those out. A site can have its name resolve to the gateway's address (DNS
+//! rebinding) and then read what it likes, so a request must name its host by address.
+//! Only monitoring on other machines may use a name, for pages that tell little. And a
+//! change must not come from the page of another site: browsers state the origin with
+//! every PUT.
 
 use std::net::IpAddr;
 
@@ -42,11 +43,16 @@ impl Error {
     }
 }
 
-/// Checks the host that a request is for.
-pub(super) fn check_host(request: &Parts, peer: IpAddr) -> Result<(), Error> {
+/// Checks the host that a request is for. Monitoring of another machine may name it.
+pub(super) fn check_host(
+    request: &Parts,
+    peer: IpAddr,
+    is_for_monitoring: bool,
+) -> Result<(), Error> {
     let host = host(request)?;
     let is_named = host.is_some_and(|host| !is_local(host.host()));
-    if is_named && peer.to_canonical().is_loopback() {
+    let may_be_named = is_for_monitoring && !peer.to_canonical().is_loopback();
+    if is_named && !may_be_named {
         return Err(Error::ForeignHost);
     }
     Ok(())
@@ -116,13 +122,16 @@ mod tests {
     }
 
     #[test]
-    fn request_over_loopback_names_its_host_by_address() {
+    fn only_monitoring_of_other_machines_may_name_the_host() {
         for host in
             ["localhost", "LOCALHOST:9464", "127.0.0.1:9464", "[::1]:9464", "10.0.0.7"]
         {
             let request = request("/", &[("host", host)]);
             for peer in [LOOPBACK, IpAddr::V6(Ipv6Addr::LOCALHOST), REMOTE] {
-                assert_eq!(check_host(&request, peer), Ok(()), "{host}");
+                for is_for_monitoring in [true, false] {
+                    let checked = check_host(&request, peer, is_for_monitoring);
+                    assert_eq!(checked, Ok(()), "{host}");
+                }
             }
         }
         for host in
@@ -132,18 +141,16 @@ mod tests {
                 request("/", &[("host", host)]),
                 request(&format!("http://{host}/"), &[("host", "localhost")]),
             ] {
-                assert_eq!(
-                    check_host(&request, LOOPBACK),
-                    Err(Error::ForeignHost),
-                    "{host}"
-                );
                 let mapped = IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
-                assert_eq!(
-                    check_host(&request, mapped),
-                    Err(Error::ForeignHost),
-                    "{host}"
-                );
-                assert_eq!(check_host(&request, REMOTE), Ok(()), "{host}");
+                for (peer, is_for_monitoring, expected) in [
+                    (LOOPBACK, true, Err(Error::ForeignHost)),
+                    (mapped, true, Err(Error::ForeignHost)),
+                    (REMOTE, false, Err(Error::ForeignHost)),
+                    (REMOTE, true, Ok(())),
+                ] {
+                    let checked = check_host(&request, peer, is_for_monitoring);
+                    assert_eq!(checked, expected, "{host} {peer}");
+                }
             }
         }
     }
@@ -153,10 +160,11 @@ mod tests {
         let two = [("host", "localhost"), ("host", "localhost")];
         for headers in [&two[..], &[], &[("host", "a b")], &[("host", "")]] {
             let mut request = request("/", headers);
-            assert_eq!(check_host(&request, REMOTE), Err(Error::Host), "{headers:?}");
+            let check = |request: &Parts| check_host(request, REMOTE, true);
+            assert_eq!(check(&request), Err(Error::Host), "{headers:?}");
             request.version = Version::HTTP_10;
             let expected = if headers.is_empty() { Ok(()) } else { Err(Error::Host) };
-            assert_eq!(check_host(&request, REMOTE), expected, "{headers:?}");
+            assert_eq!(check(&request), expected, "{headers:?}");
         }
     }
 

@@ -132,11 +132,19 @@ mod tests {
         exchange_with(Sources::for_tests().await, request).await
     }
 
-    /// Sends bytes and returns the response, until the gateway closes the connection.
     async fn exchange_with(sources: Sources, request: &[u8]) -> String {
+        exchange_from(PEER, sources, request).await
+    }
+
+    /// Sends bytes and returns the response, until the gateway closes the connection.
+    async fn exchange_from(
+        address: SocketAddr,
+        sources: Sources,
+        request: &[u8],
+    ) -> String {
         let (mut peer, stream) = duplex(1 << 20);
         let pages = Arc::new(Pages::new(sources));
-        let serving = tokio::spawn(serve(stream, PEER, pages));
+        let serving = tokio::spawn(serve(stream, address, pages));
         peer.write_all(request).await.unwrap();
         let mut response = String::new();
         peer.read_to_string(&mut response).await.unwrap();
@@ -220,6 +228,49 @@ mod tests {
             } else {
                 assert_eq!(shown, body, "{path} {accept}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn only_monitoring_of_other_machines_uses_names() {
+        let sources = Sources::for_tests().await;
+        for (path, is_for_monitoring) in [
+            ("/", false),
+            ("/style.css", false),
+            ("/configz", false),
+            ("/loglevel", false),
+            ("/nope", false),
+            ("/livez", true),
+            ("/readyz", true),
+            ("/metrics", true),
+        ] {
+            for (peer, may_be_named) in
+                [("127.0.0.1:1", false), ("10.0.0.7:1", is_for_monitoring)]
+            {
+                let ask = async |host: &str| {
+                    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+                    let peer = peer.parse().unwrap();
+                    exchange_from(peer, sources.clone(), request.as_bytes()).await
+                };
+                let is_misdirected =
+                    |response: String| response.starts_with("HTTP/1.1 421 ");
+                let named = ask("gateway.example:9464").await;
+                assert_eq!(is_misdirected(named), !may_be_named, "{path} {peer}");
+                assert!(!is_misdirected(ask("10.0.0.1:9464").await), "{path} {peer}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn body_that_is_too_long_differs_from_one_that_is_malformed() {
+        for (body, status) in [
+            ("content-length: 1025\r\n\r\n".to_owned() + &"a".repeat(1025), 413),
+            ("transfer-encoding: chunked\r\n\r\nno size\r\n".to_owned(), 400),
+        ] {
+            let request = format!("PUT /loglevel HTTP/1.1\r\nhost: localhost\r\n{body}");
+            let response = exchange(request.as_bytes()).await;
+            let expected = format!("HTTP/1.1 {status} ");
+            assert!(response.starts_with(&expected), "{response}");
         }
     }
 

@@ -21,7 +21,6 @@ pub(super) fn page(
     let sections = sections(sources);
     let phase = sources.lifecycle.phase();
     let (state, class) = match phase {
-        Phase::Starting => ("starting", "waiting"),
         Phase::Serving => ("serving", "good"),
         Phase::LameDuck => ("lame duck", "waiting"),
         Phase::Draining => ("draining", "waiting"),

@@ -5,7 +5,7 @@ use std::{fmt::Write, net::SocketAddr};
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, header::ALLOW, request::Parts,
 };
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -15,15 +15,10 @@ use super::{
     guard, overview, readiness,
     reply::{CSS, HTML, JSON, Reply, TEXT, line, reply},
 };
-use crate::telemetry::LogFilter;
+use crate::telemetry::{LogFilter, Metrics};
 
 /// Maximum bytes of a request's body: the longest log filter.
 const BODY: usize = 1024;
-
-/// The formats of metrics, as <https://prometheus.io/docs/instrumenting/content_negotiation/>
-/// and `OpenMetrics` 1.0 name them.
-const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Page {
@@ -71,6 +66,11 @@ impl Page {
         }
     }
 
+    /// Reports whether probes and scrapers read it, which may know the gateway by a name.
+    fn is_for_monitoring(self) -> bool {
+        matches!(self, Self::Livez | Self::Readyz | Self::Metrics)
+    }
+
     fn methods(self) -> &'static str {
         if self == Self::LogLevel { "GET, HEAD, PUT" } else { "GET, HEAD" }
     }
@@ -95,13 +95,13 @@ impl Pages {
         request: Request<Incoming>,
     ) -> Reply {
         let (head, body) = request.into_parts();
-        if let Err(error) = guard::check_host(&head, peer.ip()) {
+        let path = head.uri.path();
+        let page = self.present().find(|page| page.path() == path);
+        let is_for_monitoring = page.is_some_and(Page::is_for_monitoring);
+        if let Err(error) = guard::check_host(&head, peer.ip(), is_for_monitoring) {
             return line(error.status(), error);
         }
-        let path = head.uri.path();
-        let Some(page) = self.present().find(|page| page.path() == path) else {
-            return self.not_found();
-        };
+        let Some(page) = page else { return self.not_found() };
         match head.method {
             Method::GET | Method::HEAD => self.show(page, &head.headers),
             Method::PUT if page == Page::LogLevel => {
@@ -138,7 +138,8 @@ impl Pages {
             Page::Metrics => {
                 let openmetrics =
                     prefers(headers, "application/openmetrics-text", "text/plain");
-                let format = if openmetrics { OPENMETRICS } else { PROMETHEUS };
+                let format =
+                    if openmetrics { Metrics::OPENMETRICS } else { Metrics::PROMETHEUS };
                 reply(StatusCode::OK, format, metrics.render(openmetrics))
             }
             Page::Config if prefers(headers, JSON, "text/plain") => {
@@ -162,9 +163,13 @@ impl Pages {
         if let Err(error) = guard::check_change(head, peer.ip()) {
             return line(error.status(), error);
         }
-        let Ok(body) = Limited::new(body, BODY).collect().await else {
-            let problem = format!("a log filter has at most {BODY} bytes");
-            return line(StatusCode::PAYLOAD_TOO_LARGE, problem);
+        let body = match Limited::new(body, BODY).collect().await {
+            Ok(body) => body,
+            Err(error) if error.is::<LengthLimitError>() => {
+                let problem = format!("a log filter has at most {BODY} bytes");
+                return line(StatusCode::PAYLOAD_TOO_LARGE, problem);
+            }
+            Err(_) => return line(StatusCode::BAD_REQUEST, "the body is malformed"),
         };
         let text = body.to_bytes();
         let (Some(log), Ok(text)) = (&self.sources.log, str::from_utf8(&text)) else {
@@ -191,4 +196,20 @@ fn not_allowed(page: Page) -> Reply {
     let mut response = line(StatusCode::METHOD_NOT_ALLOWED, text);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_page_is_in_the_table_of_the_docs() {
+        let docs = include_str!("../../docs/OPERATIONS.md");
+        let (_, section) = docs.split_once("## Admin listener").expect("it is there");
+        let rows = section.lines().skip_while(|line| !line.starts_with("| ---")).skip(1);
+        let rows = rows.map_while(|line| line.strip_prefix("| `")?.split('`').next());
+        let pages = Page::ALL.map(Page::path);
+        let pages = pages.into_iter().filter(|path| *path != Page::Style.path());
+        assert_eq!(rows.collect::<Vec<_>>(), pages.collect::<Vec<_>>());
+    }
 }

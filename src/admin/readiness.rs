@@ -7,8 +7,6 @@ use crate::net::Phase;
 /// Why a gateway should get no RPCs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotReady {
-    #[error("starting")]
-    Starting,
     #[error("the partner key is not loaded")]
     PartnerKey,
     #[error("the caller token is not loaded")]
@@ -20,7 +18,6 @@ pub(super) enum NotReady {
 /// Checks whether the gateway should get RPCs.
 pub(super) fn check(sources: &Sources) -> Result<(), NotReady> {
     match sources.lifecycle.phase() {
-        Phase::Starting => return Err(NotReady::Starting),
         Phase::LameDuck | Phase::Draining => return Err(NotReady::Draining),
         Phase::Serving => {}
     }

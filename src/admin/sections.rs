@@ -21,9 +21,8 @@ const NAME_AND_VALUE: &[Column] = &[Column::Text("What"), Column::Number("Value"
 pub(super) fn codes(rpcs: &[RpcTotals]) -> Section {
     let rows = rpcs.iter().flat_map(|rpc| {
         let counted = rpc.codes.iter().filter(|(_, count)| *count > 0);
-        counted.map(|(code, count)| {
-            vec![rpc.rpc.clone(), (*code).to_owned(), count.to_string()]
-        })
+        counted
+            .map(|(code, count)| vec![rpc.rpc.clone(), code.clone(), count.to_string()])
     });
     Section {
         id: "rpcs",
@@ -185,8 +184,13 @@ pub(super) fn keys(stats: &Stats) -> Section {
 
 /// Returns the section of what clients hold.
 pub(super) fn budgets(connections: usize, most: usize, budgets: &[Usage]) -> Section {
-    let connections =
-        Usage { what: "Connections", is_bytes: false, used: connections, limit: most };
+    let connections = Usage {
+        name: "connections",
+        what: "Connections",
+        is_bytes: false,
+        used: connections,
+        limit: most,
+    };
     let all = [&[connections], budgets].concat();
     let rows = all.iter().map(|usage| {
         let shown = |number| {
@@ -226,7 +230,10 @@ pub(super) fn failures(failures: &[FailedRpc]) -> Section {
     Section {
         id: "failures",
         title: "Failures",
-        caption: format!("Last {} RPCs that failed, the newest first", rows.len()),
+        caption: format!(
+            "{} RPCs that failed lately, the newest first; up to 5 of one RPC and reason",
+            rows.len()
+        ),
         columns: &[
             Column::Text("Time"),
             Column::Text("RPC"),
@@ -260,7 +267,9 @@ mod tests {
         let ms = Duration::from_millis;
         let mut rpc = RpcTotals {
             rpc: "List".to_owned(),
-            codes: vec![("OK", 98), ("Unavailable", 2), ("Internal", 0)],
+            codes: [("Ok", 98), ("Unavailable", 2), ("Internal", 0)]
+                .map(|(code, count)| (code.to_owned(), count))
+                .into(),
             total: Duration::from_secs(1),
             within: vec![(ms(5), 60), (ms(10), 38), (ms(25), 2), (Duration::MAX, 0)],
         };
@@ -270,13 +279,13 @@ mod tests {
         );
         assert_eq!(
             codes(&[rpc.clone()]).rows,
-            [["List", "OK", "98"], ["List", "Unavailable", "2"]]
+            [["List", "Ok", "98"], ["List", "Unavailable", "2"]]
         );
         rpc.within[3].1 = 2;
         assert_eq!(durations(&[rpc]).rows[0][3], "longer than measured");
         let none = [RpcTotals {
             rpc: "List".to_owned(),
-            codes: vec![("OK", 0)],
+            codes: vec![("Ok".to_owned(), 0)],
             total: Duration::ZERO,
             within: vec![(Duration::MAX, 0)],
         }];

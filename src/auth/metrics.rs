@@ -31,7 +31,7 @@ const LOOK_UPS: Family = Family::counter(
 const FAILED_LOOK_UPS: Family = Family::counter(
     "gateway_auth_look_ups_failed_total",
     &[],
-    "Those without an answer, after which RPCs continue without the owner",
+    "Look-ups without an answer, after which RPCs continue without the owner",
 );
 const FILE_AGE: Family = Family::gauge(
     "gateway_credential_file_usable_age_seconds",

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Capacities, SharedCapacity};
-use crate::telemetry::{Family, Metrics, Samples};
+use super::{Capacities, Usage};
+use crate::telemetry::{Family, Metrics};
 
 const LIMIT: Family = Family::gauge(
     "gateway_budget_limit",
@@ -38,32 +38,20 @@ const WAITS: Family = Family::counter(
 impl Capacities {
     /// Registers what clients hold.
     pub fn register(&self, metrics: &Metrics) {
-        let counts: Arc<[_]> = Arc::new([
-            ("in_flight", self.in_flight.clone()),
-            ("open_rpcs", self.open_rpcs.clone()),
-            ("watches", self.watches.clone()),
-            ("waiting", self.waiting.clone()),
-        ]);
-        let bytes: Arc<[_]> = Arc::new([
-            ("receiving", self.receiving.clone()),
-            ("auxiliary", self.auxiliary.clone()),
-            ("metadata", self.metadata.clone()),
-            ("response_memory", self.response_memory.clone()),
-        ]);
-        let of_each = |family,
-                       budgets: &Arc<[(&'static str, SharedCapacity)]>,
-                       value: fn(&SharedCapacity) -> usize| {
-            let budgets = Arc::clone(budgets);
-            metrics.register(family, move |samples: &mut Samples<'_>| {
-                for (name, budget) in &*budgets {
-                    samples.count(&[name], value(budget) as u64);
+        for (family, is_bytes, value) in [
+            (LIMIT, false, (|usage| usage.limit) as fn(&Usage) -> usize),
+            (USED, false, |usage| usage.used),
+            (LIMIT_BYTES, true, |usage| usage.limit),
+            (USED_BYTES, true, |usage| usage.used),
+        ] {
+            let capacities = self.clone();
+            metrics.register(family, move |samples| {
+                let usages = capacities.usage();
+                for usage in usages.iter().filter(|usage| usage.is_bytes == is_bytes) {
+                    samples.count(&[usage.name], value(usage) as u64);
                 }
             });
-        };
-        of_each(LIMIT, &counts, SharedCapacity::total);
-        of_each(USED, &counts, SharedCapacity::used);
-        of_each(LIMIT_BYTES, &bytes, |budget| budget.total() * budget.unit());
-        of_each(USED_BYTES, &bytes, |budget| budget.used() * budget.unit());
+        }
         let limits = Arc::clone(&self.limits);
         metrics.register(WAITS, move |samples| {
             samples.count(&["response_memory"], limits.waits.get());

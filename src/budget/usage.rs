@@ -5,7 +5,9 @@ use super::{Capacities, SharedCapacity};
 /// How much all clients hold of a capacity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// What is held.
+    /// The name in metrics.
+    pub name: &'static str,
+    /// What is held, for people.
     pub what: &'static str,
     /// Whether the numbers are bytes.
     pub is_bytes: bool,
@@ -18,26 +20,27 @@ pub struct Usage {
 impl Capacities {
     /// Returns how much all clients hold of each capacity.
     #[must_use]
-    pub fn usage(&self) -> Vec<Usage> {
-        let in_units = |what, capacity: &SharedCapacity| {
+    pub fn usage(&self) -> [Usage; 8] {
+        let in_units = |name, what, capacity: &SharedCapacity| {
             let (used, limit) = (capacity.used(), capacity.total());
-            Usage { what, is_bytes: false, used, limit }
+            Usage { name, what, is_bytes: false, used, limit }
         };
-        let in_bytes = |what, capacity: &SharedCapacity| {
-            let Usage { used, limit, .. } = in_units(what, capacity);
-            let unit = capacity.unit();
-            let (used, limit) = (used.saturating_mul(unit), limit.saturating_mul(unit));
-            Usage { what, is_bytes: true, used, limit }
+        let in_bytes = |name, what, capacity: &SharedCapacity| {
+            let usage = in_units(name, what, capacity);
+            let bytes = |units: usize| units.saturating_mul(capacity.unit());
+            let (used, limit) = (bytes(usage.used), bytes(usage.limit));
+            Usage { is_bytes: true, used, limit, ..usage }
         };
-        vec![
-            in_units("RPCs in flight", &self.in_flight),
-            in_units("RPCs in flight or unread", &self.open_rpcs),
-            in_bytes("Responses, shared memory", &self.response_memory),
-            in_units("Responses waiting for memory", &self.waiting),
-            in_bytes("Requests being received", &self.receiving),
-            in_bytes("Large metadata", &self.metadata),
-            in_bytes("Health and reflection", &self.auxiliary),
-            in_units("Health watches", &self.watches),
+        let responses = &self.response_memory;
+        [
+            in_units("in_flight", "RPCs in flight", &self.in_flight),
+            in_units("open_rpcs", "RPCs in flight or unread", &self.open_rpcs),
+            in_bytes("response_memory", "Responses, shared memory", responses),
+            in_units("waiting", "Responses waiting for memory", &self.waiting),
+            in_bytes("receiving", "Requests being received", &self.receiving),
+            in_bytes("metadata", "Large metadata", &self.metadata),
+            in_bytes("auxiliary", "Health and reflection", &self.auxiliary),
+            in_units("watches", "Health watches", &self.watches),
         ]
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 pub struct RpcTotals {
     /// The name.
     pub rpc: String,
-    /// How many have ended with each code.
-    pub codes: Vec<(&'static str, u64)>,
+    /// How many have ended with each code, by its name in the log.
+    pub codes: Vec<(String, u64)>,
     /// The time of all together.
     pub total: Duration,
     /// How many took up to a time, and longer than the one before. The last is

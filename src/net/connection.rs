@@ -219,7 +219,7 @@ async fn serve_http2(
             () = shared.draining.cancelled() => ("drain", Duration::ZERO),
             () = after(age, sleep(age)) => ("age", grace),
             () = after(idle, streams.idle(idle)) => ("idle", grace),
-            () = unread.overdue(limit) => ("unread responses", grace.max(limit)),
+            () = unread.overdue(limit) => ("unread_responses", grace.max(limit)),
         };
         debug!(peer = %peer.address, reason, "closing connection with GOAWAY");
         shared.metrics.goaway(reason);

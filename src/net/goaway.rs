@@ -38,13 +38,13 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    /// Returns the reason, for the log.
+    /// Returns the name of the reason, in the log and in metrics.
     pub(super) fn reason(self) -> &'static str {
         match self {
             Self::Unused => "unused",
-            Self::Evicted => "connection limit",
-            Self::Unwanted => "large metadata",
-            Self::TooManyResets => "too many resets",
+            Self::Evicted => "connection_limit",
+            Self::Unwanted => "large_metadata",
+            Self::TooManyResets => "too_many_resets",
         }
     }
 

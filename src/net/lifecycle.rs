@@ -5,14 +5,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use tokio::sync::watch;
-
 /// A phase of a server. Each follows the one before.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// It listens, and does not serve yet.
-    #[default]
-    Starting,
     /// It serves.
     Serving,
     /// It serves, and load balancers take it out of use.
@@ -21,11 +16,17 @@ pub enum Phase {
     Draining,
 }
 
+impl Phase {
+    /// All, in their order.
+    pub(super) const ALL: [Self; 3] = [Self::Serving, Self::LameDuck, Self::Draining];
+}
+
 /// The phase of a server, and the number of its connections. Clones are of the same
 /// server.
 #[derive(Debug, Clone, Default)]
 pub struct Lifecycle {
-    phase: watch::Sender<Phase>,
+    /// The index in [`Phase::ALL`].
+    phase: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
 }
 
@@ -33,7 +34,7 @@ impl Lifecycle {
     /// Returns the current phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        *self.phase.borrow()
+        Phase::ALL[self.phase.load(Relaxed)]
     }
 
     /// Returns the number of open connections.
@@ -43,7 +44,7 @@ impl Lifecycle {
     }
 
     pub(super) fn enter(&self, phase: Phase) {
-        self.phase.send_replace(phase);
+        self.phase.store(phase as usize, Relaxed);
     }
 
     /// Counts a connection until the returned value is dropped.

@@ -24,36 +24,36 @@ const REJECTED: Family = Family::counter(
 const GOAWAYS: Family = Family::counter(
     "gateway_goaways_total",
     &["reason"],
-    "Connections that the gateway told to end, by the reason that the log has at level debug",
+    "Connections that the gateway told to end with a GOAWAY",
 );
 const STATE: Family = Family::gauge(
     "gateway_state",
     &["state"],
-    "1 for what the gateway does: it starts, it serves, it serves while load balancers take it out of \
+    "1 for what the gateway does: it serves, it serves while load balancers take it out of \
      use (lame_duck), or it lets RPCs in flight end (draining)",
 );
 
 /// Why a connection is rejected or ended.
 const REJECTIONS: [&str; 8] = [
-    "accept failed",
-    "address limit",
+    "accept_failed",
+    "address_limit",
     "alpn",
-    "connection limit",
+    "connection_limit",
     "evicted",
     "http2",
     "tls",
-    "wrong protocol",
+    "wrong_protocol",
 ];
 
 /// Why the gateway tells a connection to end.
 const ENDINGS: [&str; 8] = [
     "age",
-    "connection limit",
+    "connection_limit",
     "drain",
     "idle",
-    "large metadata",
-    "too many resets",
-    "unread responses",
+    "large_metadata",
+    "too_many_resets",
+    "unread_responses",
     "unused",
 ];
 
@@ -110,12 +110,12 @@ impl ConnectionMetrics {
         metrics.register(GOAWAYS, move |samples| own.goaways.write(samples));
         let own = Arc::clone(self);
         metrics.register(STATE, move |samples| {
-            for (name, phase) in [
-                ("starting", Phase::Starting),
-                ("serving", Phase::Serving),
-                ("lame_duck", Phase::LameDuck),
-                ("draining", Phase::Draining),
-            ] {
+            for phase in Phase::ALL {
+                let name = match phase {
+                    Phase::Serving => "serving",
+                    Phase::LameDuck => "lame_duck",
+                    Phase::Draining => "draining",
+                };
                 samples.count(&[name], u64::from(own.lifecycle.phase() == phase));
             }
         });

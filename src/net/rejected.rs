@@ -50,11 +50,11 @@ impl Reason {
     /// Returns the name in metrics.
     fn name(self) -> &'static str {
         match self {
-            Self::AcceptFailed => "accept failed",
-            Self::ConnectionLimit => "connection limit",
+            Self::AcceptFailed => "accept_failed",
+            Self::ConnectionLimit => "connection_limit",
             Self::Evicted => "evicted",
-            Self::AddressLimit => "address limit",
-            Self::WrongProtocol(_) => "wrong protocol",
+            Self::AddressLimit => "address_limit",
+            Self::WrongProtocol(_) => "wrong_protocol",
             Self::Alpn => "alpn",
             Self::Tls => "tls",
             Self::Http2 => "http2",

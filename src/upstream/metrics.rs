@@ -45,9 +45,8 @@ const REFUSED: Family = Family::counter(
 const STATUSES: Range<u16> = 100..600;
 
 /// The names of the ends of an exchange without a whole response.
-const ERRORS: [&str; 10] = [
+const ERRORS: [&str; 9] = [
     "cancelled",
-    "circuit_open",
     "connect",
     "not_processed",
     "malformed",
@@ -106,7 +105,10 @@ impl RequestMetrics {
                 let index = usize::from(status.wrapping_sub(STATUSES.start));
                 &self.statuses[index.min(STATUSES.len())]
             }
-            Some(Err(error)) => &self.errors[index_of(name(error))],
+            Some(Err(error)) => {
+                let Some(name) = name(error) else { return };
+                &self.errors[index_of(name)]
+            }
             None => &self.errors[index_of("cancelled")],
         };
         histogram.get_or_init(Histogram::default).observe(took);
@@ -187,10 +189,11 @@ pub(super) fn register_circuits(breaker: &Arc<Breaker>, metrics: &telemetry::Met
     of(REFUSED, |breaker, samples| breaker.refused.write(samples));
 }
 
-/// Returns the name of what ended an exchange.
-fn name(error: &Error) -> &'static str {
-    match error {
-        Error::CircuitOpen { .. } => "circuit_open",
+/// Returns the name of what ended an exchange. An open circuit ends none: it is counted
+/// with the circuits.
+fn name(error: &Error) -> Option<&'static str> {
+    Some(match error {
+        Error::CircuitOpen { .. } => return None,
         Error::Connect(_) => "connect",
         Error::NotProcessed(_) => "not_processed",
         Error::NoStream => "no_stream",
@@ -199,7 +202,7 @@ fn name(error: &Error) -> &'static str {
         Error::Malformed(_) => "malformed",
         Error::TooLarge { .. } => "too_large",
         Error::NoMemory(_) => "no_memory",
-    }
+    })
 }
 
 fn index_of(name: &str) -> usize {

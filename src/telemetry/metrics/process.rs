@@ -49,7 +49,8 @@ pub(super) fn register(metrics: &Metrics) {
         samples.value(&[], since.as_secs_f64());
     });
     metrics.register(CPU, |samples| {
-        if let Some(seconds) = processor_seconds() {
+        let stat = fs::read_to_string("/proc/self/stat").ok();
+        if let Some(seconds) = stat.as_deref().and_then(processor_seconds) {
             samples.value(&[], seconds);
         }
     });
@@ -69,13 +70,13 @@ pub(super) fn register(metrics: &Metrics) {
 }
 
 /// Returns the time in user mode and in the system (proc(5), `/proc/pid/stat`).
-fn processor_seconds() -> Option<f64> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+#[expect(clippy::cast_precision_loss, reason = "it is exact for a million years")]
+fn processor_seconds(stat: &str) -> Option<f64> {
     // The name of the program may have spaces, and ends with the last bracket.
     let (_, fields) = stat.rsplit_once(") ")?;
     let ticks = fields.split(' ').skip(11).take(2);
-    let ticks: Option<u32> = ticks.map(|ticks| ticks.parse::<u32>().ok()).sum();
-    Some(f64::from(ticks?) / TICKS_PER_SECOND)
+    let ticks: Option<u64> = ticks.map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Some(ticks? as f64 / TICKS_PER_SECOND)
 }
 
 fn memory(samples: &mut Samples<'_>, field: &str) {
@@ -84,5 +85,16 @@ fn memory(samples: &mut Samples<'_>, field: &str) {
     let kib = kib.and_then(|kib| kib.split_whitespace().next()?.parse::<u64>().ok());
     if let Some(kib) = kib {
         samples.count(&[], kib * 1024);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_counted_for_years() {
+        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 1 0 0 0 4294967296 104 0 0 20 0 3";
+        assert_eq!(processor_seconds(stat), Some(42_949_674.0));
     }
 }

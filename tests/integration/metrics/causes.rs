@@ -216,7 +216,7 @@ async fn credential_file_has_its_reloads() {
 #[tokio::test]
 async fn connection_that_is_not_served_has_its_reason() {
     for (reason, bytes) in [
-        ("wrong protocol", &b"GET / HTTP/1.1\r\n\r\n"[..]),
+        ("wrong_protocol", &b"GET / HTTP/1.1\r\n\r\n"[..]),
         // A frame of settings on a stream: an error of the connection.
         ("http2", &[PREFACE, b"\0\0\0\x04\0\0\0\0\x01"].concat()),
     ] {
@@ -229,8 +229,8 @@ async fn connection_that_is_not_served_has_its_reason() {
         await_changes(reason, &gateway.metrics(), &before, &changes).await;
     }
     for (flag, reason) in [
-        ("--max-connections", "connection limit"),
-        ("--max-connections-per-address", "address limit"),
+        ("--max-connections", "connection_limit"),
+        ("--max-connections-per-address", "address_limit"),
     ] {
         let gateway = Gateway::on_sandbox_with(&["--no-key-check", flag, "1"]).await;
         let (connection, _driver) = Connection::open(gateway.address).await.unwrap();

@@ -34,13 +34,14 @@ const STATE: Family = Family::gauge(
 );
 
 /// Why a connection is rejected or ended.
-const REJECTIONS: [&str; 8] = [
+const REJECTIONS: [&str; 9] = [
     "accept failed",
     "address limit",
     "alpn",
     "connection limit",
     "evicted",
     "http2",
+    "nameless",
     "tls",
     "wrong protocol",
 ];

@@ -24,7 +24,7 @@ mod verifier;
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use secrecy::ExposeSecret;
 
 use crate::{budget::KeyId, files::Reload, peer::Peer};
@@ -118,6 +118,26 @@ impl Authenticator {
                 self.gateway_credentials(key).await
             }
         }
+    }
+
+    /// Returns what tells a client from others that send the same, for derived keys. In
+    /// static mode it is the name in the client's certificate, if there is one: clients
+    /// share a caller token, and without one their `authorization` is ignored.
+    #[must_use]
+    pub fn credential_of<'a>(
+        &self,
+        metadata: &'a HeaderMap,
+        peer: Option<&'a Peer>,
+    ) -> &'a [u8] {
+        let identity = match self.mode {
+            ModeState::Passthrough => None,
+            ModeState::Static { .. } => peer.and_then(|peer| peer.identity.as_ref()),
+        };
+        let authorization = metadata.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        identity
+            .map(|name| name.as_str().as_bytes())
+            .or(authorization)
+            .unwrap_or_default()
     }
 
     /// Returns what stands for the identity of a client where clients are counted, if it

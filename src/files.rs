@@ -25,6 +25,9 @@ use zeroize::Zeroizing;
 /// Time between two reads. Kubernetes itself takes up to a minute to replace a file.
 pub(crate) const POLL: Duration = Duration::from_secs(5);
 
+/// Minimum bytes of memory for a file, more than credentials have.
+const LEAST: usize = 8 * 1024;
+
 /// Why a file has no content.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -50,8 +53,9 @@ pub(crate) fn read(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, ReadE
     if !metadata.is_file() {
         return Err(ReadError::NotAFile);
     }
-    // Large enough that it rarely grows: growing leaves a copy of a secret in memory.
-    let size = usize::try_from(metadata.len()).unwrap_or(most);
+    // Large enough that it does not grow, also if the file grows meanwhile: growing leaves a
+    // copy of a secret in memory, and so does a read into little space, by way of the stack.
+    let size = usize::try_from(metadata.len()).unwrap_or(most).max(LEAST);
     let mut content = Zeroizing::new(Vec::with_capacity(size.min(most) + 1));
     let file = File::open(path)?;
     file.take(most as u64 + 1).read_to_end(&mut content)?;
@@ -139,7 +143,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         fs::write(&path, [b'a'; 2048]).unwrap();
-        assert_eq!(read(&path, 2048).unwrap().len(), 2048);
+        let content = read(&path, 2048).unwrap();
+        assert_eq!((content.len(), content.capacity()), (2048, 2049));
+        assert_eq!(read(&path, 1 << 20).unwrap().capacity(), LEAST + 1);
         let error = read(&path, 1024).unwrap_err().to_string();
         assert_eq!(error, "it is longer than 1 KiB");
         let error = read(directory.path(), 1024).unwrap_err().to_string();

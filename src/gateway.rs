@@ -155,18 +155,16 @@ impl Gateway {
         let counted = CountedRpc::start(self.metrics.of(rpc), arrived);
         let mut record = Record::new(rpc, counted, received.peer(), &metadata, version);
         // Decided before anything can fail: every failure returns the key.
+        let credential =
+            self.authenticator.credential_of(&metadata, record.peer.as_deref());
         let key = (rpc.binding.method == Method::POST)
-            .then(|| idempotency::key(&metadata, rpc, &message));
+            .then(|| idempotency::key(&metadata, credential, rpc, &message));
         record.key = key.clone().and_then(Result::ok);
         if let Some(key) = &record.key {
             self.metrics.keys.add(key.origin.as_str());
         }
-        let outcome = {
-            let record = &mut record;
-            let work =
-                pin!(self.perform(rpc, &metadata, &message, key, received, record));
-            catch_panic(work).await
-        };
+        let work = self.perform(rpc, &metadata, &message, key, received, &mut record);
+        let outcome = catch_panic(pin!(work)).await;
         match outcome {
             Ok((answer, reserved)) => {
                 if let Answer::Message(message) = &answer {

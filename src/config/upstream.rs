@@ -126,9 +126,24 @@ pub(super) struct UpstreamFlags {
 impl UpstreamFlags {
     /// Returns where RPCs go.
     pub(super) fn target(&self) -> Result<Target, Error> {
-        if self.sandbox {
-            return self.sandbox();
+        let target = if self.sandbox { self.sandbox()? } else { self.url()? };
+        let is_https = matches!(&target, Target::Url(url) if url.is_https());
+        for (flag, file) in [
+            ("--upstream-ca-file", &self.upstream_ca_file),
+            ("--upstream-certificate-file", &self.upstream_certificate_file),
+            ("--upstream-key-file", &self.upstream_key_file),
+        ] {
+            if file.is_some() && !is_https {
+                return Err(Error::new(format!(
+                    "{flag} is for an https --upstream-url, which this is not; remove the \
+                     file, or use https"
+                )));
+            }
         }
+        Ok(target)
+    }
+
+    fn url(&self) -> Result<Target, Error> {
         let url = self.upstream_url.as_deref().unwrap_or(POLYTOMIC);
         let url: BaseUrl = url.parse().map_err(|problem| {
             Error::new(format!("--upstream-url is not valid: {problem}"))
@@ -137,12 +152,6 @@ impl UpstreamFlags {
             return Err(Error::new(
                 "--upstream-url is http, which would send keys unencrypted; use https, \
                  or set --allow-plaintext-upstream if a proxy encrypts the connection",
-            ));
-        }
-        if !url.is_https() && self.upstream_certificate_file.is_some() {
-            return Err(Error::new(
-                "--upstream-certificate-file is for an https --upstream-url, which this is \
-                 not; remove the file, or use https",
             ));
         }
         Ok(Target::Url(url))

@@ -44,7 +44,14 @@ impl Gateway {
         memory: &ExpectedResponse<'_>,
         record: &mut Record,
     ) -> Result<Answer, Failure> {
-        let payer = self.counts(&credentials).then(|| credentials.key());
+        let payer = self.counts(&credentials).then(|| match credentials.owner() {
+            CredentialOwner::Caller => credentials.key(),
+            // With one key for all, a client that fails would use up the retries of others.
+            CredentialOwner::Gateway => self
+                .authenticator
+                .id_of(record.peer.as_deref())
+                .unwrap_or_else(|| credentials.key()),
+        });
         let mut retry = self.retries.first(rpc.binding.is_safe(), payer);
         let is_repeatable = rpc.binding.is_repeatable();
         loop {

@@ -4,7 +4,7 @@
 //! replays it for at least 24 hours. So every POST carries one, and a retry with the
 //! same key, by a client, a proxy or the gateway, takes effect only once.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::metadata::{client_request_id, has_credential, is_retry, is_retry_of_client};
@@ -61,7 +61,8 @@ impl Origin {
 }
 
 /// Returns the key of a create: the client's own; else one derived from the client's
-/// `x-request-id`, which proxies keep when they retry; else a fresh one.
+/// `x-request-id`, which proxies keep when they retry; else a fresh one. The `credential`
+/// tells the client from others that send the same ID and message.
 ///
 /// # Errors
 ///
@@ -69,6 +70,7 @@ impl Origin {
 /// that could take effect again with the key it would get.
 pub(super) fn key(
     metadata: &HeaderMap,
+    credential: &[u8],
     rpc: &Rpc,
     message: &[u8],
 ) -> Result<Key, Violation> {
@@ -85,7 +87,7 @@ pub(super) fn key(
         return Err(violation(RETRIED));
     }
     match client_request_id(metadata) {
-        Some(id) => Ok(derived(id, metadata.get(AUTHORIZATION), rpc, message)),
+        Some(id) => Ok(derived(id, credential, rpc, message)),
         None if is_retry(metadata) => Err(violation(RETRIED)),
         None => Ok(Key { value: header_value(Uuid::new_v4()), origin: Origin::Fresh }),
     }
@@ -105,12 +107,11 @@ pub(super) fn given(metadata: &HeaderMap) -> Option<Key> {
 
 fn derived(
     request_id: &HeaderValue,
-    authorization: Option<&HeaderValue>,
+    credential: &[u8],
     rpc: &Rpc,
     message: &[u8],
 ) -> Key {
-    let authorization = authorization.map_or(&b""[..], HeaderValue::as_bytes);
-    let credentials = blake3::derive_key(CREDENTIALS, authorization);
+    let credentials = blake3::derive_key(CREDENTIALS, credential);
     let path = rpc.path();
     let mut name = Vec::with_capacity(path.len() + message.len() + 192);
     // Lengths make different lists of parts differ.
@@ -139,6 +140,8 @@ fn header_value(uuid: Uuid) -> HeaderValue {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use http::header::AUTHORIZATION;
+
     use super::*;
     use crate::contract::{Contract, DESCRIPTOR_SET};
 
@@ -154,7 +157,9 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, value.parse().unwrap());
         }
-        key(&headers, rpc, message).map(|key| key.value.to_str().unwrap().to_owned())
+        let credential = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        key(&headers, credential.unwrap_or_default(), rpc, message)
+            .map(|key| key.value.to_str().unwrap().to_owned())
     }
 
     const CREATE: &str = "CreatePartnerSharedConnection";

@@ -34,13 +34,14 @@ const STATE: Family = Family::gauge(
 );
 
 /// Why a connection is rejected or ended.
-const REJECTIONS: [&str; 8] = [
+const REJECTIONS: [&str; 9] = [
     "accept_failed",
     "address_limit",
     "alpn",
     "connection_limit",
     "evicted",
     "http2",
+    "nameless",
     "tls",
     "wrong_protocol",
 ];

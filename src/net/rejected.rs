@@ -28,6 +28,8 @@ pub(super) enum Reason {
     Alpn,
     /// The handshake of TLS failed.
     Tls,
+    /// The peer's certificate is valid, but has no name that can be an identity.
+    Nameless,
     /// The peer broke HTTP/2, or a limit that HTTP/2 lets a server set.
     Http2,
 }
@@ -57,6 +59,7 @@ impl Reason {
             Self::WrongProtocol(_) => "wrong_protocol",
             Self::Alpn => "alpn",
             Self::Tls => "tls",
+            Self::Nameless => "nameless",
             Self::Http2 => "http2",
         }
     }
@@ -93,6 +96,7 @@ impl fmt::Display for Reason {
             Self::WrongProtocol(_) => "wrong protocol",
             Self::Alpn => "HTTP/2 not offered in TLS",
             Self::Tls => "TLS handshake failed",
+            Self::Nameless => "client certificate without a usable name",
             Self::Http2 => "HTTP/2 limit or error",
         })
     }

@@ -11,6 +11,19 @@ use x509_parser::time::ASN1Time;
 
 use super::{PemFile, Problem, identity};
 
+/// The last part of a certificate's time, in which it should have been replaced: a tenth of
+/// it, and up to this. Certificates of a mesh last for hours.
+const SOON: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How a moment stands to the dates of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Validity {
+    NotYet,
+    Valid,
+    ExpiresSoon,
+    Expired,
+}
+
 /// A certificate in use, for the log, metrics and pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
@@ -42,24 +55,33 @@ impl Certificate {
         })
     }
 
-    /// Logs that the certificate is not valid now, if so. The clock may be wrong, and
-    /// clients may not check it, so the gateway uses it in any case.
-    pub(super) fn warn_unless_valid(&self) {
-        let now = SystemTime::now();
-        let (problem, when) = if now > self.not_after {
-            ("expired", self.not_after)
-        } else if now < self.not_before {
-            ("not valid yet", self.not_before)
-        } else {
-            return;
+    /// Returns how a moment stands to the dates.
+    pub(super) fn validity(&self, now: SystemTime) -> Validity {
+        let left = self.not_after.duration_since(now);
+        let span = self.not_after.duration_since(self.not_before).unwrap_or_default();
+        match left {
+            Err(_) => Validity::Expired,
+            Ok(_) if now < self.not_before => Validity::NotYet,
+            Ok(left) if left < SOON.min(span / 10) => Validity::ExpiresSoon,
+            Ok(_) => Validity::Valid,
+        }
+    }
+
+    /// Logs that the certificate is not valid, or soon will not be. The clock may be wrong,
+    /// and clients may not check it, so the gateway uses it in any case.
+    pub(super) fn warn(&self, validity: Validity) {
+        let (file, name) = (self.path.display(), &self.name);
+        let (problem, date) = match validity {
+            Validity::Valid => return,
+            Validity::ExpiresSoon => {
+                let date = rfc3339(self.not_after);
+                warn!(%file, name, date, "certificate expires soon");
+                return;
+            }
+            Validity::NotYet => ("not valid yet", self.not_before),
+            Validity::Expired => ("expired", self.not_after),
         };
-        warn!(
-            file = %self.path.display(),
-            name = self.name,
-            problem,
-            date = rfc3339(when),
-            "certificate is not valid now"
-        );
+        warn!(%file, name, problem, date = rfc3339(date), "certificate is not valid now");
     }
 }
 

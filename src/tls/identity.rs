@@ -93,16 +93,16 @@ fn is_of_spiffe(uri: &str) -> bool {
 }
 
 /// Reports whether a name is a SPIFFE ID: a trust domain, and a path of segments
-/// (SPIFFE-ID, section 2).
+/// (SPIFFE-ID, section 2). That of a client has a path (X509-SVID, section 3.1): without
+/// one it is an authority's.
 fn is_spiffe_id(uri: &str) -> bool {
     let Some(rest) = uri.strip_prefix(SPIFFE).filter(|_| uri.len() <= MOST) else {
         return false;
     };
-    let mut parts = rest.split('/');
-    let domain = parts.next().unwrap_or_default();
+    let Some((domain, path)) = rest.split_once('/') else { return false };
     is_of(domain, b"-_.")
         && !domain.bytes().any(|byte| byte.is_ascii_uppercase())
-        && parts.all(|part| is_of(part, b"-_.") && part != "." && part != "..")
+        && path.split('/').all(|part| is_of(part, b"-_.") && part != "." && part != "..")
 }
 
 fn is_uri(uri: &str) -> bool {

@@ -4,13 +4,18 @@ use std::{
     fmt, mem,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
 use tokio::{task::spawn_blocking, time::Instant};
 use tracing::{info, warn};
 
-use super::{Certificate, Error, PemFile, Stats, certificate::rfc3339, pem::Contents};
+use super::{
+    Certificate, Error, PemFile, Stats,
+    certificate::{Validity, rfc3339},
+    pem::Contents,
+};
 use crate::files::{self, Reload, SharedReads};
 
 /// Maximum attempts to read files that change while they are read.
@@ -51,6 +56,8 @@ struct State {
     used: blake3::Hash,
     loaded_at: Instant,
     certificates: Vec<Certificate>,
+    /// How the dates of each stood when they were last compared with the clock.
+    validities: Vec<Validity>,
     rotations: u64,
     failures: u64,
     /// The last problem, so that a lasting one is logged once.
@@ -84,7 +91,7 @@ impl<C: Send + Sync + 'static> Reloaded<C> {
         if !built.certificates.is_empty() {
             source.log_loaded(&built.certificates, true);
         }
-        Ok(Arc::new(Self {
+        let reloaded = Self {
             source: Arc::new(source),
             current: ArcSwap::from_pointee(built.config),
             reads: SharedReads::default(),
@@ -92,12 +99,15 @@ impl<C: Send + Sync + 'static> Reloaded<C> {
                 seen: Some(used),
                 used,
                 loaded_at: Instant::now(),
+                validities: vec![Validity::Valid; built.certificates.len()],
                 certificates: built.certificates,
                 rotations: 0,
                 failures: 0,
                 problem: None,
             }),
-        }))
+        };
+        reloaded.warn_of_dates(SystemTime::now());
+        Ok(Arc::new(reloaded))
     }
 
     /// Reads the files again when they change, until this is dropped.
@@ -159,6 +169,7 @@ impl<C: Send + Sync + 'static> Reloaded<C> {
             state.loaded_at = Instant::now();
             state.rotations += 1;
             state.certificates.clone_from(&built.certificates);
+            state.validities = vec![Validity::Valid; built.certificates.len()];
             self.current.store(Arc::new(built.config));
         }
         drop(state);
@@ -178,11 +189,23 @@ impl<C: Send + Sync + 'static> Reloaded<C> {
         drop(state);
         if is_new {
             let until_then = "the previous certificates stay in use";
-            warn!(
-                problem,
-                until_then, "{} certificates are not usable", self.source.name
-            );
+            let name = self.source.name;
+            warn!(problem, until_then, "{name} certificates are not usable");
         }
+    }
+
+    /// Logs which certificates are not valid, or soon will not be: each once. Returns how many.
+    pub(super) fn warn_of_dates(&self, now: SystemTime) -> usize {
+        let State { certificates, validities, .. } = &mut *self.state();
+        let mut changed = 0;
+        for (certificate, last) in certificates.iter().zip(validities) {
+            let validity = certificate.validity(now);
+            if mem::replace(last, validity) != validity && validity != Validity::Valid {
+                certificate.warn(validity);
+                changed += 1;
+            }
+        }
+        changed
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -200,6 +223,7 @@ impl<C: Send + Sync + 'static> Reload for Reloaded<C> {
                 Read::Built(hash, built) => self.store(hash, built),
                 Read::Failed(hash, error) => self.record_failure(hash, &error),
             }
+            self.warn_of_dates(SystemTime::now());
         };
         self.reads.run(work).await;
     }
@@ -247,7 +271,6 @@ impl<C> Source<C> {
             "{} certificates loaded",
             self.name
         );
-        certificates.iter().for_each(Certificate::warn_unless_valid);
     }
 }
 

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use kit::tls::{Authority, Issued, VALID};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -20,7 +20,6 @@ fn identity_is_the_best_name_of_a_strict_form() {
     for (names, expected) in [
         (&["spiffe://mesh.example/ns/shop/sa/orders"][..], None),
         (&["orders.example.com", "spiffe://mesh/orders"], Some("spiffe://mesh/orders")),
-        (&["spiffe://mesh"], None),
         (&["urn:orders", "orders.example.com"], Some("orders.example.com")),
         (&["*.example.com"], None),
         (&["https://orders.example.com/a"], None),
@@ -36,6 +35,8 @@ fn identity_is_the_best_name_of_a_strict_form() {
         // No SVIDs.
         (&["spiffe://mesh/a", "spiffe://mesh/b", "a.example.com"], Some("")),
         (&["spiffe://mesh/a", "urn:b"], Some("")),
+        (&["spiffe://mesh"], Some("")),
+        (&["spiffe://mesh/"], Some("")),
         (&["spiffe://mesh/a/../b"], Some("")),
         (&["spiffe://mesh/a/"], Some("")),
         (&["spiffe://mesh//a"], Some("")),
@@ -223,6 +224,28 @@ async fn last_good_files_stay_in_use_and_each_change_is_tried_once() {
     assert_eq!((back.rotations, back.problem), (1, None), "nothing has changed");
 }
 
+#[test]
+fn certificate_in_use_that_soon_expires_and_has_is_logged_once_each() {
+    let issued = Authority::new().issue(&["gateway.example.com"], VALID);
+    let files = Files::new(&issued.certificate, &issued.key);
+    let server = files.server().load().unwrap();
+    let Certificate { not_before, not_after, .. } = server.stats().certificates[0];
+    let day = Duration::from_secs(24 * 3600);
+    for (now, expected) in [
+        (not_after - 8 * day, 0),
+        (not_after - 6 * day, 1),
+        (not_after - 5 * day, 0),
+        (not_after + day, 1),
+        (not_after + 2 * day, 0),
+        // A clock that is set back.
+        (not_before - day, 1),
+        (not_before + day, 0),
+        (not_after - day, 1),
+    ] {
+        assert_eq!(server.warn_of_dates(now), expected, "{now:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn changed_files_are_read_without_a_signal() {
     let authority = Authority::new();
@@ -233,9 +256,8 @@ async fn changed_files_are_read_without_a_signal() {
     server.watch();
     fs::write(files.path("certificate"), &second.certificate).unwrap();
     fs::write(files.path("key"), &second.key).unwrap();
-    while server.stats().rotations == 0 {
-        tokio::time::sleep(crate::files::POLL).await;
-    }
+    tokio::time::sleep(2 * crate::files::POLL).await;
+    assert_eq!(server.stats().rotations, 1);
     assert_eq!(names(&server.stats()), ["second.example"]);
     let alive = Arc::downgrade(&server);
     drop(server);

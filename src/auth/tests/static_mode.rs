@@ -91,7 +91,13 @@ async fn certificate_gives_the_gateways_key_and_nothing_else_does() {
         }
         let credentials = auth.credentials(&metadata, Some(&known)).await.unwrap();
         assert_eq!(sent(&credentials), "Bearer gateway");
+        assert_eq!(auth.credential_of(&metadata, Some(&known)), b"spiffe://mesh/orders");
     }
+    let own = bearer("own");
+    assert_eq!(auth.credential_of(&own, Some(&stranger)), b"Bearer own");
+    let passthrough =
+        Authenticator::start(settings(Mode::Passthrough), polytomic).await.unwrap();
+    assert_eq!(passthrough.credential_of(&own, Some(&known)), b"Bearer own");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use rustls::{
     ServerConnection,
     server::{Acceptor, ClientHello},
 };
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tokio_util::either::Either;
 
@@ -76,8 +76,7 @@ pub(super) async fn greet(
     let Security { version, identity } = match Security::of(stream.get_ref().1) {
         Ok(security) => security,
         Err(nameless) => {
-            let (stream, detail) = (stream.into_inner().0, nameless.to_string());
-            return Ok(turned_away(stream, Reason::Tls, detail));
+            return ended(stream, Reason::Nameless, nameless.to_string()).await;
         }
     };
     match read_protocol(&mut stream).await? {
@@ -87,10 +86,21 @@ pub(super) async fn greet(
             Ok(Greeting::Http2(Either::Right(stream), peer))
         }
         other => {
-            let (reason, stream) = (Reason::WrongProtocol(other), stream.into_inner().0);
-            Ok(turned_away(stream, reason, format!("{other} within TLS")))
+            let detail = format!("{other} within TLS");
+            ended(stream, Reason::WrongProtocol(other), detail).await
         }
     }
+}
+
+/// Turns away a peer after its handshake, with the alert that ends TLS: without that, the
+/// peer could not tell this from a lost connection.
+async fn ended(
+    mut stream: SecureStream,
+    reason: Reason,
+    detail: String,
+) -> io::Result<Greeting> {
+    stream.shutdown().await?;
+    Ok(turned_away(stream.into_inner().0, reason, detail))
 }
 
 /// Turns away a peer whose handshake failed: the alert that says why has been sent. A peer

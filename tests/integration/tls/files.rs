@@ -37,18 +37,22 @@ async fn flags_that_need_each_other_are_named() {
             "--tls-client-auth needs --tls-client-ca-file; set that too, or set off",
         ),
         (&["--tls-client-auth", "maybe"], "[possible values: off, optional, required]"),
-        (
-            &["--upstream-key-file", key],
-            "--upstream-key-file needs --upstream-certificate-file;",
-        ),
     ] {
         let error = usage_error(flags).await;
         assert!(error.contains(expected), "{flags:?}: {error}");
     }
-    let http = ["serve", "--upstream-url", "http://127.0.0.1:9"];
-    let output = run(&[&http[..], &files.upstream()].concat(), &[]).await;
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("is for an https --upstream-url"), "{error}");
+    let alone = run(&["serve", "--upstream-key-file", key], &[]).await;
+    let error = String::from_utf8(alone.stderr).unwrap();
+    let expected = "--upstream-key-file needs --upstream-certificate-file;";
+    assert!(error.contains(expected), "{error}");
+    for target in [&["--sandbox"][..], &["--upstream-url", "http://127.0.0.1:9"]] {
+        for file in files.upstream().chunks_exact(2) {
+            let output = run(&[&["serve"], target, file].concat(), &[]).await;
+            let error = String::from_utf8(output.stderr).unwrap();
+            let expected = format!("{} is for an https --upstream-url", file[0]);
+            assert!(error.contains(&expected), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use kit::{
     tls::{Authority, TlsFiles, VALID},
     until,
 };
+use prost::Message;
 use tokio::{net::TcpStream, sync::watch, task::JoinHandle, time::timeout};
 use tokio_rustls::{
     TlsConnector,
@@ -47,9 +48,7 @@ async fn call(
             let reply = connection.call(
                 kit::caller::LIST,
                 kit::caller::METADATA,
-                kit::caller::frame(&prost::Message::encode_to_vec(
-                    &kit::caller::list_request(),
-                )),
+                kit::caller::frame(&kit::caller::list_request().encode_to_vec()),
             );
             let reply = timeout(HANG_GUARD, reply).await.unwrap().unwrap();
             assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
@@ -152,8 +151,10 @@ async fn client_authority_that_is_no_longer_trusted_lets_no_client_in() {
     assert_ok(secure.list(&secure.connector(Some(&new))).await);
 
     // An open connection stays until its age.
-    let (metadata, body) = (kit::caller::METADATA, kit::caller::frame(&[]));
-    before.call(kit::caller::LIST, metadata, body).await.unwrap();
+    let message = kit::caller::list_request().encode_to_vec();
+    let (metadata, body) = (kit::caller::METADATA, kit::caller::frame(&message));
+    let reply = before.call(kit::caller::LIST, metadata, body).await.unwrap();
+    assert_eq!(reply.code(), Code::Ok, "{}", reply.message());
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ impl<'a> Rules<'a> {
             }
             _ => {}
         }
-        let key = idempotency::key(&metadata, &self.rpc, b"one message").ok();
+        let key = idempotency::key(&metadata, b"", &self.rpc, b"one message").ok();
         let key = key.map(|key| {
             let value = match key.origin {
                 Origin::Fresh => {

@@ -2,10 +2,14 @@
 //!
 //! All rooms may use it. `net` makes one for each connection, and its RPCs share it.
 
-use std::{fmt, net::SocketAddr};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 /// The other side of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Peer {
     /// The address and port, as the log shows them.
     pub address: Box<str>,
@@ -13,6 +17,8 @@ pub struct Peer {
     pub tls: Option<TlsVersion>,
     /// The name in its certificate, if it has shown one.
     pub identity: Option<Identity>,
+    /// Whether the gateway has ended the connection, with the RPCs on it.
+    is_left: AtomicBool,
 }
 
 /// A version of TLS that the gateway speaks.
@@ -37,7 +43,28 @@ impl Peer {
     /// Returns a peer that speaks plaintext.
     #[must_use]
     pub fn plaintext(address: SocketAddr) -> Self {
-        Self { address: address.to_string().into(), tls: None, identity: None }
+        Self::new(address, None, None)
+    }
+
+    /// Returns a peer with the name in its certificate, if it has shown one.
+    pub(crate) fn new(
+        address: SocketAddr,
+        tls: Option<TlsVersion>,
+        identity: Option<Identity>,
+    ) -> Self {
+        let address = address.to_string().into();
+        Self { address, tls, identity, is_left: AtomicBool::default() }
+    }
+
+    /// Records that the gateway ends the connection: an RPC on it that is dropped now was
+    /// not cancelled by its client.
+    pub(crate) fn leave(&self) {
+        self.is_left.store(true, Relaxed);
+    }
+
+    /// Reports whether the gateway has ended the connection.
+    pub(crate) fn is_left(&self) -> bool {
+        self.is_left.load(Relaxed)
     }
 }
 

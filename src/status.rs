@@ -77,6 +77,9 @@ pub enum Failure {
     /// The client went away.
     #[error("the client cancelled the RPC")]
     Cancelled,
+    /// The gateway ended the connection: the client gets no status.
+    #[error("the gateway ended the connection")]
+    ConnectionEnded,
     /// The gateway panicked.
     #[error("internal error")]
     Panic,

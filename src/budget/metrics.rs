@@ -8,8 +8,8 @@ use crate::telemetry::{Family, Metrics};
 const LIMIT: Family = Family::gauge(
     "gateway_budget_limit",
     &["budget"],
-    "Maximum of what all clients together may hold of a budget; each connection may have \
-     one more that is guaranteed to it",
+    "Maximum of what all clients together may hold of a budget; of open_rpcs and watches, \
+     each connection may have one more that is guaranteed to it",
 );
 const USED: Family = Family::gauge(
     "gateway_budget_used",

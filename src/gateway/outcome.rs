@@ -128,7 +128,8 @@ impl Effect {
 
     fn outcome(&self, failure: &Failure) -> Outcome {
         let is_unsent = matches!(self.attempt, Attempt::NotSent);
-        let is_late = is_late(failure) || matches!(failure, Failure::Cancelled);
+        let is_dropped = matches!(failure, Failure::Cancelled | Failure::ConnectionEnded);
+        let is_late = is_late(failure) || is_dropped;
         let may_exist = self.may_exist || self.may_be_retry && !is_of_each_try(failure);
         let outcome = if may_exist {
             Outcome::Unknown
@@ -181,7 +182,8 @@ fn of_attempt(failure: &Failure, safe: bool) -> Outcome {
         | Failure::Auth(auth::Error::Internal)
         | Failure::DeadlineExceeded
         | Failure::StreamLimit
-        | Failure::Cancelled => Outcome::Unknown,
+        | Failure::Cancelled
+        | Failure::ConnectionEnded => Outcome::Unknown,
         Failure::Grpc(_)
         | Failure::Auth(_)
         | Failure::Request(_)

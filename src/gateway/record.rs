@@ -25,10 +25,8 @@ use crate::{
     upstream::CancelHandle,
 };
 
-/// The message of the line of an RPC.
+/// The message of the line of an RPC, and of a request that did not become one.
 const ENDED: &str = "RPC ended";
-
-/// The message of the line of a request that did not become an RPC.
 const REJECTED: &str = "request rejected";
 
 /// The record of one RPC.
@@ -278,14 +276,15 @@ impl Record {
     }
 }
 
-/// An RPC that is dropped has its line too: its client went away, or it panicked.
+/// An RPC that is dropped has its line too: its connection or client went, or it panicked.
 impl Drop for Record {
     fn drop(&mut self) {
-        if self.finished {
-            return;
-        }
-        let failure =
-            if thread::panicking() { Failure::Panic } else { Failure::Cancelled };
+        let failure = match &self.peer {
+            _ if self.finished => return,
+            _ if thread::panicking() => Failure::Panic,
+            Some(peer) if peer.is_left() => Failure::ConnectionEnded,
+            _ => Failure::Cancelled,
+        };
         self.end(Some(&failure));
     }
 }

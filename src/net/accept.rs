@@ -93,7 +93,9 @@ impl Connections {
     }
 
     /// Accepts the connections that the system has already established: closing the
-    /// listener first would reset them.
+    /// listener first would reset them. Then those are served whose preface has arrived,
+    /// in plaintext. A TLS handshake takes a round trip more, so the drain ends it: its
+    /// client has sent no RPC, and connects to another instance.
     pub(super) fn accept_waiting(&mut self, listener: &TcpListener) {
         // Without `unconstrained`, tokio would make the task yield before the last one.
         let accept = || unconstrained(listener.accept()).now_or_never();

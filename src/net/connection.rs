@@ -196,6 +196,8 @@ async fn serve_http2(
     let http2 = limits::http2(streams.clone());
     let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), service));
 
+    // Dropped before the connection, also when that is aborted.
+    let mut leaving = Leaving(Some(&peer));
     let age = limits::jittered(settings.max_connection_age, fastrand::f64());
     let grace = settings.max_connection_age_grace;
     let limit = settings.write_timeout;
@@ -205,6 +207,7 @@ async fn serve_http2(
             // Nothing has a turn before the frames that have arrived.
             biased;
             ended = connection.as_mut() => {
+                leaving.0 = None;
                 return Ok(ended?);
             }
             ending = evictable.ends(first_rpc_timeout(idle)) => {
@@ -226,7 +229,10 @@ async fn serve_http2(
         // Sends two GOAWAYs, so that no RPC sent in between is lost (RFC 9113, section 6.8).
         connection.as_mut().graceful_shutdown();
         tokio::select! {
-            ended = connection.as_mut() => Ok(ended?),
+            ended = connection.as_mut() => {
+                leaving.0 = None;
+                Ok(ended?)
+            }
             // A silent peer does not end it, and others may need the connection.
             ending = evictable.ends_at_once(first_rpc_timeout(idle)) => {
                 goaway.set(ending);
@@ -240,6 +246,17 @@ async fn serve_http2(
         }
     });
     turns.serve(serving).await
+}
+
+/// Says at its end that the gateway ends a connection, unless that has ended before.
+struct Leaving<'a>(Option<&'a Peer>);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if let Some(peer) = self.0 {
+            peer.leave();
+        }
+    }
 }
 
 /// Returns the time for the first RPC: what idle connections have, if that is less.

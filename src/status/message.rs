@@ -67,6 +67,7 @@ fn sentence(failure: &Failure) -> String {
         | Failure::DeadlineExceeded
         | Failure::StreamLimit
         | Failure::Cancelled
+        | Failure::ConnectionEnded
         | Failure::Panic => clause,
     };
     let mut rest = clause.chars();

@@ -51,6 +51,7 @@ impl Reason {
     pub(super) const UNKNOWN_RPC: Self                     = reason("UNKNOWN_RPC", "Server reflection lists the RPCs that it serves.");
     pub(super) const DEADLINE_EXCEEDED: Self               = reason("DEADLINE_EXCEEDED", "Set a longer deadline if this happens often.");
     pub(super) const CANCELLED: Self                       = reason("CANCELLED", "The gateway stopped its work for the RPC.");
+    pub(super) const CONNECTION_ENDED: Self                = reason("CONNECTION_ENDED", "The connection was at its limit, or the gateway stopped.");
     pub(super) const STREAM_TIME_LIMIT: Self               = reason("STREAM_TIME_LIMIT", "The messages before are right, but not all. The gateway's operator sets the limit.");
     pub(super) const GATEWAY_OVERLOADED: Self              = reason("GATEWAY_OVERLOADED", "The gateway's capacity is in use, in total or for this key or connection.");
     pub(super) const GATEWAY_PANIC: Self                   = reason("GATEWAY_PANIC", "Please report it with the request ID.");
@@ -92,7 +93,7 @@ impl Reason {
         Self::GATEWAY_CREDENTIALS_REJECTED, Self::CALLER_TOKEN_REJECTED, Self::CLIENT_CERTIFICATE_REQUIRED,
         Self::GATEWAY_CREDENTIALS_UNAVAILABLE, Self::PARTNER_KEY_REQUIRED, Self::INVALID_FIELD, Self::INVALID_MESSAGE, Self::REQUEST_TOO_LARGE,
         Self::COMPRESSION_UNSUPPORTED, Self::COMPRESSION_UNDECLARED, Self::UNKNOWN_RPC, Self::DEADLINE_EXCEEDED,
-        Self::CANCELLED, Self::STREAM_TIME_LIMIT, Self::GATEWAY_OVERLOADED, Self::GATEWAY_PANIC, Self::GATEWAY_REQUEST_REFUSED,
+        Self::CANCELLED, Self::STREAM_TIME_LIMIT, Self::CONNECTION_ENDED, Self::GATEWAY_OVERLOADED, Self::GATEWAY_PANIC, Self::GATEWAY_REQUEST_REFUSED,
         Self::EGRESS_PROXY_AUTH, Self::CIRCUIT_OPEN, Self::UPSTREAM_FOREIGN_ERROR, Self::UPSTREAM_CONNECT_FAILED,
         Self::UPSTREAM_BUSY, Self::UPSTREAM_RESET, Self::UPSTREAM_TIMEOUT, Self::UPSTREAM_RESPONSE_TOO_LARGE,
         Self::UPSTREAM_RESPONSE_EXCEEDS_MEMORY, Self::UPSTREAM_BAD_RESPONSE, Self::OUTCOME_UNKNOWN,
@@ -224,6 +225,7 @@ pub(super) fn row_of(failure: &Failure) -> &'static Row {
         F::DeadlineExceeded | F::Grpc(G::Late)   => const { &row(Local("deadline of the client passed"),            DeadlineExceeded,  Client, Reason::DEADLINE_EXCEEDED) },
         F::StreamLimit                           => const { &row(Local("`--rpc-timeout` of a stream passed"),       DeadlineExceeded,  Client, Reason::STREAM_TIME_LIMIT) },
         F::Cancelled | F::Grpc(G::Cancelled)     => const { &row(Local("client cancelled"),                         Cancelled,         Client, Reason::CANCELLED) },
+        F::ConnectionEnded                       => const { &row(Local("connection ended by the gateway; only in the log"), Unavailable,   Client, Reason::CONNECTION_ENDED) },
         F::Budget(Exhausted::TooLarge { .. })    => const { &row(Local("stream never fits into memory"), ResourceExhausted, Never, Reason::UPSTREAM_RESPONSE_EXCEEDS_MEMORY) },
         F::Budget(_)                             => const { &row(Local("gateway at its limit of RPCs or memory"),   ResourceExhausted, Client, Reason::GATEWAY_OVERLOADED)        .with(&[Retry]) },
         F::Upstream(U::CircuitOpen { .. })       => const { &row(Local("circuit breaker open"),                     Unavailable,       Client, Reason::CIRCUIT_OPEN)              .with(&[Retry]) },

@@ -9,6 +9,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     runtime::Handle,
+    time::timeout,
 };
 
 use super::{Error, cancel::RequestBody, classify, exchange::Body};
@@ -31,6 +33,10 @@ const MAX_HEADERS: usize = 100;
 /// read up to twice as many. By default, a stream that its client does not read could
 /// keep a chunk of 400 KiB, which nothing counts.
 const MAX_BUFFER: usize = 64 * 1024;
+
+/// Maximum time for a connection to end an exchange whose response has been read, and
+/// then to close. A server that reads nothing more could delay either for ever.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection, for one request after the other. Dropped, it is closed.
 pub(super) struct Connection {
@@ -123,23 +129,23 @@ impl Connection {
         self.io.is_some() && self.sender.is_ready()
     }
 
-    /// Waits until the connection can carry the next request, or has ended.
+    /// Waits until the connection can carry the next request, has ended, or takes too long.
     pub(super) async fn finish(&mut self) {
-        poll_fn(|cx| {
+        let finished = poll_fn(|cx| {
             self.poll(cx);
             self.sender.poll_ready(cx).map(drop)
-        })
-        .await;
+        });
+        let _ = timeout(END_TIMEOUT, finished).await;
     }
 }
 
-/// Closes the connection as HTTP and TLS have it, which the peer may delay.
+/// Closes the connection as HTTP and TLS have it, which the peer may delay for a while.
 impl Drop for Connection {
     fn drop(&mut self) {
         let Some(io) = self.io.take() else { return };
         // Without a runtime, the socket is closed.
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(io);
+            runtime.spawn(async move { timeout(END_TIMEOUT, io).await });
         }
     }
 }

@@ -294,6 +294,7 @@ async fn old_connection_gets_two_goaways_and_its_response() {
 
 #[tokio::test]
 async fn old_connection_is_closed_after_its_grace() {
+    let log = Log::keep();
     let upstream = Held::start().await;
     let flags = ["--max-connection-age", "0.2", "--max-connection-age-grace", "0.2"];
     let gateway = Gateway::at(&upstream.url(), &flags).await;
@@ -302,6 +303,9 @@ async fn old_connection_is_closed_after_its_grace() {
     let request = upstream.request().await;
     assert!(ended(&mut peer).await.iter().any(|frame| frame.kind == GOAWAY));
     timeout(HANG_GUARD, request.given_up()).await.unwrap();
+    let line = timeout(HANG_GUARD, log.rpc()).await.expect("the RPC logs a line");
+    assert_eq!(line["code"], "Unavailable");
+    assert_eq!(line["reason"], "CONNECTION_ENDED");
 }
 
 /// Checks that an RPC is aborted when its client leaves.

@@ -8,6 +8,7 @@ use kit::{
     caller::SERVICE,
     frames::{GOAWAY, PREFACE, Peer, SETTINGS},
     held::Held,
+    log::Log,
 };
 use tokio::time::{Instant, timeout};
 use tonic::Code;
@@ -97,6 +98,7 @@ async fn drain_completes_rpcs_in_flight_and_accepts_no_connections() {
 
 #[tokio::test]
 async fn drain_limit_ends_hanging_rpcs() {
+    let log = Log::keep();
     let upstream = Held::start().await;
     let gateway = Gateway::at(&upstream.url(), &["--drain-limit", "0.3"]).await;
     let address = gateway.address;
@@ -117,6 +119,9 @@ async fn drain_limit_ends_hanging_rpcs() {
     assert!(started.elapsed() >= Duration::from_millis(300));
     request.given_up().await;
     assert!(call.await.is_err(), "the RPC was cut");
+    let line = timeout(HANG_GUARD, log.rpc()).await.expect("the RPC logs a line");
+    assert_eq!(line["code"], "Unavailable");
+    assert_eq!(line["reason"], "CONNECTION_ENDED");
     drop((silent, half, deaf));
 }
 

@@ -78,12 +78,10 @@ async fn certificate_gives_the_gateways_key_and_nothing_else_does() {
     let mode = Mode::Static { key, callers: Callers::Certificate };
     let auth =
         Authenticator::start(settings(mode), Arc::clone(&polytomic)).await.unwrap();
-    let stranger = Peer::plaintext(([10, 0, 0, 7], 41000).into());
-    let known = Peer {
-        tls: Some(TlsVersion::V1_3),
-        identity: Some(Identity::new("spiffe://mesh/orders")),
-        ..stranger.clone()
-    };
+    let address = ([10, 0, 0, 7], 41000).into();
+    let stranger = Peer::plaintext(address);
+    let identity = Identity::new("spiffe://mesh/orders");
+    let known = Peer::new(address, Some(TlsVersion::V1_3), Some(identity));
     for metadata in [HeaderMap::new(), bearer("gateway")] {
         for peer in [None, Some(&stranger)] {
             let error = auth.credentials(&metadata, peer).await.unwrap_err();

@@ -89,7 +89,7 @@ fn a_recorded_rejection_settles_that_a_create_does_not_exist() {
 fn every_failure_has_its_outcome() {
     use Outcome::{Completed, NotSent, Rejected, Unknown};
 
-    let cases: [(Failure, Outcome, Outcome); 24] = [
+    let cases: [(Failure, Outcome, Outcome); 25] = [
         (auth::Error::Missing.into(), NotSent, NotSent),
         (Exhausted::InFlight.into(), NotSent, NotSent),
         (
@@ -108,6 +108,7 @@ fn every_failure_has_its_outcome() {
         (Error::NoMemory(Exhausted::ResponseMemory).into(), Completed, Unknown),
         (Failure::DeadlineExceeded, Unknown, Unknown),
         (Failure::Cancelled, Unknown, Unknown),
+        (Failure::ConnectionEnded, Unknown, Unknown),
         (Failure::Panic, Unknown, Unknown),
         (auth::Error::Internal.into(), Unknown, Unknown),
         (responded(200, ""), Completed, Unknown),
@@ -191,7 +192,9 @@ fn a_failure_without_an_attempt_changes_nothing() {
     let mut effect = create(&[Error::Connect("refused".into()).into()]);
     effect.fail(&Error::Timeout.into());
     assert!(!effect.may_exist());
-    assert_eq!(effect.outcome(&Failure::Cancelled), Outcome::NotSent);
+    for dropped in [Failure::Cancelled, Failure::ConnectionEnded] {
+        assert_eq!(effect.outcome(&dropped), Outcome::NotSent, "{dropped}");
+    }
 }
 
 #[test]

@@ -81,8 +81,7 @@ pub(super) async fn greet(
     };
     match read_protocol(&mut stream).await? {
         Protocol::Http2 => {
-            let address = address.to_string().into();
-            let peer = Peer { address, tls: Some(version), identity };
+            let peer = Peer::new(address, Some(version), identity);
             Ok(Greeting::Http2(Either::Right(stream), peer))
         }
         other => {

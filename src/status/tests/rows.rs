@@ -142,6 +142,7 @@ pub(super) fn local() -> Vec<Local> {
         row(Failure::DeadlineExceeded,                              (4, 4),   never, "DEADLINE_EXCEEDED", &[], None),
         row(Failure::StreamLimit,                                   (4, 4),   never, "STREAM_TIME_LIMIT", &[], None),
         row(Failure::Cancelled,                                     (1, 1),   never, "CANCELLED", &[], None),
+        row(Failure::ConnectionEnded,                               (14, 14), never, "CONNECTION_ENDED", &[], None),
         row(Auth::Unavailable("partner key").into(),                (14, 14), never, "GATEWAY_CREDENTIALS_UNAVAILABLE", &[], None),
         row(Exhausted::InFlight.into(),                                       (8, 8),   never, "GATEWAY_OVERLOADED", &["RetryInfo"], Some("1000")),
         row(Upstream::CircuitOpen { circuit: Circuit::All, retry_after: wait }.into(),     (14, 14), never, "CIRCUIT_OPEN", &["RetryInfo"], Some("2000")),

@@ -7,19 +7,27 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{Request, header::HOST};
+use http_body_util::BodyExt;
 use kit::{
     HANG_GUARD, Protocol, over_both,
     tls::{Authority, VALID},
 };
 use tokio::{
+    io::AsyncWriteExt,
     net::TcpListener,
-    time::{advance, timeout},
+    time::{advance, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tower::{service_fn, util::BoxCloneSyncService};
 
 use super::{
-    super::{connect::system_resolver, http1::Lent, http2},
+    super::{
+        cancel::RequestBody,
+        connect::system_resolver,
+        http1::{self, Lent},
+        http2,
+    },
     Client::Key,
     *,
 };
@@ -170,4 +178,25 @@ async fn changed_dns_answer_is_followed() {
         assert_eq!(at_old.load(SeqCst), before, "the old answer comes back");
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_ends_whose_server_responds_and_reads_no_more() {
+    let pool = pool(1);
+    let (near, mut server) = tokio::io::duplex(256);
+    let connection = http1::handshake(near).await.unwrap();
+    pool.state().add_http1(connection);
+    let Some(Slot::Http1(lent)) = pool.try_grant(&mut pool.state(), Key(1)) else {
+        panic!("the connection is idle");
+    };
+    let body = RequestBody::new(Some(Bytes::from(vec![0; 1 << 20])), None);
+    let request = Request::post("/api").header(HOST, NAME).body(body).unwrap();
+    let response = tokio::spawn(http1::send(lent, request));
+    tokio::task::yield_now().await;
+    server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+    let response = response.await.unwrap().ok().unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "{}");
+    assert!(pool.state().idle.is_empty(), "the request is still being sent");
+    sleep(HANG_GUARD).await;
+    server.write_u8(0).await.expect_err("it is closed");
 }

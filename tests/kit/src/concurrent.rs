@@ -89,8 +89,12 @@ impl Concurrent {
     }
 
     /// Returns the flags of a gateway on this upstream.
-    pub fn flags(&self) -> [&str; 4] {
-        ["--upstream-url", &self.url, "--upstream-ca-file", self.authority.file()]
+    pub fn flags(&self) -> Vec<&str> {
+        let mut flags = vec!["--upstream-url", &self.url];
+        if self.url.starts_with("https:") {
+            flags.extend(["--upstream-ca-file", self.authority.file()]);
+        }
+        flags
     }
 
     /// Returns the address that it listens on.

@@ -143,7 +143,7 @@ impl Pages {
                 reply(StatusCode::OK, format, metrics.render(openmetrics))
             }
             Page::Config if prefers(headers, JSON, "text/plain") => {
-                let json = serde_json::to_vec(settings).expect("texts are valid JSON");
+                let json = serde_json::to_vec(&**settings).expect("texts are valid JSON");
                 reply(StatusCode::OK, JSON, json)
             }
             Page::Config => reply(StatusCode::OK, TEXT, configuration.to_string()),

@@ -51,7 +51,8 @@ def gateway(
         lambda port, upstream: [
             *[program, "--log-format", "json", "serve"],
             *["--listen", f"127.0.0.1:{port}", "--upstream-url", upstream.url],
-            *["--upstream-ca-file", BUILD / "ca.pem", *flags],
+            *(["--upstream-ca-file", BUILD / "ca.pem"] if upstream.tls else []),
+            *flags,
         ],
         # By variable, which a gateway of an earlier commit ignores.
         {"POLYTOMIC_GATEWAY_ADMIN_LISTEN": "off"},
